@@ -1,0 +1,1 @@
+"""A synthetic talking person with known truth."""

@@ -1,0 +1,1 @@
+"""Head models: meshes with identity, expression, joints and landmarks."""

@@ -1,0 +1,89 @@
+"""Progress for a person at a terminal, or plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+"""Call with the number of steps just done."""
+
+
+class Progress(Protocol):
+    """What the stages report to."""
+
+    def stage(self, name: str, total: int) -> _StageContext:
+        """Open a stage of ``total`` steps; the context's value is an :data:`Advance`."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        ...
+
+
+class _StageContext(Protocol):
+    def __enter__(self) -> Advance: ...
+    def __exit__(self, *exception: object) -> bool | None: ...
+
+
+class QuietProgress:
+    """Reports nothing; for tests and library use."""
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """See :class:`Progress`."""
+        yield lambda steps: None
+
+    def say(self, text: str) -> None:
+        """See :class:`Progress`."""
+
+
+class TerminalProgress:
+    """A rich progress bar with time left, or a line every ten seconds without a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+
+    def say(self, text: str) -> None:
+        """See :class:`Progress`."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """See :class:`Progress`."""
+        started = time.monotonic()
+        if self._console.is_terminal:
+            yield from self._bar(name, total)
+        else:
+            yield from self._lines(name, total)
+        self.say(f"{name}: done in {time.monotonic() - started:.1f} s")
+
+    def _bar(self, name: str, total: int) -> Iterator[Advance]:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with RichProgress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(name, total=total)
+            yield lambda steps: bar.advance(task, steps)
+
+    def _lines(self, name: str, total: int) -> Iterator[Advance]:
+        started = last = time.monotonic()
+        done = 0
+
+        def advance(steps: int) -> None:
+            nonlocal done, last
+            done += steps
+            now = time.monotonic()
+            if now - last > 10 and done:
+                left = (now - started) / done * max(0, total - done)
+                sys.stderr.write(f"{name}: {done}/{total}, {left:.0f} s left\n")
+                sys.stderr.flush()
+                last = now
+
+        yield advance

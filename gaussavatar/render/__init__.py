@@ -1,0 +1,1 @@
+"""Rasterizers of Gaussians behind one protocol, and the image losses."""

@@ -1,0 +1,1 @@
+"""Masks of person, head and mouth, the background plate and what lies under the head."""

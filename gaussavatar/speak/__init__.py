@@ -1,0 +1,1 @@
+"""Sound in, talking video out."""

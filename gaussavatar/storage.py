@@ -1,0 +1,201 @@
+"""Files that are either whole or absent: atomic writes, tensors, frame stores, stage marks."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gaussavatar.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def explain_os_error(error: OSError, path: Path) -> Exception:
+    """Turn a write error that the user can mend into a :class:`UserError`."""
+    if error.errno == errno.ENOSPC:
+        return UserError(
+            "free disk space", f"a full disk while writing {path}", "free some space and run again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return UserError(
+            "a writable output path",
+            f"{path} ({os.strerror(error.errno)})",
+            "choose another --out",
+        )
+    return error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the file {path.name} in {path.parent}", "no such file", "run the command that made the folder again"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"JSON in {path}", f"a damaged file ({error})", "delete it and run again, or restore it"
+        ) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named numpy arrays and string metadata as safetensors, atomically."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            temporary,
+            metadata=dict(metadata or {}),
+        )
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read a safetensors file: arrays by name, and its string metadata.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+            return arrays, dict(handle.metadata() or {})
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the file {path.name} in {path.parent}", "no such file", "run the command that made the folder again"
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"a safetensors file at {path}", f"a damaged file ({error})", "delete it and run again, or restore it"
+        ) from error
+
+
+class FrameStore:
+    """Equal-sized uint8 images in one flat file, read by position so that memory stays bounded.
+
+    ``path`` holds the bytes, ``path`` + ``.json`` the shape ``[n, h, w, c]``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        header = read_json(path.with_name(path.name + ".json"))
+        self.shape: tuple[int, int, int, int] = tuple(header["shape"])  # type: ignore[assignment]
+        self._bytes_per_frame = int(np.prod(self.shape[1:]))
+        size = path.stat().st_size if path.exists() else -1
+        if size != self._bytes_per_frame * self.shape[0]:
+            raise UserError(
+                f"{self.shape[0]} frames in {path}", f"{size} bytes", "delete the capture folder and run again"
+            )
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def read(self, index: int) -> UInt8[np.ndarray, "h w c"]:
+        """Read one frame."""
+        if not 0 <= index < self.shape[0]:
+            raise IndexError(f"frame {index} of {self.shape[0]}")
+        image = np.empty(self.shape[1:], np.uint8)
+        os.preadv(self._descriptor, [image], index * self._bytes_per_frame)
+        return image
+
+    def read_batch(self, indices: Sequence[int]) -> UInt8[np.ndarray, "b h w c"]:
+        """Read several frames."""
+        return np.stack([self.read(int(index)) for index in indices])
+
+
+@contextmanager
+def frame_writer(path: Path, shape: tuple[int, int, int]) -> Iterator[FrameWriter]:
+    """Write a :class:`FrameStore` of frames of ``shape`` (h, w, c), atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        writer = FrameWriter(file, shape)
+        yield writer
+        file.flush()
+        write_json(path.with_name(path.name + ".json"), {"shape": [writer.count, *shape]})
+
+
+class FrameWriter:
+    """Appends frames to an open file; made by :func:`frame_writer`."""
+
+    def __init__(self, file: Any, shape: tuple[int, int, int]) -> None:
+        self._file = file
+        self._shape = shape
+        self.count = 0
+
+    def append(self, image: UInt8[np.ndarray, "h w c"]) -> None:
+        """Append one frame."""
+        if image.shape != self._shape or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {self._shape}, got {image.dtype} {image.shape}")
+        self._file.write(np.ascontiguousarray(image).data)
+        self.count += 1
+
+
+def content_key(*parts: Any) -> str:
+    """A short hash of plain data (JSON) that names a stage's inputs."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_key(path: Path) -> str:
+    """A hash of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def stage_done(folder: Path, stage: str, key: str) -> bool:
+    """Whether ``stage`` was completed in ``folder`` with the inputs named by ``key``."""
+    manifest = folder / "manifest.json"
+    return manifest.exists() and read_json(manifest).get(stage, {}).get("key") == key
+
+
+def mark_stage(folder: Path, stage: str, key: str, seconds: float) -> None:
+    """Record that ``stage`` is complete in ``folder``."""
+    manifest = folder / "manifest.json"
+    entries = read_json(manifest) if manifest.exists() else {}
+    entries[stage] = {"key": key, "seconds": round(seconds, 2)}
+    write_json(manifest, entries)

@@ -1,0 +1,1 @@
+"""Fitting the avatar: stages as data, one loop."""
