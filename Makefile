@@ -1,0 +1,43 @@
+# `make demo` and `make test` do all the set-up that they need: only Python 3.11, make and g++ have to be there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OUT ?= demo_out
+
+.PHONY: demo test lint setup clean
+
+demo: setup
+	$(BIN)/gaussavatar demo --out $(OUT)
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+setup: $(VENV)/.native
+
+$(VENV)/.packages: requirements.lock
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13)' || \
+	  { echo "error: expected Python 3.11 or 3.12 as $(PYTHON); run make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "error: expected $(PYTHON) -m venv to work; install the system package python3-venv" >&2; exit 2; }
+	@echo "installing the pinned packages into $(VENV)"
+	$(PIP) install --no-deps -r requirements.lock
+	$(PIP) install $(shell grep '^torch==' requirements.lock)
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.packages pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The library is cached by the hash of its sources, so this costs a second when nothing has changed.
+$(VENV)/.native: $(VENV)/.package $(shell find cuda_ext -type f 2>/dev/null)
+	@echo "building the native rasterizer"
+	$(BIN)/python -m gaussavatar.render.native_library
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist

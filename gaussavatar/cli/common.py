@@ -1,0 +1,63 @@
+"""What every verb shares: its outcome as an exit code, and where the output went."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gaussavatar.errors import EXIT_USER_ERROR, UserError
+
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell gives it to a program that SIGINT ended."""
+
+
+def run_verb(work: Callable[[], int | None]) -> int:
+    """Run a verb's work and turn what the user can mend into one line on stderr.
+
+    Errors that are not the user's keep their traceback.
+    """
+    try:
+        return work() or 0
+    except UserError as error:
+        return complain(error)
+    except OSError as error:
+        from gaussavatar.storage import explain_os_error
+
+        explained = explain_os_error(error, Path(error.filename or "the output"))
+        if isinstance(explained, UserError):
+            return complain(explained)
+        raise
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; nothing is lost, the same command continues from here\n")
+        return EXIT_INTERRUPTED
+
+
+def complain(error: UserError) -> int:
+    """Print a user's mistake as one line and return the exit code for it."""
+    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    return EXIT_USER_ERROR
+
+
+def say(text: str) -> None:
+    """Print one line of a verb's result to stdout, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def shown(path: Path) -> str:
+    """A path as the user would type it: relative where it lies below the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print the figures of ``metrics.json`` as a table, one column per way of driving."""
+    from rich.console import Console
+
+    from gaussavatar.evaluate.tables import metrics_table
+
+    Console(highlight=False).print(metrics_table(metrics))

@@ -1,0 +1,100 @@
+"""The verbs that make an avatar or its parts: fit, track, demo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from gaussavatar.cli.common import print_metrics, say, shown
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit an avatar to a video of one person talking. Calling it again continues where it stopped."""
+
+    video: Positional[Path]
+    """Any video that ffmpeg reads, with sound and one face."""
+
+    out: Path | None = None
+    """Avatar folder to write; ./avatars/<name of the video> when not given."""
+
+    recipe: str = "default"
+    """Recipe name (preview: 256 px, default: 512 px) or a YAML file."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change, such as capture.size=384."""
+
+    subject: str = "unknown"
+    """Whose face and voice this is; stored with the avatar."""
+
+    consent: str = "not recorded"
+    """On what consent of that person: self, written, or a note; stored with the avatar."""
+
+    seed: int = 0
+    """Seed of everything random; the same seed on the same machine gives the same avatar."""
+
+    focal: float | None = None
+    """Focal length in pixels of the source video's width, when it is known."""
+
+    def run(self) -> None:
+        """Fit, then print the figures and where everything is."""
+        from gaussavatar.pipeline import fit
+        from gaussavatar.progress import TerminalProgress
+
+        result = fit(
+            self.video,
+            self.out,
+            self.recipe,
+            self.set,
+            self.subject,
+            self.consent,
+            self.seed,
+            self.focal,
+            TerminalProgress(),
+        )
+        print_metrics(result.metrics)
+        say(f"avatar: {shown(result.avatar)}")
+        say(f"report: {shown(result.report)}")
+        say(f"next:   gaussavatar speak --avatar {shown(result.avatar)} --audio FILE")
+
+
+@dataclass(frozen=True)
+class Track:
+    """Stop after preprocessing: frames, head poses, masks and, where there is sound, audio features."""
+
+    video: Positional[Path]
+    """Any video that ffmpeg reads, with one face; sound is not needed."""
+
+    out: Path | None = None
+    """Folder to write; ./tracks/<name of the video> when not given."""
+
+    def run(self) -> None:
+        """Track, then say where the result is."""
+        from gaussavatar.pipeline import track
+        from gaussavatar.progress import TerminalProgress
+
+        folder = track(self.video, self.out or Path("tracks") / self.video.stem, TerminalProgress())
+        say(f"tracking: {shown(folder)}")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Make a synthetic talking clip, fit an avatar to it, and let it speak a sentence that it never heard."""
+
+    out: Path = Path("demo_out")
+    """Folder to write the clip, the avatar and the video into."""
+
+    def run(self) -> None:
+        """Run the main job from end to end."""
+        from gaussavatar.demo.run import run_demo
+        from gaussavatar.progress import TerminalProgress
+
+        result = run_demo(self.out, TerminalProgress())
+        print_metrics(result.metrics)
+        say(f"clip:   {shown(result.clip)}")
+        say(f"avatar: {shown(result.avatar)}")
+        say(f"report: {shown(result.report)}")
+        say(f"video:  {shown(result.video)}")

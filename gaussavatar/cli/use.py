@@ -1,0 +1,84 @@
+"""The verbs that use an avatar: speak, view, evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from gaussavatar.cli.common import print_metrics, say, shown
+
+
+@dataclass(frozen=True)
+class Speak:
+    """Let an avatar speak a sound file; writes an mp4 with that sound, exactly as long as the audio."""
+
+    audio: Path
+    """Any sound or video file that ffmpeg reads."""
+
+    avatar: Path | None = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    out: Path | None = None
+    """The mp4 to write; <name of the audio>.mp4 beside the avatar's other videos when not given."""
+
+    def run(self) -> None:
+        """Render the video and say where it is."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.progress import TerminalProgress
+        from gaussavatar.speak.offline import speak
+
+        video = speak(self.audio, find_avatar(self.avatar), self.out, TerminalProgress())
+        say(f"video: {shown(video)}")
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at an avatar live in the browser: orbit, play an audio's motion, move lids, brows and lips."""
+
+    avatar: Path | None = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    audio: Path | None = None
+    """Sound that drives the avatar; without it the clip's own motion is played."""
+
+    port: int = 8080
+    """Port of the page; the next free one is taken when it is in use."""
+
+    mode: Literal["stream", "splats"] = "stream"
+    """stream: images rendered here; splats: Gaussians drawn by the browser."""
+
+    open_browser: bool = True
+    """Whether to open the page in the browser."""
+
+    def run(self) -> None:
+        """Serve the page until interrupted."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.view.app import serve
+
+        serve(find_avatar(self.avatar), self.audio, self.port, self.open_browser, mode=self.mode)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Compute the held-out figures of an avatar again; writes report/metrics.json and report/report.html."""
+
+    avatar: Positional[Path | None] = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    save_frames: Path | None = None
+    """Folder for real_%06d.png and rendered_%06d.png of the held-out frames, lossless."""
+
+    def run(self) -> None:
+        """Evaluate, then print the figures."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.evaluate.evaluate import evaluate_avatar
+        from gaussavatar.progress import TerminalProgress
+
+        folder = find_avatar(self.avatar)
+        print_metrics(evaluate_avatar(folder, self.save_frames, TerminalProgress()))
+        say(f"metrics: {shown(folder / 'report' / 'metrics.json')}")
+        if self.save_frames is not None:
+            say(f"frames:  {shown(self.save_frames)}")
