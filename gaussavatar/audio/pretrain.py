@@ -1,0 +1,166 @@
+"""Pre-training of the audio encoder on the landmark motion of one clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor
+
+from gaussavatar.audio.batches import AudioBatcher, BatchConfig
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+
+
+@dataclass(frozen=True)
+class AudioPretrainConfig:
+    """How the encoder is pre-trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: windows per step, silence included.
+        learning_rate, weight_decay: of AdamW, with a cosine decay to 2 %.
+        silence_share: synthetic silence in every batch, whose target is the closed mouth.
+        average: decay of the moving average of the weights that is returned.
+        ridge: penalty of the closed-form linear member, per training window.
+        hidden, members, linear, dropout: see :class:`EncoderConfig`.
+        batches: the bank of augmented versions.
+    """
+
+    steps: int = 2000
+    batch: int = 128
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.1
+    silence_share: float = 0.06
+    average: float = 0.995
+    ridge: float = 0.6
+    hidden: int = 48
+    members: int = 2
+    linear: bool = True
+    dropout: float = 0.3
+    batches: BatchConfig = field(default_factory=BatchConfig)
+
+
+def pretrain_encoder(
+    mel: Float32[np.ndarray, "t 40"],
+    targets: Float32[np.ndarray, "n d"],
+    train_mask: Bool[np.ndarray, "n"],
+    closed_target: Float32[np.ndarray, "d"],
+    config: AudioPretrainConfig,
+    seed: int,
+    *,
+    batcher: AudioBatcher | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> AudioEncoder:
+    """Fit an encoder from sound to mouth motion.
+
+    Args:
+        mel: raw log-mel of the clip.
+        targets: what to predict for every video frame (mouth codes, aperture, width).
+        train_mask: frames that may be learnt from.
+        closed_target: the target of silence.
+        config: sizes and schedule.
+        seed: of everything random.
+        batcher: an existing bank of the same mel, instead of a new one.
+        advance: called with the number of steps done.
+
+    Raises:
+        ValueError: fewer than 50 training frames, or targets that are not finite.
+    """
+    frames = torch.from_numpy(np.flatnonzero(train_mask))
+    if len(frames) < 50:
+        raise ValueError(f"pre-training wants at least 50 frames, got {len(frames)}")
+    if not np.isfinite(targets[train_mask]).all():
+        raise ValueError("pre-training targets hold NaN or infinity")
+    batcher = batcher or AudioBatcher(mel, config.batches, seed)
+    generator = torch.Generator().manual_seed(seed)
+    encoder = _new_encoder(targets[train_mask], config, generator)
+    wanted = (torch.from_numpy(targets).float() - encoder.centre) / encoder.spread
+    closed = (torch.from_numpy(closed_target).float() - encoder.centre) / encoder.spread
+    if encoder.linear is not None:
+        weight, bias = fit_linear(batcher, frames, wanted, closed, config, generator)
+        encoder.linear.weight.data.copy_(weight)
+        encoder.linear.bias.data.copy_(bias)
+    _descend(encoder, batcher, frames, wanted, closed, config, generator, advance)
+    return encoder.eval()
+
+
+def _new_encoder(targets: np.ndarray, config: AudioPretrainConfig, generator: torch.Generator) -> AudioEncoder:
+    size = EncoderConfig(targets.shape[1], config.hidden, config.members, config.linear, config.dropout)
+    encoder = AudioEncoder(size)
+    with torch.no_grad():
+        for module in (encoder.stem, encoder.middle, encoder.top, encoder.head):
+            bound = module.weight.shape[1] ** -0.5
+            module.weight.uniform_(-bound, bound, generator=generator)
+    encoder.centre.copy_(torch.from_numpy(targets.mean(0)))
+    encoder.spread.copy_(torch.from_numpy(targets.std(0)).clamp_min(1e-6))
+    return encoder
+
+
+def fit_linear(
+    batcher: AudioBatcher,
+    frames: Tensor,
+    wanted: Float[Tensor, "n d"],
+    closed: Float[Tensor, "d"],
+    config: AudioPretrainConfig,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "d k"], Float[Tensor, "d"]]:
+    """Ridge regression over augmented windows and silence, in closed form.
+
+    Returns:
+        The weight and bias of a linear layer over the flattened window.
+    """
+    rows, answers = [batcher.clean(frames).flatten(1)], [wanted[frames]]
+    for _ in range(5):
+        rows.append(batcher.sample(frames, generator).flatten(1))
+        answers.append(wanted[frames])
+        n_silent = max(1, int(config.silence_share * len(frames)))
+        rows.append(batcher.silence(n_silent, generator).flatten(1))
+        answers.append(closed.expand(n_silent, -1))
+    x, y = torch.cat(rows), torch.cat(answers)
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    x = x - x_mean
+    gram = (x.T @ x).double() + config.ridge * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
+    weight = torch.linalg.solve(gram, (x.T @ (y - y_mean)).double()).float()
+    return weight.T.contiguous(), y_mean - x_mean @ weight
+
+
+def _descend(
+    encoder: AudioEncoder,
+    batcher: AudioBatcher,
+    frames: Tensor,
+    wanted: Tensor,
+    closed: Tensor,
+    config: AudioPretrainConfig,
+    generator: torch.Generator,
+    advance: Callable[[int], None] | None,
+) -> None:
+    trained = [p for name, p in encoder.named_parameters() if not name.startswith("linear.")]
+    optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, 0.02 * config.learning_rate)
+    averaged = [p.detach().clone() for p in trained]
+    n_silent = max(1, round(config.silence_share * config.batch))
+    # Dropout draws from torch's global generator; a fork keeps the caller's state.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        encoder.train()
+        for step in range(config.steps):
+            drawn = frames[torch.randint(len(frames), (config.batch - n_silent,), generator=generator)]
+            windows = torch.cat([batcher.sample(drawn, generator), batcher.silence(n_silent, generator)])
+            answers = torch.cat([wanted[drawn], closed.expand(n_silent, -1)])
+            each = encoder.each(windows)[: config.members]
+            loss = (each - answers).square().mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            keep = min(config.average, step / (step + 10.0))
+            with torch.no_grad():
+                torch._foreach_lerp_(averaged, [p.detach() for p in trained], 1.0 - keep)
+            if advance is not None:
+                advance(1)
+    with torch.no_grad():
+        for parameter, value in zip(trained, averaged, strict=True):
+            parameter.copy_(value)
