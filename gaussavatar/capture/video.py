@@ -1,0 +1,206 @@
+"""A video of any kind becomes square frames and 16 kHz sound in a capture folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gaussavatar.capture.faces import FaceBox, FaceDetector, FaceMesh
+from gaussavatar.capture.quality import Sample, check_samples, choose_crop, colour_histogram
+from gaussavatar.capture.store import AUDIO_NAME, FRAMES_NAME, RECORD_NAME, Capture, save_capture
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import MediaInfo, probe, read_audio, read_frames, require_video
+from gaussavatar.media.images import resize
+from gaussavatar.progress import Progress
+from gaussavatar.storage import atomic_path, frame_writer
+from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
+
+_PRESCAN_SIDE = 960
+_SECONDS_PER_SAMPLE = 3.0
+_MIN_SAMPLES, _MAX_SAMPLES = 12, 48
+_MESH_SIDE = 320
+_SPARE_DISK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """How a video is captured: picture side, wanted face height over side, and what is refused."""
+
+    size: int = 512
+    face_fraction: float = 0.42
+    min_face_px: float = 100.0
+    min_seconds: float = 5.0
+
+
+def capture_video(
+    video: Path, folder: Path, config: CaptureConfig, progress: Progress, *, need_audio: bool
+) -> Capture:
+    """Capture ``video`` into ``folder``: ``frames.u8``, ``audio.wav`` (if any) and, last, ``capture.json``.
+
+    Raises:
+        UserError: not a usable video (see :func:`gaussavatar.capture.quality.check_samples`), too short,
+            without sound where that is needed, cut off, or the disk is full.
+    """
+    info = probe(video)
+    require_video(info)
+    if need_audio and not info.has_audio:
+        raise UserError(f"a sound track in {video.name}", "a video without one", "give a video of the person speaking")
+    _check_length(info.seconds, video, config)
+    samples = prescan(info, progress)
+    check_samples(samples, video.name, config.min_face_px)
+    crop = choose_crop(samples, info.width, info.height, config.face_fraction)
+    _clean(folder)
+    _check_space(folder, info.seconds, config.size)
+    waveform = read_audio(video) if info.has_audio else None
+    n_frames = _write_frames(info, folder, crop, config, progress)
+    if waveform is not None:
+        _write_sound(folder / AUDIO_NAME, waveform.samples, n_frames)
+    capture = Capture(
+        folder=folder,
+        size=config.size,
+        n_frames=n_frames,
+        fps=VIDEO_FPS,
+        crop=crop,
+        source={
+            "name": video.name,
+            "seconds": info.seconds,
+            "width": info.width,
+            "height": info.height,
+            "fps": info.fps,
+            "codec": info.codec,
+            "face_px": float(np.median([s.face_px for s in samples if s.points is not None])),
+        },
+        audio=folder / AUDIO_NAME if waveform is not None else None,
+    )
+    save_capture(capture)
+    return capture
+
+
+def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
+    """Look at key frames, and at frames in between where those are few, with the face detectors."""
+    scale = min(1.0, _PRESCAN_SIDE / max(info.width, info.height))
+    width, height = round(info.width * scale), round(info.height * scale)
+    target = int(np.clip(info.seconds / _SECONDS_PER_SAMPLE, _MIN_SAMPLES, _MAX_SAMPLES))
+    samples: list[Sample] = []
+    with progress.stage("looking at the video", target) as advance, FaceDetector() as boxes, FaceMesh(static=True) as mesh:
+        # At a low constant rate key frames repeat until the next one, which gives each its time.
+        rate = min(2.0, _MAX_SAMPLES / max(info.seconds, 1.0))
+        previous: np.ndarray | None = None
+        keyframes = read_frames(info.path, width=width, height=height, fps=rate, keyframes_only=True)
+        for index, image in enumerate(keyframes):
+            if previous is None or not np.array_equal(image, previous):
+                samples.append(_look(image, index / rate, scale, boxes, mesh))
+                advance(1)
+            previous = image
+        for moment in _missing_moments([sample.seconds for sample in samples], info.seconds, target):
+            stretch = read_frames(info.path, width=width, height=height, start=moment, seconds=0.2, keyframes_only=False)
+            image = next(stretch, None)
+            stretch.close()  # type: ignore[attr-defined]
+            if image is not None:
+                samples.append(_look(image, moment, scale, boxes, mesh))
+                advance(1)
+    return sorted(samples, key=lambda sample: sample.seconds)
+
+
+def _missing_moments(known: list[float], seconds: float, target: int) -> list[float]:
+    """Moments that split the longest stretches between the known ones until there are ``target``."""
+    end = max(0.0, seconds - 0.5)
+    moments = sorted([moment for moment in known if moment <= end] or [0.0])
+    new: list[float] = [] if known else [0.0]
+    while len(moments) < target:
+        edges = np.array([*moments, end])
+        widest = int(np.argmax(np.diff(edges)))
+        middle = float((edges[widest] + edges[widest + 1]) / 2)
+        if middle - edges[widest] < 0.1:
+            break
+        moments.insert(widest + 1, middle)
+        new.append(middle)
+    return sorted(new)
+
+
+def _look(
+    image: UInt8[np.ndarray, "h w 3"], seconds: float, scale: float, boxes: FaceDetector, mesh: FaceMesh
+) -> Sample:
+    found = boxes.detect_all(image)
+    heights = tuple(box.height / scale for box in found)
+    points = _face_points(image, found[0], mesh) if found else None
+    if points is None:
+        return Sample(seconds, heights)
+    x0, y0 = np.clip(points[:, :2].min(0), 0, None).astype(int)
+    x1, y1 = np.ceil(points[:, :2].max(0)).astype(int)
+    face = image[y0:y1, x0:x1]
+    if face.size == 0:
+        return Sample(seconds, heights)
+    return Sample(seconds, heights, points / np.float32(scale), colour_histogram(face), colour_histogram(image))
+
+
+def _face_points(image: np.ndarray, box: FaceBox, mesh: FaceMesh) -> np.ndarray | None:
+    """Landmarks inside twice the face's box, enlarged so that small faces are found as well."""
+    side = 2.0 * max(box.width, box.height)
+    left, top = box.x + box.width / 2 - side / 2, box.y + box.height / 2 - side / 2
+    x0, y0 = int(max(0, left)), int(max(0, top))
+    region = image[y0 : int(top + side), x0 : int(left + side)]
+    if min(region.shape[:2]) < 8:
+        return None
+    zoom = _MESH_SIDE / max(region.shape[:2])
+    size = (max(8, round(region.shape[1] * zoom)), max(8, round(region.shape[0] * zoom)))
+    points = mesh.detect(resize(np.ascontiguousarray(region), size))
+    if points is None:
+        return None
+    return (points / np.float32(zoom) + np.array([x0, y0, 0], np.float32)).astype(np.float32)
+
+
+def _write_frames(
+    info: MediaInfo, folder: Path, crop: tuple[int, int, int], config: CaptureConfig, progress: Progress
+) -> int:
+    shape = (config.size, config.size, 3)
+    frames = read_frames(info.path, width=config.size, height=config.size, crop=crop, fps=VIDEO_FPS)
+    with (
+        progress.stage("decoding", round(info.seconds * VIDEO_FPS)) as advance,
+        frame_writer(folder / FRAMES_NAME, shape) as writer,
+    ):
+        for image in frames:
+            writer.append(image)
+            advance(1)
+        _check_length(writer.count / VIDEO_FPS, info.path, config)
+        return writer.count
+
+
+def _write_sound(path: Path, samples: np.ndarray, n_frames: int) -> None:
+    import soundfile
+
+    wanted = n_frames * ANALYSIS_RATE // VIDEO_FPS
+    samples = np.pad(samples[:wanted], (0, max(0, wanted - len(samples))))
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, samples, ANALYSIS_RATE, subtype="PCM_16")
+
+
+def _check_length(seconds: float, video: Path, config: CaptureConfig) -> None:
+    if seconds < config.min_seconds:
+        raise UserError(
+            f"a video of at least {config.min_seconds:.0f} s", f"{seconds:.1f} s in {video.name}", "film longer"
+        )
+
+
+def _clean(folder: Path) -> None:
+    """Remove what an earlier, interrupted or differently set capture left."""
+    (folder / RECORD_NAME).unlink(missing_ok=True)
+    for leftover in folder.glob(f".{Path(FRAMES_NAME).stem}.*.part.u8"):
+        leftover.unlink(missing_ok=True)
+
+
+def _check_space(folder: Path, seconds: float, size: int) -> None:
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    needed = int(seconds * VIDEO_FPS * size * size * 3) + _SPARE_DISK_BYTES
+    old = folder / FRAMES_NAME
+    free = shutil.disk_usage(existing).free + (old.stat().st_size if old.exists() else 0)
+    if free < needed:
+        raise UserError(
+            f"{needed / 1e9:.1f} GB of free disk space for {folder}",
+            f"{free / 1e9:.1f} GB",
+            "free some space or choose another --out",
+        )

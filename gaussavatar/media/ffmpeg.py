@@ -1,0 +1,429 @@
+"""Video and sound through ffmpeg: probing, reading frames and sound by pipes, writing mp4.
+
+Graphs are built with ffmpeg-python and run with an explicit binary. Every child writes its
+messages to a temporary file, never to a pipe, so that no child can block on a full pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import ffmpeg
+import numpy as np
+from jaxtyping import UInt8
+
+from gaussavatar.errors import UserError
+from gaussavatar.storage import atomic_path
+from gaussavatar.types import ANALYSIS_RATE, Waveform
+
+ENOUGH_DECODED = 0.95
+"""A file that ffmpeg complains about must still decode to this part of its announced length."""
+
+METADATA_KEYS = ("title", "artist", "album", "comment", "copyright", "date", "description", "genre", "synopsis")
+"""Metadata keys that an mp4 keeps in the place where players look for them."""
+
+_QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
+_LOCAL_ONLY = "file,pipe"
+_LISTING_DEMUXERS = ("tty", "concat", "hls", "dash")
+_PIPE_BYTES = 1 << 20
+_MIN_SOUND_SECONDS = 0.04
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file holds. Sizes are as shown: after rotation and with square pixels.
+
+    ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that showing it needs.
+    """
+
+    path: Path
+    seconds: float
+    width: int
+    height: int
+    fps: float | None
+    rotation: int
+    has_video: bool
+    has_audio: bool
+    codec: str
+    square_pixels: bool = True
+    audio_rate: int | None = None
+
+
+def find_ffmpeg() -> str:
+    """Path of the ffmpeg binary: ``GAUSSAVATAR_FFMPEG``, else the system's, else the one of imageio-ffmpeg.
+
+    Raises:
+        UserError: ``GAUSSAVATAR_FFMPEG`` names no program, or no ffmpeg is found at all.
+    """
+    if named := os.environ.get("GAUSSAVATAR_FFMPEG"):
+        if found := shutil.which(named):
+            return found
+        raise UserError(
+            "an ffmpeg program in GAUSSAVATAR_FFMPEG", repr(named), "unset the variable or give the program's path"
+        )
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "an ffmpeg program", "none on this machine", "install ffmpeg, or pip install imageio-ffmpeg"
+        ) from error
+
+
+def probe(path: Path) -> MediaInfo:
+    """Look at a media file's header; a sound file has ``has_video`` false.
+
+    Raises:
+        UserError: no such file, not a media file, or cut off before its index.
+    """
+    _require_file(path)
+    arguments = [find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", _LOCAL_ONLY, "-i", _url(path)]
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    text = done.stderr.decode(errors="replace")
+    demuxer = re.search(r"^Input #0, ([\w,]+), from", text, re.M)
+    if demuxer is None or demuxer[1].split(",")[0] in _LISTING_DEMUXERS:
+        raise _not_media(path, text)
+    video = re.search(r"^ *Stream #0:\d+.*?: Video: (?!.*\(attached pic\))(.*)$", text, re.M)
+    audio = re.search(r"^ *Stream #0:\d+.*?: Audio: (.*)$", text, re.M)
+    if video is None and audio is None:
+        raise UserError(f"a video or sound file at {path}", "a file with neither", "give another file")
+    duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", text)
+    seconds = (
+        int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else _demuxed_seconds(path)
+    )
+    rate = re.search(r"(\d+) Hz", audio[1]) if audio else None
+    facts = _video_facts(video[1], text) if video else {}
+    return MediaInfo(
+        path=path,
+        seconds=seconds,
+        width=facts.get("width", 0),
+        height=facts.get("height", 0),
+        fps=facts.get("fps"),
+        rotation=facts.get("rotation", 0),
+        has_video=video is not None,
+        has_audio=audio is not None,
+        codec=re.split(r"[ ,]", (video or audio)[1])[0],  # type: ignore[index]
+        square_pixels=facts.get("square", True),
+        audio_rate=int(rate[1]) if rate else None,
+    )
+
+
+def _video_facts(line: str, text: str) -> dict[str, Any]:
+    size = re.search(r"\b(\d{2,5})x(\d{2,5})\b", line)
+    if size is None:
+        raise UserError("a video with a known picture size", "an undecodable video stream", "convert the file to mp4")
+    width, height = int(size[1]), int(size[2])
+    aspect = re.search(r"SAR (\d+):(\d+)", line)
+    square = aspect is None or aspect[1] == aspect[2] or "0" in (aspect[1], aspect[2])
+    if aspect and not square:
+        width = round(width * int(aspect[1]) / int(aspect[2]))
+    turn = re.search(r"rotation of (-?[\d.]+) degrees", text)
+    rotation = round(-float(turn[1]) / 90) * 90 % 360 if turn else 0
+    if rotation in (90, 270):
+        width, height = height, width
+    rate = re.search(r"([\d.]+)(k?) fps", line)
+    fps = float(rate[1]) * (1000 if rate[2] else 1) if rate else None
+    return {"width": width, "height": height, "square": square, "rotation": rotation, "fps": fps}
+
+
+def require_video(info: MediaInfo) -> None:
+    """Raise a UserError unless the file has a picture track."""
+    if not info.has_video:
+        raise UserError(f"a video in {info.path}", f"a sound file ({info.codec})", "give a video of the person")
+
+
+def read_frames(
+    path: Path,
+    *,
+    width: int,
+    height: int,
+    crop: tuple[int, int, int] | None = None,
+    fps: float | None = 25.0,
+    start: float | None = None,
+    seconds: float | None = None,
+    keyframes_only: bool = False,
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Decode frames as RGB, turned upright, at a constant rate, scaled to ``width`` x ``height``.
+
+    Args:
+        path: Any video that ffmpeg reads.
+        width: Width of the frames that come out, pixels.
+        height: Their height, pixels.
+        crop: Square ``(x, y, side)`` in shown source pixels; what lies outside the picture repeats its border.
+        fps: Frames per second; frame i shows the source at ``start + i / fps``. None passes every frame once.
+        start: First moment, seconds.
+        seconds: Length to read.
+        keyframes_only: Decode key frames alone (fast); with ``fps`` each is repeated until the next.
+
+    Raises:
+        UserError: no video, undecodable, or cut off (errors and under 95 % of the announced length).
+    """
+    info = probe(path)
+    require_video(info)
+    command = _frames_command(info, width, height, crop, fps, start, seconds, keyframes_only)
+    count = 0
+    with _child(command, stdout=subprocess.PIPE) as (process, log):
+        while True:
+            image = np.empty((height, width, 3), np.uint8)
+            if not _fill(process.stdout, image):  # type: ignore[arg-type]
+                break
+            count += 1
+            yield image
+        code = process.wait()
+        messages = _messages(log)
+    whole = start is None and seconds is None and not keyframes_only
+    announced = info.seconds * (fps or info.fps or 0.0)
+    if code != 0 and not (whole and count >= ENOUGH_DECODED * announced > 0):
+        raise _undecodable(path, messages)
+    if count == 0 and not keyframes_only:
+        raise _undecodable(path, messages or ["no picture in the wanted stretch"])
+    if whole and messages and count < ENOUGH_DECODED * announced:
+        raise UserError(
+            f"a whole video of {info.seconds:.1f} s in {path}",
+            f"a cut-off or damaged file ({count / (fps or info.fps or 1.0):.1f} s can be decoded: {messages[-1]})",
+            "copy or export the file again",
+        )
+
+
+def _frames_command(
+    info: MediaInfo,
+    width: int,
+    height: int,
+    crop: tuple[int, int, int] | None,
+    fps: float | None,
+    start: float | None,
+    seconds: float | None,
+    keyframes_only: bool,
+) -> list[str]:
+    options: dict[str, Any] = {"protocol_whitelist": _LOCAL_ONLY}
+    if start is not None:
+        options["ss"] = f"{start:.3f}"
+    if seconds is not None:
+        options["t"] = f"{seconds:.3f}"
+    if keyframes_only:
+        options["skip_frame"] = "nokey"
+    stream = ffmpeg.input(_url(info.path), **options)["V"]
+    if fps is not None:
+        # Counting from time 0, not from the first frame, keeps the picture in step with the sound.
+        stream = stream.filter("fps", fps=f"{fps:g}", start_time=0)
+    if not info.square_pixels:
+        stream = stream.filter("scale", info.width, info.height).filter("setsar", 1)
+    if crop is not None:
+        stream = _crop(stream, crop, info.width, info.height)
+    source_side = crop[2] if crop is not None else info.width
+    flags = "area" if source_side > width else "bicubic"
+    stream = stream.filter("scale", width, height, flags=flags + "+accurate_rnd+full_chroma_int")
+    stream = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
+    # Broken pictures alone shall not end the run: read_frames judges by how much was decoded.
+    return ffmpeg.compile(stream.global_args(*_QUIET, "-max_error_rate", "1"), cmd=find_ffmpeg())
+
+
+def _crop(stream: Any, crop: tuple[int, int, int], width: int, height: int) -> Any:
+    x, y, side = crop
+    left, top = max(0, -x), max(0, -y)
+    right, bottom = max(0, x + side - width), max(0, y + side - height)
+    if left or top or right or bottom:
+        stream = stream.filter("pad", width + left + right, height + top + bottom, left, top)
+        stream = stream.filter("fillborders", left=left, top=top, right=right, bottom=bottom, mode="smear")
+    return stream.filter("crop", side, side, x + left, y + top, exact=1)
+
+
+def read_audio(path: Path, rate: int = ANALYSIS_RATE) -> Waveform:
+    """Read a file's sound, mixed to mono, at ``rate`` samples per second; time 0 is the file's time 0.
+
+    Raises:
+        UserError: no such file, no audio track, empty or unreadable sound.
+    """
+    info = probe(path)
+    if not info.has_audio:
+        raise UserError(f"a sound track in {path}", "a file without audio", "give a file with sound")
+    stream = ffmpeg.input(_url(path), protocol_whitelist=_LOCAL_ONLY)["a:0"]
+    stream = stream.filter("aresample", rate, **{"async": 1, "first_pts": 0})
+    stream = stream.output("pipe:", format="f32le", acodec="pcm_f32le", ac=1, ar=rate)
+    command = ffmpeg.compile(stream.global_args(*_QUIET), cmd=find_ffmpeg())
+    with _child(command, stdout=subprocess.PIPE) as (process, log):
+        data = process.stdout.read()  # type: ignore[union-attr]
+        code = process.wait()
+        messages = _messages(log)
+    samples = np.frombuffer(data[: len(data) // 4 * 4], "<f4").astype(np.float32)
+    if code != 0 and len(samples) < ENOUGH_DECODED * info.seconds * rate:
+        raise _undecodable(path, messages)
+    if len(samples) < _MIN_SOUND_SECONDS * rate or not np.isfinite(samples).all():
+        raise UserError(f"sound in {path}", "an empty audio track", "give a file with sound")
+    return Waveform(np.clip(samples, -1.0, 1.0), rate)
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "h w 3"]],
+    fps: float,
+    size: tuple[int, int],
+    *,
+    audio: Path | None = None,
+    seconds: float | None = None,
+    crf: int = 16,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write frames as H.264 mp4 with the given sound file, exactly as long as the sound.
+
+    Args:
+        path: The mp4 file, replaced atomically.
+        frames: RGB images; the last one is repeated when they end before the sound.
+        fps: Frames per second.
+        size: Width and height of the frames, pixels.
+        audio: A sound file, encoded as it is (not the analysis version).
+        seconds: Length of the video; by default the sound's length, else as long as the frames last.
+        crf: x264 quality, smaller is better.
+        metadata: Values for :data:`METADATA_KEYS`.
+
+    Raises:
+        UserError: the path cannot be written, the disk is full, or the sound cannot be read.
+    """
+    if unknown := set(metadata or {}) - set(METADATA_KEYS):
+        raise ValueError(f"metadata keys {sorted(unknown)} are lost in an mp4; use {METADATA_KEYS}")
+    if audio is not None and seconds is None:
+        seconds = read_audio(audio).seconds
+    with atomic_path(path) as temporary:
+        command = _write_command(temporary, fps, size, audio, seconds, crf, metadata or {})
+        with _child(command, stdin=subprocess.PIPE) as (process, log):
+            try:
+                for image in frames:
+                    if image.shape != (size[1], size[0], 3) or image.dtype != np.uint8:
+                        raise ValueError(f"expected uint8 {(size[1], size[0], 3)}, got {image.dtype} {image.shape}")
+                    process.stdin.write(np.ascontiguousarray(image).data)  # type: ignore[union-attr]
+                process.stdin.close()  # type: ignore[union-attr]
+            except BrokenPipeError:
+                # ffmpeg closes its input when it has enough for the wanted length, or when it failed.
+                pass
+            if process.wait() != 0:
+                raise _unwritable(path, _messages(log))
+
+
+def _write_command(
+    target: Path,
+    fps: float,
+    size: tuple[int, int],
+    audio: Path | None,
+    seconds: float | None,
+    crf: int,
+    metadata: Mapping[str, str],
+) -> list[str]:
+    picture = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{size[0]}x{size[1]}", framerate=fps)
+    picture = picture.video.filter("scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd")
+    if size[0] % 2 or size[1] % 2:
+        picture = picture.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
+    options: dict[str, Any] = {
+        "vcodec": "libx264", "pix_fmt": "yuv420p", "crf": crf, "preset": "fast", "movflags": "+faststart",
+        "color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "map_metadata": -1,
+    }  # fmt: skip
+    streams = [picture]
+    if seconds is not None:
+        streams = [picture.filter("tpad", stop=-1, stop_mode="clone")]
+        options["t"] = f"{seconds:.6f}"
+    if audio is not None:
+        sound = ffmpeg.input(_url(audio), protocol_whitelist=_LOCAL_ONLY)["a:0"]
+        streams.append(sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("apad"))
+        # An AAC packet of 1024 samples must be shorter than a video frame, so low rates are raised.
+        rate = probe(audio).audio_rate
+        options |= {"acodec": "aac", "audio_bitrate": "192k", "ar": rate if rate in (44100, 48000) else 48000}
+    for index, (key, value) in enumerate(metadata.items()):
+        options[f"metadata:g:{index}"] = f"{key}={value}"
+    command = ffmpeg.compile(ffmpeg.output(*streams, _url(target), **options), cmd=find_ffmpeg(), overwrite_output=True)
+    command = ["-metadata" if re.fullmatch(r"-metadata:g:\d+", part) else part for part in command]
+    return [command[0], "-hide_banner", "-loglevel", "error", *command[1:]]
+
+
+@contextmanager
+def _child(command: list[str], **pipes: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Run ffmpeg with its messages in a temporary file; kill it when the block is left early."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **pipes},
+                                   stderr=log, bufsize=-1 if "stdout" not in pipes else 0)  # fmt: skip
+        try:
+            yield process, log
+        finally:
+            if process.poll() is None:
+                process.kill()
+            if process.stdout is not None:
+                process.stdout.close()
+            if process.stdin is not None and not process.stdin.closed:
+                process.stdin.detach()
+            process.wait()
+
+
+def _fill(pipe: IO[bytes], image: np.ndarray) -> bool:
+    view = memoryview(image).cast("B")
+    done = 0
+    while done < len(view):
+        count = pipe.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            return False
+        done += count
+    return True
+
+
+def _messages(log: IO[bytes]) -> list[str]:
+    """The child's last messages, without the memory addresses that ffmpeg puts in front."""
+    end = log.seek(0, os.SEEK_END)
+    log.seek(max(0, end - 8192))
+    lines = log.read().decode(errors="replace").splitlines()
+    return [cleaned for line in lines if (cleaned := re.sub(r"^\[[^\]]*\] *", "", line).strip())]
+
+
+def _demuxed_seconds(path: Path) -> float:
+    """Length of a file whose header does not say it: the end time of its last packet."""
+    command = [find_ffmpeg(), *_QUIET, "-protocol_whitelist", _LOCAL_ONLY, "-i", _url(path), "-c", "copy",
+               "-progress", "pipe:1", "-f", "null", "-"]  # fmt: skip
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    times = re.findall(rb"out_time_us=(\d+)", done.stdout)
+    return int(times[-1]) / 1e6 if times else 0.0
+
+
+def _url(path: Path) -> str:
+    """The path as an ffmpeg address that no name (colon, leading dash) can turn into anything else."""
+    return f"file:{path.absolute()}"
+
+
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"a media file at {path}", "no such file", "check the path")
+    if not path.is_file():
+        raise UserError(f"a media file at {path}", "a folder", "give the file itself")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"a readable file at {path}", "no permission to read it", "change its permissions")
+    if path.stat().st_size == 0:
+        raise UserError(f"a media file at {path}", "an empty file", "copy or export the file again")
+
+
+def _not_media(path: Path, text: str) -> UserError:
+    with path.open("rb") as file:
+        is_mp4 = file.read(12)[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
+    if is_mp4 and "moov atom not found" in text:
+        return UserError(
+            f"a whole video in {path}", "a cut-off file (its index is missing)", "copy or export the file again"
+        )
+    return UserError(f"a video or sound file at {path}", "a file that ffmpeg cannot read", "give another file")
+
+
+def _undecodable(path: Path, messages: list[str]) -> UserError:
+    reason = messages[-1] if messages else "ffmpeg stopped without a message"
+    return UserError(f"decodable media in {path}", f"an error ({reason})", "copy or export the file again")
+
+
+def _unwritable(path: Path, messages: list[str]) -> UserError:
+    reason = messages[-1] if messages else "ffmpeg stopped without a message"
+    if any("No space left" in line for line in messages):
+        return UserError("free disk space", f"a full disk while writing {path}", "free some space and run again")
+    return UserError(f"to write the video {path}", f"an ffmpeg error ({reason})", "choose another output or codec")

@@ -1,0 +1,52 @@
+"""Single images: reading, writing and resizing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from gaussavatar.errors import UserError
+from gaussavatar.storage import atomic_path
+
+JPEG_QUALITY = 95
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Read an image file as RGB.
+
+    Raises:
+        UserError: no such file, or not an image.
+    """
+    if not path.is_file():
+        raise UserError(f"an image at {path}", "no such file", "check the path")
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
+    if image is None:
+        raise UserError(f"an image at {path}", "a file that is not one", "give a png or jpg file")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
+    """Write an RGB, RGBA or grey (h, w) image as png or jpg by the path's suffix, atomically.
+
+    Raises:
+        UserError: the path cannot be written or its suffix is not an image's.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
+        raise UserError("an image path that ends in .png or .jpg", str(path), "change the suffix")
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix != ".png" else []
+    _, encoded = cv2.imencode(suffix, image, options)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def resize(image: UInt8[np.ndarray, "h w *c"], size: int | tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 *c"]:
+    """Resize to ``size`` (a side, or width and height): area when it shrinks, cubic when it grows."""
+    width, height = (size, size) if isinstance(size, int) else size
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
