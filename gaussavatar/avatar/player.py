@@ -1,0 +1,191 @@
+"""A loaded avatar: codes for a sound, images for codes and cameras, Gaussians for a viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+
+from gaussavatar.audio.drive import codes_for_audio
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, open_folder
+from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.images import read_image
+from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.config import ModelConfig
+from gaussavatar.model.gaussians import RawGaussians
+from gaussavatar.model.initialise import InitialBranch
+from gaussavatar.render.api import Rasterizer, get_rasterizer
+from gaussavatar.storage import FrameStore, frame_writer, read_arrays
+from gaussavatar.types import Activated, Cameras, Waveform
+
+
+@dataclass(frozen=True)
+class PoseTrack:
+    """A stretch of the person's own head and upper-face motion, with the torso to go with it."""
+
+    T_camera_world: Float32[np.ndarray, "n 4 4"]
+    upper: Float32[np.ndarray, "n u"]
+    mouth_codes: Float32[np.ndarray, "n m"]
+
+    def __len__(self) -> int:
+        return len(self.upper)
+
+
+@dataclass(frozen=True)
+class LoadedAvatar:
+    """An avatar in memory. ``K`` projects to pixels of a square image of side ``size``."""
+
+    path: Path
+    header: dict[str, Any]
+    model: AvatarModel
+    encoder: AudioEncoder
+    rasterizer: Rasterizer
+    closed: Tensor
+    mouth_open_direction: Float32[np.ndarray, "m"]
+    pose_track: PoseTrack
+    K: Float32[np.ndarray, "3 3"]
+    size: int
+    upper_names: tuple[str, ...]
+    plate: UInt8[np.ndarray, "h w 3"]
+
+    def codes_for_audio(self, waveform: Waveform, n_frames: int | None = None) -> Float32[np.ndarray, "n m"]:
+        """Mouth codes of every video frame of a sound."""
+        count = n_frames if n_frames is not None else max(1, round(waveform.seconds * 25))
+        return codes_for_audio(self.encoder, waveform, count, self.closed.numpy(), gain=self.model.config.mouth_gain)
+
+    def render_float(
+        self,
+        mouth_codes: Float[Tensor, "b m"],
+        upper: Float[Tensor, "b u"],
+        cameras: Cameras,
+        under: Float[Tensor, "b h w 3"],
+        still: bool = False,
+    ) -> Float[Tensor, "b h w 3"]:
+        """Composited images in 0..1 over ``under``."""
+        with torch.no_grad():
+            return self.model.render(self.rasterizer, mouth_codes, upper, cameras, under, still).image.clamp(0, 1)
+
+    def render(
+        self,
+        mouth_codes: Float32[np.ndarray, "b m"],
+        upper: Float32[np.ndarray, "b u"],
+        T_camera_world: Float32[np.ndarray, "b 4 4"],
+        K: Float32[np.ndarray, "b 3 3"],
+        size: int,
+        under: UInt8[np.ndarray, "b h w 3"] | None = None,
+    ) -> UInt8[np.ndarray, "b h w 3"]:
+        """8-bit images; without ``under`` over a neutral grey."""
+        count = len(mouth_codes)
+        if under is None:
+            behind = torch.full((count, size, size, 3), 0.85)
+        else:
+            behind = torch.from_numpy(under).float() / 255
+        cameras = Cameras(torch.from_numpy(T_camera_world).float(), torch.from_numpy(K).float(), size, size)
+        image = self.render_float(torch.from_numpy(mouth_codes), torch.from_numpy(upper), cameras, behind)
+        return to_bytes(image)
+
+    def activated(self, mouth_code: Float32[np.ndarray, "m"], upper: Float32[np.ndarray, "u"]) -> Activated:
+        """Both branches' Gaussians of one state, mouth after face."""
+        codes, channels = torch.from_numpy(mouth_code)[None], torch.from_numpy(upper)[None]
+        with torch.no_grad():
+            face, _ = self.model.face(torch.cat([codes, channels], dim=-1))
+            mouth, _ = self.model.mouth(codes)
+        pairs = ((getattr(face, n), getattr(mouth, n)) for n in ("means", "quats", "scales", "opacities", "colors"))
+        return Activated(*(torch.cat(pair, dim=1)[0] for pair in pairs))
+
+    def frame_gaussians(
+        self, mouth_code: Float32[np.ndarray, "m"], upper: Float32[np.ndarray, "u"]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Means (n, 3), covariances (n, 3, 3), colours (n, 3) in 0..1 and opacities (n, 1) for a splat viewer."""
+        import roma
+
+        gaussians = self.activated(mouth_code, upper)
+        R = roma.unitquat_to_rotmat(gaussians.quats[:, [1, 2, 3, 0]])
+        spread = R * gaussians.scales[:, None, :]
+        covariances = spread @ spread.transpose(1, 2)
+        colors = gaussians.colors.clamp(0, 1)
+        return gaussians.means.numpy(), covariances.numpy(), colors.numpy(), gaussians.opacities[:, None].numpy()
+
+    def under_frames(self, folder: Path) -> FrameStore:
+        """Decode the pose track's torso video into a frame store in ``folder``."""
+        path = folder / "under.u8"
+        with frame_writer(path, (self.size, self.size, 3)) as writer:
+            for frame in read_frames(self.path / UNDER, width=self.size, height=self.size, fps=None):
+                writer.append(frame)
+        return FrameStore(path)
+
+
+def to_bytes(image: Float[Tensor, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
+    """Images in 0..1 to 8 bits, rounded."""
+    return (image * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
+    """A branch of the right shapes, to be filled from a file."""
+    raw = RawGaussians(
+        torch.zeros(n, 3), torch.zeros(n, 4), torch.zeros(n, 3), torch.zeros(n), torch.zeros(n, 3)
+    )
+    return InitialBranch(raw, n_moving, torch.zeros(n_codes, n_moving, 3))
+
+
+def blank_model(config: ModelConfig, shapes: dict[str, int]) -> AvatarModel:
+    """An untrained model of the shapes that ``model_shapes`` gave."""
+    n_mouth, n_upper = shapes["n_mouth"], shapes["n_upper"]
+    return AvatarModel(
+        config,
+        n_mouth,
+        n_upper,
+        blank_branch(shapes["face"], shapes["face_moving"], n_mouth + n_upper),
+        blank_branch(shapes["mouth"], shapes["mouth_moving"], n_mouth),
+    )
+
+
+def model_shapes(model: AvatarModel) -> dict[str, int]:
+    """The numbers that fix every tensor's shape besides the config."""
+    face, mouth = model.face.gaussians, model.mouth.gaussians
+    return {
+        "n_mouth": model.n_mouth,
+        "n_upper": model.n_upper,
+        "face": len(face),
+        "face_moving": face.n_moving,
+        "mouth": len(mouth),
+        "mouth_moving": mouth.n_moving,
+    }
+
+
+def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
+    """Load a fitted avatar.
+
+    Raises:
+        UserError: see :func:`gaussavatar.avatar.folder.open_folder`.
+    """
+    header = open_folder(path).header
+    arrays, _ = read_arrays(path / WEIGHTS)
+    track, _ = read_arrays(path / TRACK)
+    model = blank_model(msgspec.convert(header["model"], ModelConfig), header["shapes"])
+    encoder = AudioEncoder(msgspec.convert(header["encoder"], EncoderConfig))
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
+    modules.load_state_dict({n.removeprefix("model."): t for n, t in weights.items() if n.startswith("model.")})
+    modules.eval().requires_grad_(False)
+    return LoadedAvatar(
+        path=path,
+        header=header,
+        model=model,
+        encoder=encoder,
+        rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
+        closed=weights["closed"],
+        mouth_open_direction=arrays["mouth_open_direction"],
+        pose_track=PoseTrack(track["T_camera_world"], track["upper"], track["mouth_codes"]),
+        K=track["K"],
+        size=header["image_size"],
+        upper_names=tuple(header["upper_names"]),
+        plate=read_image(path / PLATE),
+    )

@@ -1,0 +1,61 @@
+"""What ``fit`` and ``evaluate`` leave in ``report/``: the comparison video and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaussavatar.evaluate.evaluate import HeldOut
+from gaussavatar.evaluate.report import write_report
+from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.storage import read_json
+from gaussavatar.types import VIDEO_FPS
+
+N_PAIRS = 6
+"""Real beside rendered frames shown on the page."""
+
+
+def publish(
+    folder: Path, held: HeldOut, metrics: dict[str, Any], rendered: dict[str, np.ndarray], real: np.ndarray
+) -> Path:
+    """Write ``report/held_out.mp4`` (real, audio-driven, oracle side by side) and ``report/report.html``."""
+    video = folder / "report" / "held_out.mp4"
+    rows = (np.concatenate(frames, axis=1) for frames in zip(real, rendered["audio"], rendered["oracle"], strict=True))
+    size = held.clip.size
+    write_video(video, rows, VIDEO_FPS, (3 * size, size), crf=20)
+    chosen = np.linspace(0, len(real) - 1, N_PAIRS).round().astype(int)
+    pairs = [(real[i], rendered["audio"][i], f"frame {held.indices[i]}") for i in chosen]
+    manifest = read_json(folder / "capture" / "manifest.json")
+    page = folder / "report" / "report.html"
+    write_report(
+        page,
+        title=folder.resolve().name,
+        metrics=metrics,
+        curves=training_curves(folder / "train" / "metrics.jsonl"),
+        pairs=pairs,
+        video=video,
+        stages={name: entry["seconds"] for name, entry in manifest.items()},
+        config_yaml=(folder / "train" / "config.yaml").read_text(),
+    )
+    return page
+
+
+def training_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Loss curves by name over the steps of all stages in order."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    seen: dict[str, int] = {}
+    offset = 0
+    last_stage = None
+    lines = path.read_text().splitlines() if path.exists() else []
+    for line in lines:
+        entry = json.loads(line)
+        if entry["stage"] != last_stage:
+            offset, last_stage = sum(seen.values()), entry["stage"]
+        seen[entry["stage"]] = max(seen.get(entry["stage"], 0), entry["step"])
+        for name, value in entry.items():
+            if name not in ("stage", "step"):
+                curves.setdefault(name, []).append((offset + entry["step"], value))
+    return curves

@@ -1,0 +1,259 @@
+"""``fit`` and ``track`` from end to end: which stage runs, on what, and what it leaves on disk.
+
+A stage is skipped when the manifest says that it was completed with the same inputs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gaussavatar import __version__
+from gaussavatar.audio.batches import AudioBatcher
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.mel import log_mel
+from gaussavatar.audio.pretrain import pretrain_encoder
+from gaussavatar.capture.store import Capture, load_capture
+from gaussavatar.capture.video import capture_video
+from gaussavatar.config import FitConfig, dump_config, load_recipe
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.progress import Progress
+from gaussavatar.segmentation.records import load_segmentation
+from gaussavatar.segmentation.stage import segment_capture
+from gaussavatar.storage import content_key, explain_os_error, file_key, mark_stage, read_arrays, stage_done, write_arrays
+from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
+from gaussavatar.tracking.motion import extract_motion, load_motion, save_motion
+from gaussavatar.tracking.solve import track_landmarks
+from gaussavatar.tracking.store import load_tracking, save_tracking
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where a fit left its avatar, figures and page."""
+
+    avatar: Path
+    metrics: dict[str, Any]
+    report: Path
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that two fits never write into one folder.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder} to be free", "another gaussavatar at work in it", "wait, or use --out") from error
+        yield
+
+
+def run_stage(folder: Path, name: str, key: str, work: Callable[[], object], progress: Progress) -> None:
+    """Do ``work`` unless ``folder`` holds the result of the same inputs."""
+    if stage_done(folder, name, key):
+        progress.say(f"{name}: kept from before")
+        return
+    started = time.monotonic()
+    work()
+    mark_stage(folder, name, key, time.monotonic() - started)
+
+
+def prepare(
+    video: Path, capture_folder: Path, config: FitConfig, focal: float | None, need_audio: bool, progress: Progress
+) -> str:
+    """Capture, landmarks, tracking, motion and masks; returns the key of all of it.
+
+    Raises:
+        UserError: whatever is wrong with the video.
+    """
+    source = file_key(video) if video.is_file() else str(video)
+    capture_key = content_key("capture 1", source, msgspec.to_builtins(config.capture), need_audio)
+    run_stage(
+        capture_folder,
+        "capture",
+        capture_key,
+        lambda: capture_video(video, capture_folder, config.capture, progress, need_audio=need_audio),
+        progress,
+    )
+    capture = load_capture(capture_folder)
+    landmark_key = content_key("landmarks 1", capture_key)
+    run_stage(capture_folder, "landmarks", landmark_key, lambda: _detect(capture, progress), progress)
+    tracking_key = content_key(
+        "tracking 1", landmark_key, msgspec.to_builtins(config.tracking), msgspec.to_builtins(config.motion), focal
+    )
+    run_stage(capture_folder, "tracking", tracking_key, lambda: _track(capture, config, focal, progress), progress)
+    mask_key = content_key("masks 1", tracking_key, config.image_size, msgspec.to_builtins(config.segmentation))
+    run_stage(capture_folder, "masks", mask_key, lambda: _segment(capture, config, progress), progress)
+    return mask_key
+
+
+def _detect(capture: Capture, progress: Progress) -> None:
+    frames = capture.frames()
+    images = (frames.read(index) for index in range(len(frames)))
+    landmarks = detect_landmarks(images, capture.size, n_total=len(frames), progress=progress)
+    save_landmarks(capture.folder / "landmarks.safetensors", landmarks)
+
+
+def _track(capture: Capture, config: FitConfig, focal: float | None, progress: Progress) -> None:
+    landmarks = load_landmarks(capture.folder / "landmarks.safetensors")
+    focal_px = capture.focal_px() if focal is None else focal * capture.size / capture.crop[2]
+    with progress.stage("tracking", 2) as advance:
+        tracking = track_landmarks(landmarks, config.tracking, focal_px=focal_px)
+        save_tracking(capture.folder / "tracking.safetensors", tracking)
+        advance(1)
+        save_motion(capture.folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
+        advance(1)
+
+
+def _segment(capture: Capture, config: FitConfig, progress: Progress) -> None:
+    segment_capture(
+        capture,
+        load_landmarks(capture.folder / "landmarks.safetensors"),
+        load_tracking(capture.folder / "tracking.safetensors"),
+        capture.folder / f"segmentation_{config.image_size}",
+        config.image_size,
+        config.segmentation,
+        progress,
+    )
+
+
+def track(video: Path, out: Path, progress: Progress, recipe: str = "default") -> Path:
+    """Preprocess a video and stop; sound is not needed."""
+    config = load_recipe(recipe)
+    with only_writer(out):
+        prepare(video, out / "capture", config, None, False, progress)
+    return out / "capture"
+
+
+def fit(
+    video: Path,
+    out: Path | None,
+    recipe: str,
+    overrides: tuple[str, ...],
+    subject: str,
+    consent: str,
+    seed: int,
+    focal: float | None,
+    progress: Progress,
+) -> FitResult:
+    """Fit an avatar to a video; goes on where a former call with the same inputs stopped.
+
+    Raises:
+        UserError: whatever the user can mend, before the hours are spent.
+    """
+    config = load_recipe(recipe, overrides)
+    folder = out or Path("avatars") / video.stem
+    with only_writer(folder):
+        key = prepare(video, folder / "capture", config, focal, True, progress)
+        facts = {"subject": subject, "consent": consent, "source": video.name, "recipe": recipe, "seed": seed}
+        train_key = content_key(
+            "train 1",
+            key,
+            msgspec.to_builtins(config.model),
+            msgspec.to_builtins(config.training),
+            msgspec.to_builtins(config.audio),
+            seed,
+        )
+        run_stage(
+            folder / "capture", "training", train_key, lambda: _train(folder, config, seed, train_key, facts, progress), progress
+        )
+        run_stage(folder / "capture", "evaluation", train_key, lambda: _evaluate(folder, progress), progress)
+    from gaussavatar.storage import read_json
+
+    return FitResult(folder, read_json(folder / "report" / "metrics.json"), folder / "report" / "report.html")
+
+
+def _evaluate(folder: Path, progress: Progress) -> None:
+    from gaussavatar.evaluate.evaluate import evaluate_avatar
+
+    evaluate_avatar(folder, None, progress)
+
+
+def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str, Any], progress: Progress) -> None:
+    """Pre-train the audio encoder, train the avatar, write its folder."""
+    from gaussavatar.avatar.write import final_poses, torch_closed, write_avatar
+    from gaussavatar.render.api import get_rasterizer
+    from gaussavatar.training.data import closed_mouth, open_clip
+    from gaussavatar.training.loop import Run, train
+    from gaussavatar.training.poses import refine_poses
+    from gaussavatar.training.start import build_model
+
+    capture_folder, train_folder = folder / "capture", folder / "train"
+    train_folder.mkdir(parents=True, exist_ok=True)
+    (train_folder / "config.yaml").write_text(dump_config(config))
+    capture = load_capture(capture_folder)
+    segmentation = load_segmentation(capture_folder / f"segmentation_{config.image_size}")
+    motion = load_motion(capture_folder / "motion.safetensors")
+    clip = open_clip(
+        segmentation,
+        load_tracking(capture_folder / "tracking.safetensors"),
+        motion,
+        load_landmarks(capture_folder / "landmarks.safetensors"),
+        config.training.held_out,
+    )
+    closed = closed_mouth(motion)
+    assert capture.audio is not None
+    mel = log_mel(read_audio(capture.audio))
+    encoder = _pretrained(train_folder, config, mel, clip, closed, seed, key, progress)
+    rasterizer = get_rasterizer("cpu")
+    run = Run(
+        model=build_model(clip, config.model, seed),
+        encoder=encoder,
+        audio=AudioBatcher(mel, config.audio.batches, seed),
+        clip=clip,
+        closed=torch_closed(closed),
+        rasterizer=rasterizer,
+        folder=train_folder,
+        seed=seed,
+        key=key,
+    )
+    clip = train(
+        run,
+        config.training,
+        lambda stage, model, current, report: refine_poses(stage, model, current, rasterizer, train_folder, key, report),
+        progress,
+    )
+    final_poses(train_folder / "poses.safetensors", clip)
+    refined = any(stage.kind == "poses" for stage in config.training.stages)
+    protocol = "photometrically refined" if refined else "landmarks"
+    facts = facts | {"pose_protocol": protocol, "held_out": config.training.held_out, "program": __version__}
+    write_avatar(folder, run.model, run.encoder, clip, closed, segmentation.plate(), facts)
+
+
+def _pretrained(
+    folder: Path, config: FitConfig, mel: np.ndarray, clip: Any, closed: np.ndarray, seed: int, key: str, progress: Progress
+) -> AudioEncoder:
+    """The audio encoder after pre-training on the landmark motion; kept in ``folder`` for a resumed run."""
+    import torch
+
+    path = folder / "encoder.safetensors"
+    train_mask = clip.usable.copy()
+    train_mask[clip.n_train :] = False
+    if path.exists():
+        arrays, metadata = read_arrays(path)
+        if metadata.get("key") == key:
+            encoder = AudioEncoder(msgspec.json.decode(metadata["config"].encode(), type=EncoderConfig))
+            encoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+            return encoder
+    with progress.stage("audio pre-training", config.audio.steps) as advance:
+        encoder = pretrain_encoder(mel, clip.motion.mouth_codes, train_mask, closed, config.audio, seed, advance=advance)
+    arrays = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
+    write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})
+    return encoder

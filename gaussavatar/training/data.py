@@ -1,0 +1,153 @@
+"""Frames, cameras, codes and weights of a clip as batches of tensors; frames stay on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gaussavatar.segmentation.records import Segmentation
+from gaussavatar.storage import FrameStore
+from gaussavatar.training.config import LossConfig, StageConfig
+from gaussavatar.types import Cameras, Landmarks, Motion, Tracking
+
+LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Supervision of a few frames; images in 0..1."""
+
+    frames: Float[Tensor, "b h w 3"]
+    under: Float[Tensor, "b h w 3"]
+    head: Float[Tensor, "b h w"]
+    inside: Float[Tensor, "b h w"]
+    weight: Float[Tensor, "b h w"]
+    cameras: Cameras
+    mouth_codes: Float[Tensor, "b m"]
+    upper: Float[Tensor, "b u"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A prepared clip: frame stores at the training size and what tracking found."""
+
+    frames: FrameStore
+    masks: FrameStore
+    under: FrameStore
+    size: int
+    tracking: Tracking
+    motion: Motion
+    boxes: Float[np.ndarray, "n 3 4"]
+    """Mouth, right eye and left eye: x0, y0, x1, y1 in pixels at ``size``."""
+    usable: Bool[np.ndarray, "n"]
+    n_train: int
+    """Frames before this one may be trained on; the rest is held out."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def region_boxes(landmarks: Landmarks, size: int) -> Float[np.ndarray, "n 3 4"]:
+    """Boxes of mouth and eyes with a margin, in pixels of an image of side ``size``."""
+    boxes = []
+    for indices, margin in ((LIPS, 0.3), (RIGHT_EYE, 0.4), (LEFT_EYE, 0.4)):
+        points = landmarks.points[:, list(indices), :2] * (size / landmarks.size)
+        low, high = points.min(axis=1), points.max(axis=1)
+        border = margin * (high - low).max(axis=1, keepdims=True)
+        boxes.append(np.concatenate([low - border, high + border], axis=1))
+    return np.clip(np.stack(boxes, axis=1), 0, size)
+
+
+def open_clip(
+    segmentation: Segmentation, tracking: Tracking, motion: Motion, landmarks: Landmarks, held_out: float
+) -> Clip:
+    """Join what the stages wrote."""
+    count = segmentation.n_frames
+    return Clip(
+        frames=segmentation.frames(),
+        masks=segmentation.masks(),
+        under=segmentation.under(),
+        size=segmentation.size,
+        tracking=tracking,
+        motion=motion,
+        boxes=region_boxes(landmarks, segmentation.size),
+        usable=tracking.valid.astype(bool),
+        n_train=count - max(1, round(count * held_out)),
+    )
+
+
+def cameras_of(tracking: Tracking, indices: np.ndarray, size: int) -> Cameras:
+    """The cameras of some frames for square images of side ``size``."""
+    T_camera_world = np.tile(np.eye(4, dtype=np.float32), (len(indices), 1, 1))
+    T_camera_world[:, :3, :3] = tracking.R_camera_head[indices]
+    T_camera_world[:, :3, 3] = tracking.t_camera_head[indices]
+    K = tracking.K * np.array([[size / tracking.size], [size / tracking.size], [1]])
+    K_batch = torch.tensor(K, dtype=torch.float32).expand(len(indices), 3, 3)
+    return Cameras(torch.from_numpy(T_camera_world), K_batch, size, size)
+
+
+def load_batch(clip: Clip, indices: np.ndarray, losses: LossConfig) -> Batch:
+    """Read the frames ``indices`` from disk."""
+
+    def images(store: FrameStore) -> Tensor:
+        return torch.from_numpy(store.read_batch(indices.tolist())).float().div_(255)
+
+    masks = images(clip.masks)
+    weight = torch.ones(masks.shape[:3])
+    for row, index in enumerate(indices):
+        for box, factor in zip(
+            clip.boxes[index], (losses.mouth_region, losses.eye_region, losses.eye_region), strict=True
+        ):
+            x0, y0, x1, y1 = box.astype(int)
+            weight[row, y0:y1, x0:x1] = factor
+    return Batch(
+        frames=images(clip.frames),
+        under=images(clip.under),
+        head=masks[..., 0],
+        inside=masks[..., 1],
+        weight=weight,
+        cameras=cameras_of(clip.tracking, indices, clip.size),
+        mouth_codes=torch.from_numpy(clip.motion.mouth_codes[indices]),
+        upper=torch.from_numpy(clip.motion.upper[indices]),
+    )
+
+
+def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator) -> np.ndarray:
+    """Indices of one batch: uniform, or by mouth opening, or by blink, as the stage's shares say."""
+    candidates = np.flatnonzero(clip.usable[: clip.n_train])
+    aperture = np.clip(clip.motion.aperture[candidates], 0, None) + 1e-4
+    blink = clip.motion.upper[candidates, 0].clip(0) ** 2 + 1e-4
+    kinds = random.random(stage.batch)
+    picked = np.empty(stage.batch, int)
+    for slot, kind in enumerate(kinds):
+        if kind < stage.open_share:
+            chance = aperture / aperture.sum()
+        elif kind < stage.open_share + stage.blink_share:
+            chance = blink / blink.sum()
+        else:
+            chance = None
+        picked[slot] = random.choice(candidates, p=chance)
+    return picked
+
+
+def reference_frames(clip: Clip) -> list[int]:
+    """Training frames to start from: the most frontal with a closed mouth, and the two widest turns."""
+    candidates = np.flatnonzero(clip.usable[: clip.n_train])
+    forward = clip.tracking.R_camera_head[candidates]
+    yaw = np.arctan2(forward[:, 0, 2], forward[:, 2, 2])
+    pitch = np.arcsin(np.clip(forward[:, 1, 2], -1, 1))
+    blink = clip.motion.upper[candidates, 0]
+    cost = np.abs(yaw) + np.abs(pitch) + 2 * clip.motion.aperture[candidates] + 0.3 * blink
+    return [int(candidates[np.argmin(cost)]), int(candidates[np.argmin(yaw)]), int(candidates[np.argmax(yaw)])]
+
+
+def closed_mouth(motion: Motion, share: float = 0.08) -> Float[np.ndarray, "m"]:
+    """Mouth codes of this person's closed mouth: the mean over the frames with the smallest lip gap."""
+    order = np.argsort(motion.aperture)
+    return motion.mouth_codes[order[: max(3, int(len(order) * share))]].mean(axis=0)

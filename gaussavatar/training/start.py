@@ -1,0 +1,29 @@
+"""The avatar before training: Gaussians placed on the person."""
+
+from __future__ import annotations
+
+from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.config import ModelConfig
+from gaussavatar.model.initialise import ReferenceView, initial_face, initial_mouth
+from gaussavatar.training.data import Clip, cameras_of, reference_frames
+
+
+def build_model(clip: Clip, config: ModelConfig, seed: int) -> AvatarModel:
+    """Place both branches from the clip's landmarks, masks and three reference frames."""
+    import numpy as np
+
+    indices = reference_frames(clip)
+    K = cameras_of(clip.tracking, np.array(indices[:1]), clip.size).K[0].numpy().astype(float)
+    views = [
+        ReferenceView(
+            clip.frames.read(index),
+            clip.masks.read(index)[..., 0],
+            clip.tracking.R_camera_head[index].astype(float),
+            clip.tracking.t_camera_head[index].astype(float),
+            K,
+        )
+        for index in indices
+    ]
+    face = initial_face(clip.tracking, clip.motion, views, config.face.count, config.hair_fraction, seed)
+    mouth = initial_mouth(clip.tracking, clip.motion, config.mouth.count, seed)
+    return AvatarModel(config, clip.motion.mouth_codes.shape[1], clip.motion.upper.shape[1], face, mouth)
