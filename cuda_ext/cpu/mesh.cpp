@@ -1,0 +1,124 @@
+// CPU triangle-mesh z-buffer: see mesh.h for the interface and the conventions.
+#include "mesh.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <thread>
+#include <vector>
+
+namespace {
+
+struct Frame {
+  const float* vertices;
+  const float* intrinsics;
+  int32_t* triangle_index;
+  float* barycentrics;
+  float* depth;
+};
+
+struct Corner {
+  double x, y, inverse_z;
+};
+
+Corner project(const float* vertex, const float* intrinsics) {
+  const double inverse_z = 1.0 / vertex[2];
+  return {intrinsics[0] * static_cast<double>(vertex[0]) * inverse_z + intrinsics[2],
+          intrinsics[1] * static_cast<double>(vertex[1]) * inverse_z + intrinsics[3], inverse_z};
+}
+
+// Twice the signed area of the triangle (a, b, point).
+double edge(const Corner& a, const Corner& b, double x, double y) {
+  return (b.x - a.x) * (y - a.y) - (b.y - a.y) * (x - a.x);
+}
+
+void draw_triangle(const Frame& frame, int32_t index, const Corner& a, const Corner& b, const Corner& c,
+                   double area, int32_t width, int32_t height) {
+  const double low_x = std::min({a.x, b.x, c.x}), high_x = std::max({a.x, b.x, c.x});
+  const double low_y = std::min({a.y, b.y, c.y}), high_y = std::max({a.y, b.y, c.y});
+  if (!(high_x >= 0.5 && low_x <= width - 0.5 && high_y >= 0.5 && low_y <= height - 0.5)) return;
+  const int x0 = std::max(0, static_cast<int>(std::ceil(std::max(low_x, 0.0) - 0.5)));
+  const int x1 = std::min(width - 1, static_cast<int>(std::floor(std::min(high_x, double(width)) - 0.5)));
+  const int y0 = std::max(0, static_cast<int>(std::ceil(std::max(low_y, 0.0) - 0.5)));
+  const int y1 = std::min(height - 1, static_cast<int>(std::floor(std::min(high_y, double(height)) - 0.5)));
+  const double scale = 1.0 / area;
+  const double step_a = -(c.y - b.y) * scale, step_b = -(a.y - c.y) * scale;
+  for (int y = y0; y <= y1; ++y) {
+    // The weights are linear along a row, so only the row's start needs the edge functions.
+    const double start_a = edge(b, c, 0.5, y + 0.5) * scale, start_b = edge(c, a, 0.5, y + 0.5) * scale;
+    for (int x = x0; x <= x1; ++x) {
+      const double weight_a = start_a + step_a * x, weight_b = start_b + step_b * x;
+      const double weight_c = 1.0 - weight_a - weight_b;
+      if (weight_a < 0 || weight_b < 0 || weight_c < 0) continue;
+      const double pa = weight_a * a.inverse_z, pb = weight_b * b.inverse_z, pc = weight_c * c.inverse_z;
+      const double z = 1.0 / (pa + pb + pc);
+      const std::size_t pixel = static_cast<std::size_t>(y) * width + x;
+      if (frame.triangle_index[pixel] >= 0 && !(static_cast<float>(z) < frame.depth[pixel])) continue;
+      frame.triangle_index[pixel] = index;
+      frame.depth[pixel] = static_cast<float>(z);
+      float* weights = frame.barycentrics + 3 * pixel;
+      weights[0] = static_cast<float>(pa * z);
+      weights[1] = static_cast<float>(pb * z);
+      weights[2] = static_cast<float>(pc * z);
+    }
+  }
+}
+
+void draw_frame(const Frame& frame, const int32_t* triangles, int32_t n_vertices, int32_t n_triangles,
+                int32_t width, int32_t height, float near, int32_t cull) {
+  const std::size_t n_pixels = static_cast<std::size_t>(width) * height;
+  std::fill_n(frame.triangle_index, n_pixels, -1);
+  std::fill_n(frame.barycentrics, 3 * n_pixels, 0.0f);
+  std::fill_n(frame.depth, n_pixels, 0.0f);
+  std::vector<Corner> corners(n_vertices);
+  for (int32_t v = 0; v < n_vertices; ++v)
+    if (frame.vertices[3 * v + 2] >= near) corners[v] = project(frame.vertices + 3 * v, frame.intrinsics);
+  for (int32_t t = 0; t < n_triangles; ++t) {
+    const int32_t i = triangles[3 * t], j = triangles[3 * t + 1], k = triangles[3 * t + 2];
+    // Written so that a corner that is not a number leaves the triangle out as well.
+    if (!(frame.vertices[3 * i + 2] >= near && frame.vertices[3 * j + 2] >= near &&
+          frame.vertices[3 * k + 2] >= near))
+      continue;
+    const double area = edge(corners[i], corners[j], corners[k].x, corners[k].y);
+    if (!(std::abs(area) > 1e-12) || (cull && area > 0)) continue;
+    draw_triangle(frame, t, corners[i], corners[j], corners[k], area, width, height);
+  }
+}
+
+}  // namespace
+
+void gaussavatar_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
+                                int32_t n_batch, int32_t n_vertices, int32_t n_triangles, int32_t width,
+                                int32_t height, float near, int32_t cull, int32_t n_threads,
+                                int32_t* triangle_index, float* barycentrics, float* depth) {
+  std::atomic<int32_t> next{0};
+  const std::size_t n_pixels = static_cast<std::size_t>(width) * height;
+  auto work = [&] {
+    for (int32_t b = next++; b < n_batch; b = next++) {
+      const Frame frame{vertices + static_cast<std::size_t>(b) * n_vertices * 3, intrinsics + 4 * b,
+                        triangle_index + b * n_pixels, barycentrics + 3 * b * n_pixels, depth + b * n_pixels};
+      draw_frame(frame, triangles, n_vertices, n_triangles, width, height, near, cull);
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (int32_t i = 1; i < std::min(n_threads, n_batch); ++i) helpers.emplace_back(work);
+  work();
+  for (auto& helper : helpers) helper.join();
+}
+
+void gaussavatar_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
+                                  const float* attributes, int64_t n_pixels, int32_t n_channels, float* out) {
+  for (int64_t p = 0; p < n_pixels; ++p, out += n_channels) {
+    if (triangle_index[p] < 0) {
+      std::fill_n(out, n_channels, 0.0f);
+      continue;
+    }
+    const int32_t* corner = corners + 3 * static_cast<std::size_t>(triangle_index[p]);
+    const float* weights = barycentrics + 3 * p;
+    const float* a = attributes + static_cast<std::size_t>(corner[0]) * n_channels;
+    const float* b = attributes + static_cast<std::size_t>(corner[1]) * n_channels;
+    const float* c = attributes + static_cast<std::size_t>(corner[2]) * n_channels;
+    for (int32_t k = 0; k < n_channels; ++k) out[k] = weights[0] * a[k] + weights[1] * b[k] + weights[2] * c[k];
+  }
+}

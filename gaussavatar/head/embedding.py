@@ -1,0 +1,297 @@
+"""Where MediaPipe's 478 landmarks lie on a head model: found by showing the head to MediaPipe.
+
+The head is rendered from several sides with simple shading, the landmark detector runs on
+the pictures, and each landmark is projected back to the triangle that its pixel shows. The
+same code serves every head model; no third-party index file is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from scipy.spatial import cKDTree
+
+from gaussavatar.errors import UserError
+from gaussavatar.head.eyeball import eyeball_colour
+from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices, rotation_matrices
+from gaussavatar.head.raster import MeshRaster, interpolate, rasterize_mesh
+from gaussavatar.types import N_LANDMARKS
+
+SIZE = 512
+FOCAL = 1400.0
+DISTANCE = 0.80
+TURNS = ((0, 0), (12, 0), (-12, 0), (25, 0), (-25, 0), (0, 12), (0, -12), (14, 10), (-14, 10))
+"""Yaw and pitch of the head in the views, degrees."""
+
+JAW_OPEN = 0.3
+LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
+    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+)
+"""Landmarks on the lips: seen on views with the mouth a little open, so that upper and lower are told apart."""
+
+IRIS_LEFT = (473, 474, 475, 476, 477)
+IRIS_RIGHT = (468, 469, 470, 471, 472)
+SNAP_PIXELS = 6
+"""A landmark whose pixel shows something else takes the nearest fitting pixel within this distance."""
+
+FULL_SPREAD = 0.004
+"""Scatter in metres at which a landmark's confidence has fallen to a half."""
+
+MIN_VIEWS = 3
+CANDIDATES = 48
+
+Detector = Callable[[np.ndarray], np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """Where one view saw the landmarks: points on the unposed template, and weights (0: not seen)."""
+
+    points: Float[np.ndarray, "478 3"]
+    weights: Float[np.ndarray, "478"]
+
+
+def compute_embedding(model: HeadModel, detect: Detector | None = None) -> LandmarkEmbedding:
+    """Find MediaPipe's landmarks on a head model.
+
+    Args:
+        model: a head that faces the camera at rest.
+        detect: gives the landmarks (478, 3) of an RGB image in pixels, or None; MediaPipe when not given.
+
+    Raises:
+        UserError: the detector finds no face in most of the views.
+    """
+    if detect is not None:
+        return _embed(model, detect)
+    from gaussavatar.tracking.landmarks import FaceMesh
+
+    with FaceMesh(static=True) as mesh:
+        return _embed(model, mesh.detect)
+
+
+def _embed(model: HeadModel, detect: Detector) -> LandmarkEmbedding:
+    allowed = _allowed_triangles(model)
+    closed, opened = _view_vertices(model, 0.0), _view_vertices(model, JAW_OPEN)
+    lips = np.isin(np.arange(N_LANDMARKS), LIPS)
+    hits: list[_Hits] = []
+    for yaw, pitch in TURNS:
+        hits += _look(model, closed, yaw, pitch, allowed, detect, ~lips)
+        hits += _look(model, opened, yaw, pitch, allowed, detect, lips)
+    if len(hits) < 1.2 * len(TURNS):
+        raise UserError(
+            f"a head in which MediaPipe finds a face from {len(TURNS)} sides",
+            f"a face in {len(hits)} of {2 * len(TURNS)} pictures of the head model {model.name}",
+            "check that the file is a head in metres, y up and facing +z before conversion",
+        )
+    points = np.stack([hit.points for hit in hits])
+    weights = np.stack([hit.weights for hit in hits])
+    mean, spread, n_seen = _robust_mean(points, weights)
+    face, barycentrics = _closest_on_mesh(model, mean, n_seen > 0, allowed)
+    confidence = np.where(n_seen >= MIN_VIEWS, 1 / (1 + (spread / FULL_SPREAD) ** 2), 0)
+    return LandmarkEmbedding(face, barycentrics, confidence.astype(np.float32), spread.astype(np.float32))
+
+
+def _view_vertices(model: HeadModel, opening: float) -> Float[np.ndarray, "v 3"]:
+    """The template with its mouth open by a share of the full range, by expression or by the jaw joint."""
+    expression = torch.zeros(1, len(model.expression_names))
+    rotations = torch.zeros(1, len(model.joint_names), 3)
+    if "jawOpen" in model.expression_names:
+        expression[0, model.expression_names.index("jawOpen")] = opening
+    elif "jaw" in model.joint_names:
+        rotations[0, model.joint_names.index("jaw"), 0] = 0.5 * opening
+    return pose_vertices(model, torch.zeros(1, len(model.identity_names)), expression, rotations)[0].numpy()
+
+
+def _allowed_triangles(model: HeadModel) -> Bool[np.ndarray, "3 t"]:
+    """Which triangles may carry: 0 ordinary landmarks, 1 lip landmarks, 2 iris landmarks."""
+    lips = model.region("lips")[model.triangles].any(1)
+    skin = model.region("face", "ear", "scalp", "neck", "lips")[model.triangles].all(1)
+    return np.stack([skin, lips if lips.any() else skin, model.triangle_region("eyeball_left", "eyeball_right")])
+
+
+def _landmark_kind() -> np.ndarray:
+    kind = np.zeros(N_LANDMARKS, np.int64)
+    kind[list(LIPS)] = 1
+    kind[[*IRIS_LEFT, *IRIS_RIGHT]] = 2
+    return kind
+
+
+def _look(
+    model: HeadModel,
+    vertices: Float[np.ndarray, "v 3"],
+    yaw: float,
+    pitch: float,
+    allowed: Bool[np.ndarray, "3 t"],
+    detect: Detector,
+    wanted: Bool[np.ndarray, "478"],
+) -> Iterator[_Hits]:
+    """Render one view, detect, and project the wanted landmarks back; nothing when no face is found."""
+    angles = torch.tensor([[0.0, np.deg2rad(yaw), 0.0], [np.deg2rad(pitch), 0.0, 0.0]])
+    turn, nod = rotation_matrices(angles).numpy()
+    camera = (vertices @ (nod @ turn).T + [0, -0.03, DISTANCE]).astype(np.float32)
+    image, raster, facing = render_plain(model, camera)
+    found = detect(image)
+    if found is None:
+        return
+    points, weights = np.zeros((N_LANDMARKS, 3)), np.zeros(N_LANDMARKS)
+    for landmark, kind in enumerate(_landmark_kind()):
+        pixel = _nearest_pixel(raster, allowed[kind], found[landmark, :2]) if wanted[landmark] else None
+        if pixel is None:
+            continue
+        corners = model.triangles[raster.triangle_index[pixel]]
+        points[landmark] = raster.barycentrics[pixel] @ model.template[corners]
+        weights[landmark] = facing[pixel] ** 2
+    yield _Hits(points, weights)
+
+
+def _nearest_pixel(
+    raster: MeshRaster, allowed: Bool[np.ndarray, "t"], position: Float[np.ndarray, "2"]
+) -> tuple[int, int] | None:
+    """The pixel nearest to a position that shows an allowed triangle."""
+    column, row = np.floor(position).astype(int)
+    height, width = raster.triangle_index.shape
+    top, left = max(row - SNAP_PIXELS, 0), max(column - SNAP_PIXELS, 0)
+    window = raster.triangle_index[
+        top : min(row + SNAP_PIXELS + 1, height), left : min(column + SNAP_PIXELS + 1, width)
+    ]
+    if window.size == 0:
+        return None
+    rows, columns = np.nonzero((window >= 0) & allowed[window])
+    if len(rows) == 0:
+        return None
+    distance = (rows + top + 0.5 - position[1]) ** 2 + (columns + left + 0.5 - position[0]) ** 2
+    best = int(distance.argmin())
+    if distance[best] > SNAP_PIXELS**2:
+        return None
+    return int(rows[best] + top), int(columns[best] + left)
+
+
+def render_plain(
+    model: HeadModel, vertices_camera: Float32[np.ndarray, "v 3"]
+) -> tuple[np.ndarray, MeshRaster, Float[np.ndarray, "h w"]]:
+    """A plainly shaded picture of a head: RGB uint8, its raster, and the cosine of each pixel's slant."""
+    K = np.array([[FOCAL, 0, SIZE / 2], [0, FOCAL, SIZE / 2], [0, 0, 1]], np.float32)
+    # Lashes are cards that stand for single hairs; drawn solid they would be heavy black bars.
+    shown = np.flatnonzero(~model.region("lashes")[model.triangles].any(1))
+    raster = rasterize_mesh(vertices_camera, model.triangles[shown], K, SIZE, SIZE)
+    raster = replace(raster, triangle_index=_original(raster.triangle_index, shown))
+    normals = vertex_normals(vertices_camera, model.triangles)
+    light = np.array([-0.35, -0.45, -0.82])
+    brightness = 0.35 + 0.65 * np.clip(normals @ (light / np.linalg.norm(light)), 0, None)
+    toward = -(normals * vertices_camera).sum(1) / np.linalg.norm(vertices_camera, axis=1)
+    shaded = np.c_[plain_colour(model) * brightness[:, None], toward]
+    picture = interpolate(raster, model.triangles, shaded)
+    image = np.where((raster.triangle_index >= 0)[..., None], picture[..., :3], 0.45)
+    return (np.clip(image, 0, 1) * 255).astype(np.uint8), raster, np.clip(picture[..., 3], 0, 1)
+
+
+def _original(index: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Indices into the shown triangles as indices into all triangles."""
+    return np.where(index < 0, -1, shown[index]).astype(np.int32)
+
+
+def plain_colour(model: HeadModel) -> Float[np.ndarray, "v 3"]:
+    """The head's own colours, or simple ones: skin, red lips, white eyes with dark irises."""
+    if model.colour is not None:
+        return model.colour
+    colour = np.tile(np.array([0.80, 0.60, 0.50]), (len(model.template), 1))
+    colour[model.region("lips")] = (0.66, 0.36, 0.34)
+    colour[model.region("inner_mouth", "tongue")] = (0.35, 0.12, 0.12)
+    colour[model.region("teeth_upper", "teeth_lower")] = (0.9, 0.88, 0.82)
+    for name in ("eyeball_left", "eyeball_right"):
+        eye = model.region(name)
+        if eye.any():
+            offset = model.template[eye] - (model.template[eye].min(0) + model.template[eye].max(0)) / 2
+            radius = np.linalg.norm(offset, axis=1)
+            colour[eye] = eyeball_colour(offset / radius[:, None], float(np.median(radius)), (0.25, 0.18, 0.12))
+    return colour
+
+
+def vertex_normals(vertices: Float[np.ndarray, "v 3"], triangles: np.ndarray) -> Float[np.ndarray, "v 3"]:
+    """Unit normals of vertices, outward, weighted by the areas of the triangles around them."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    face = np.cross(b - a, c - a)
+    total = np.zeros((len(vertices), 3))
+    for k in range(3):
+        for axis in range(3):
+            total[:, axis] += np.bincount(triangles[:, k], face[:, axis], len(vertices))
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
+
+
+def _robust_mean(
+    points: Float[np.ndarray, "n 478 3"], weights: Float[np.ndarray, "n 478"]
+) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "478"], np.ndarray]:
+    """Weighted geometric median over the views (Weiszfeld's iteration), its mean scatter, and views seen."""
+    seen = weights > 0.02
+    weights = np.where(seen, weights, 0)
+    total = np.maximum(weights.sum(0), 1e-12)
+    centre = (weights[..., None] * points).sum(0) / total[:, None]
+    for _ in range(30):
+        distance = np.linalg.norm(points - centre, axis=-1)
+        pull = weights / np.maximum(distance, 2e-4)
+        centre = (pull[..., None] * points).sum(0) / np.maximum(pull.sum(0), 1e-12)[:, None]
+    distance = np.linalg.norm(points - centre, axis=-1)
+    return centre, (weights * distance).sum(0) / total, seen.sum(0)
+
+
+def _closest_on_mesh(
+    model: HeadModel,
+    points: Float[np.ndarray, "478 3"],
+    seen: Bool[np.ndarray, "478"],
+    allowed: Bool[np.ndarray, "3 t"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest allowed surface point of each landmark as triangle and barycentric weights."""
+    face = np.zeros(N_LANDMARKS, np.int32)
+    barycentrics = np.tile(np.float32([1, 0, 0]), (N_LANDMARKS, 1))
+    kinds = _landmark_kind()
+    for kind in range(3):
+        candidates = np.flatnonzero(allowed[kind])
+        chosen = np.flatnonzero((kinds == kind) & seen)
+        if len(candidates) == 0 or len(chosen) == 0:
+            continue
+        corners = model.template[model.triangles[candidates]].astype(np.float64)
+        _, near = cKDTree(corners.mean(1)).query(points[chosen], k=min(CANDIDATES, len(candidates)))
+        near = near.reshape(len(chosen), -1)
+        weights = closest_barycentrics(points[chosen][:, None], corners[near])
+        distance = np.linalg.norm((weights[..., None] * corners[near]).sum(-2) - points[chosen][:, None], axis=-1)
+        best = distance.argmin(1)
+        rows = np.arange(len(chosen))
+        face[chosen] = candidates[near[rows, best]]
+        barycentrics[chosen] = weights[rows, best]
+    return face, barycentrics
+
+
+def closest_barycentrics(
+    points: Float[np.ndarray, "*b 3"], triangles: Float[np.ndarray, "*b 3 3"]
+) -> Float[np.ndarray, "*b 3"]:
+    """Barycentric weights of the point of each triangle that is nearest to a point.
+
+    The plane's projection where it falls inside, else the best of the three edges'.
+    """
+    a, b, c = triangles[..., 0, :], triangles[..., 1, :], triangles[..., 2, :]
+    ab, ac, ap = b - a, c - a, points - a
+    d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
+    d20, d21 = (ap * ab).sum(-1), (ap * ac).sum(-1)
+    scale = np.maximum(d00 * d11 - d01 * d01, 1e-30)
+    v, w = (d11 * d20 - d01 * d21) / scale, (d00 * d21 - d01 * d20) / scale
+    best = np.stack(np.broadcast_arrays(1 - v - w, v, w), -1)
+    inside = (best >= 0).all(-1)
+    nearest = np.full(inside.shape, np.inf)
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        p, q = triangles[..., first, :], triangles[..., second, :]
+        along = ((points - p) * (q - p)).sum(-1) / np.maximum(((q - p) ** 2).sum(-1), 1e-30)
+        along = np.clip(along, 0, 1)
+        distance = np.linalg.norm(p + along[..., None] * (q - p) - points, axis=-1)
+        better = ~inside & (distance < nearest)
+        weights = np.zeros_like(best)
+        weights[..., first], weights[..., second] = 1 - along, along
+        best = np.where(better[..., None], weights, best)
+        nearest = np.where(better, distance, nearest)
+    return best
