@@ -1,0 +1,106 @@
+"""What the segmentation stage is told and what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gaussavatar.errors import UserError
+from gaussavatar.storage import FrameStore, read_json
+
+MASK_CHANNELS = ("head", "mouth", "face", "person")
+"""Meaning of the channels of ``masks.u8``; all are soft, 0..255."""
+
+RECORD_NAME = "segmentation.json"
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """Knobs of the masks. Lengths are fractions of the face's height, forehead to chin."""
+
+    plate_samples: int = 60
+    """Frames that the background plate is taken from."""
+
+    jaw_margin: float = 0.012
+    """How far outside the landmarks' jaw line the head is cut from the neck."""
+
+    jaw_feather: float = 0.010
+    """Standard deviation of the soft edge of that cut."""
+
+    min_mouth_opening: float = 1.5
+    """Inner-lip gap in pixels at 512 below which the mouth counts as shut."""
+
+    exclusion: float = 0.030
+    """Width of the rim around the head that no pixel of ``under`` is taken from."""
+
+    under_feather: float = 0.030
+    """Width over which the completed part of ``under`` gives way to the real frame."""
+
+    neck_reach: float = 0.24
+    """How far the neck is continued upward behind the jaw."""
+
+    workers: int = 2
+    """Threads; the heavy calls release the interpreter's lock."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The folder that :func:`segment_capture` wrote."""
+
+    folder: Path
+    size: int
+    n_frames: int
+    static_camera: bool
+    plate_residual: float
+    """Median absolute difference, 0..255, between the plate and the visible background."""
+
+    def frames(self) -> FrameStore:
+        """Frames at ``size``, RGB."""
+        return FrameStore(self.folder / "frames.u8")
+
+    def masks(self) -> FrameStore:
+        """Masks, channels as in :data:`MASK_CHANNELS`."""
+        return FrameStore(self.folder / "masks.u8")
+
+    def under(self) -> FrameStore:
+        """What is behind the head, RGB; equals the frame away from the head."""
+        return FrameStore(self.folder / "under.u8")
+
+    def plate(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The background without the person, RGB."""
+        import cv2
+
+        image = cv2.imread(str(self.folder / "plate.png"), cv2.IMREAD_COLOR)
+        if image is None:
+            raise UserError(
+                f"a background plate at {self.folder / 'plate.png'}",
+                "no readable image",
+                "delete the segmentation folder and run again",
+            )
+        return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def load_segmentation(folder: Path) -> Segmentation:
+    """Open what :func:`segment_capture` wrote into ``folder``.
+
+    Raises:
+        UserError: the folder holds no complete segmentation, or a damaged one.
+    """
+    record = read_json(folder / RECORD_NAME)
+    try:
+        return Segmentation(
+            folder=folder,
+            size=int(record["size"]),
+            n_frames=int(record["n_frames"]),
+            static_camera=bool(record["static_camera"]),
+            plate_residual=float(record["plate_residual"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"a segmentation record in {folder / RECORD_NAME}",
+            f"one that lacks or garbles {error}",
+            "delete the segmentation folder and run again",
+        ) from error
