@@ -37,7 +37,7 @@ class Fit:
     """Seed of everything random; the same seed on the same machine gives the same avatar."""
 
     focal: float | None = None
-    """Focal length in pixels of the source video's width, when it is known."""
+    """Focal length of the source video in pixels, when it is known; estimated otherwise."""
 
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""

@@ -22,7 +22,7 @@ class Speak:
     """Avatar folder; the one fitted last below ./avatars when not given."""
 
     out: Path | None = None
-    """The mp4 to write; <name of the audio>.mp4 beside the avatar's other videos when not given."""
+    """The mp4 to write; ./<avatar>-<audio>.mp4 when not given."""
 
     def run(self) -> None:
         """Render the video and say where it is."""
@@ -47,6 +47,9 @@ class View:
     port: int = 8080
     """Port of the page; the next free one is taken when it is in use."""
 
+    host: str = "127.0.0.1"
+    """Address to serve on; 0.0.0.0 shows the page to the whole network."""
+
     mode: Literal["stream", "splats"] = "stream"
     """stream: images rendered here; splats: Gaussians drawn by the browser."""
 
@@ -58,7 +61,7 @@ class View:
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.view.app import serve
 
-        serve(find_avatar(self.avatar), self.audio, self.port, self.open_browser, mode=self.mode)
+        serve(find_avatar(self.avatar), self.audio, self.port, self.open_browser, self.mode, self.host)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ p{max-width:44rem;margin:.4rem 0}
 .card b small{font-size:.9rem;font-weight:400}
 .card span{display:block;font-size:.85rem;color:var(--soft)}
 .card .name{color:var(--ink);font-size:.9rem}
-video{width:100%;aspect-ratio:auto 2/1;max-width:48rem;display:block;border-radius:.6rem;background:#000}
+video{width:100%;aspect-ratio:auto 3/1;max-width:48rem;display:block;border-radius:.6rem;background:#000}
 .pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:.75rem}
 figure{margin:0;background:var(--card);border-radius:.6rem;box-shadow:var(--shadow);overflow:hidden}
 figure div{display:grid;grid-template-columns:1fr 1fr;gap:2px}

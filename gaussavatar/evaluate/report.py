@@ -107,8 +107,9 @@ def _video(video: Path | None, folder: Path) -> str:
     else:
         source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode()
     return (
-        "<section><h2>Real beside rendered</h2><p>Left the held-out video, right the avatar, which hears only the "
-        f'sound.</p><video controls playsinline preload="metadata" src="{source}"></video></section>'
+        "<section><h2>Real beside rendered</h2><p>From left to right: the held-out video, the avatar as it hears the "
+        "sound, the avatar with the real mouth motion (oracle).</p>"
+        f'<video controls playsinline preload="metadata" src="{source}"></video></section>'
     )
 
 

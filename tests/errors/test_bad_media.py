@@ -1,0 +1,50 @@
+"""What a user reads when the video or the sound cannot be used: through the whole command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("verb", ["fit", "track"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("absent.mp4", ["absent.mp4", "no such file"]),
+        ("letter.mp4", ["letter.mp4", "cannot read", "another file"]),
+        ("empty.wav", ["empty file"]),
+        ("truncated.mp4", ["cut-off", "export the file again"]),
+        ("cut_off.mp4", ["cut-off", "export the file again"]),
+        ("tone.wav", ["expected a video", "sound file"]),
+        ("faceless.mp4", ["face"]),
+    ],
+)
+def test_unusable_video(message, media: Path, verb: str, name: str, words: list[str]) -> None:
+    line = message(verb, media / name)
+    for word in words:
+        assert word in line
+
+
+def test_fit_needs_sound(message, media: Path) -> None:
+    line = message("fit", media / "silent.mp4")
+    assert "sound track" in line or "audio" in line
+
+
+def test_a_folder_is_not_a_video(message, media: Path) -> None:
+    assert "a folder" in message("fit", media)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("absent.wav", "no such file"),
+        ("empty.wav", "empty file"),
+        ("noise.wav", "cannot read"),
+        ("no_samples.wav", "audio"),
+        ("silent.mp4", "without audio"),
+    ],
+)
+def test_unusable_sound(message, media: Path, tmp_path: Path, name: str, word: str) -> None:
+    line = message("speak", "--audio", media / name, "--avatar", tmp_path)
+    assert word in line
