@@ -122,7 +122,7 @@ def augment_mel(mel: Float[Tensor, "t 40"], config: AugmentConfig, generator: to
         cut = int(torch.randint(26, N_MELS, one, generator=generator))
         out[:, cut:] = (out[:, cut:] - 1.5 * torch.arange(1, N_MELS - cut + 1)).clamp_min(LOG_FLOOR)
     if float(torch.rand(one, generator=generator)) < config.noise_probability:
-        snr = float(_uniform(one, config.snr_low, config.snr_high, generator)) * np.log(10.0) / 10.0
+        snr = float(_uniform(one, config.snr_low, config.snr_high, generator)) * float(np.log(10.0)) / 10.0
         out = add_power(out, stationary_noise((1, len(out)), generator)[0] + speech - snr)
     return out.clamp_min(LOG_FLOOR)
 

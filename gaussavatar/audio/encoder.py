@@ -61,13 +61,11 @@ class AudioEncoder(nn.Module):
 
     Each answers alone (:meth:`each`), which is what pre-training fits; their mean errs
     less than any of them. Outputs are in units of the targets: the buffers ``centre``
-    and ``spread`` hold the targets' mean and standard deviation, ``gain`` widens the
-    answer around the centre.
+    and ``spread`` hold the targets' mean and standard deviation.
     """
 
     centre: Tensor
     spread: Tensor
-    gain: Tensor
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -81,7 +79,6 @@ class AudioEncoder(nn.Module):
         self.linear = nn.Linear(WINDOW_LENGTH * N_MELS, config.n_codes) if config.linear else None
         self.register_buffer("centre", torch.zeros(config.n_codes))
         self.register_buffer("spread", torch.ones(config.n_codes))
-        self.register_buffer("gain", torch.ones(config.n_codes))
 
     def each(self, windows: Float[Tensor, "b 33 40"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""
@@ -95,4 +92,4 @@ class AudioEncoder(nn.Module):
 
     def forward(self, windows: Float[Tensor, "b 33 40"]) -> Float[Tensor, "b n_codes"]:
         """Mouth codes in units of the targets."""
-        return self.centre + self.spread * self.gain * self.each(windows).mean(0)
+        return self.centre + self.spread * self.each(windows).mean(0)

@@ -158,7 +158,8 @@ def _descend(
             schedule.step()
             keep = min(config.average, step / (step + 10.0))
             with torch.no_grad():
-                torch._foreach_lerp_(averaged, [p.detach() for p in trained], 1.0 - keep)
+                for average, parameter in zip(averaged, trained, strict=True):
+                    average.lerp_(parameter, 1.0 - keep)
             if advance is not None:
                 advance(1)
     with torch.no_grad():

@@ -1,0 +1,24 @@
+"""What the audio encoder learns to predict: the mouth part of a clip's motion."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32
+
+from gaussavatar.types import Motion
+
+CLOSED_SHARE = 0.08
+"""Share of a clip's frames, those with the smallest lip aperture, whose mean is the closed mouth."""
+
+
+def audio_targets(motion: Motion) -> Float32[np.ndarray, "n m_plus_2"]:
+    """Mouth codes, then aperture, then width, of every frame."""
+    columns = [motion.mouth_codes, motion.aperture[:, None], motion.width[:, None]]
+    return np.concatenate(columns, 1).astype(np.float32)
+
+
+def closed_target(motion: Motion) -> Float32[np.ndarray, "m_plus_2"]:
+    """The targets of this person's closed mouth: the mean over the frames with the smallest aperture."""
+    targets = audio_targets(motion)
+    closed = motion.aperture <= np.quantile(motion.aperture, CLOSED_SHARE)
+    return targets[closed].mean(0)
