@@ -88,7 +88,7 @@ void draw_frame(const Frame& frame, const int32_t* triangles, int32_t n_vertices
 
 }  // namespace
 
-void gaussavatar_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
+void ga_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
                                 int32_t n_batch, int32_t n_vertices, int32_t n_triangles, int32_t width,
                                 int32_t height, float near, int32_t cull, int32_t n_threads,
                                 int32_t* triangle_index, float* barycentrics, float* depth) {
@@ -107,7 +107,7 @@ void gaussavatar_rasterize_mesh(const float* vertices, const int32_t* triangles,
   for (auto& helper : helpers) helper.join();
 }
 
-void gaussavatar_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
+void ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
                                   const float* attributes, int64_t n_pixels, int32_t n_channels, float* out) {
   for (int64_t p = 0; p < n_pixels; ++p, out += n_channels) {
     if (triangle_index[p] < 0) {

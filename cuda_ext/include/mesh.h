@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "native_api.h"
+
 extern "C" {
 
 // Rasterizes n_batch meshes that share their triangles.
@@ -18,7 +20,7 @@ extern "C" {
 //
 // A triangle with a corner nearer than `near` is left out. With cull != 0, triangles that turn clockwise in the
 // image (y down), seen by the camera, are left out. Ties in depth go to the smaller triangle index.
-void gaussavatar_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
+GA_EXPORT void ga_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
                                 int32_t n_batch, int32_t n_vertices, int32_t n_triangles, int32_t width,
                                 int32_t height, float near, int32_t cull, int32_t n_threads,
                                 int32_t* triangle_index, float* barycentrics, float* depth);
@@ -26,6 +28,6 @@ void gaussavatar_rasterize_mesh(const float* vertices, const int32_t* triangles,
 // Interpolates per-corner or per-vertex attributes over a raster: out (height * width, n_channels), 0 where empty.
 //
 // corners (n_triangles, 3) rows of `attributes` (n_rows, n_channels) at the corners of every triangle.
-void gaussavatar_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
+GA_EXPORT void ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
                                   const float* attributes, int64_t n_pixels, int32_t n_channels, float* out);
 }

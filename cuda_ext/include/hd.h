@@ -1,0 +1,29 @@
+// Marks functions that both g++ and nvcc compile, and names the scalar operations they use.
+//
+// Functions in the *_math.h headers are templates over the number type V: float in CUDA
+// kernels, a SIMD vector (cpu/simd.h) in CPU kernels. They call only the operations below,
+// which simd.h overloads for vectors.
+#pragma once
+
+#include <math.h>
+
+#if defined(__CUDACC__)
+#define GA_HD static __host__ __device__ __forceinline__
+#else
+// Internal linkage matters: the same header is compiled for several instruction sets, and
+// the linker must never pick the AVX-512 copy of a function for the generic path.
+#define GA_HD static inline __attribute__((always_inline, unused))
+#endif
+
+namespace gaussavatar {
+
+GA_HD float fma(float a, float b, float c) { return a * b + c; }
+GA_HD float min(float a, float b) { return a < b ? a : b; }
+GA_HD float max(float a, float b) { return a > b ? a : b; }
+GA_HD float square_root(float a) { return sqrtf(a); }
+GA_HD float log_2(float a) { return log2f(a); }
+GA_HD bool greater_equal(float a, float b) { return a >= b; }
+GA_HD bool both(bool a, bool b) { return a && b; }
+GA_HD float select(bool mask, float a, float b) { return mask ? a : b; }
+
+}  // namespace gaussavatar

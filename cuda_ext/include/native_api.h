@@ -1,0 +1,38 @@
+// The plain C interface of the native CPU library; gaussavatar/render/native_library.py mirrors it.
+//
+// Functions that return int return 0, or a negative number on failure (-1: out of memory).
+#pragma once
+
+#include <stdint.h>
+
+#define GA_EXPORT __attribute__((visibility("default")))
+
+extern "C" {
+
+// A batch of frames. Strides are in floats from one frame to the next; 0 shares one frame's data.
+typedef struct {
+  const float *means, *quats, *scales, *opacities, *colors;  // [batch][count][3|4|3|1|3]
+  const float *T_camera_world, *K;                           // [batch][16|9], row-major
+  int64_t means_stride, quats_stride, scales_stride, opacities_stride, colors_stride;
+  int64_t T_stride, K_stride;
+  int32_t batch, count, width, height;
+} GaScene;
+
+// Contiguous [batch][...] outputs; every element is written.
+typedef struct {
+  float *means, *quats, *scales, *opacities, *colors, *T_camera_world;
+} GaSceneGradients;
+
+GA_EXPORT const char* ga_isa(void);
+GA_EXPORT int ga_force_isa(const char* name);  // -2: this processor or this build does not have it
+GA_EXPORT int ga_isa_available(const char* name);
+GA_EXPORT void ga_set_threads(int threads);
+GA_EXPORT int ga_get_threads(void);
+
+// rgb [batch][height][width][3], alpha [batch][height][width]. When saved is not null it receives a handle for
+// ga_raster_backward, which ga_raster_free gives back.
+GA_EXPORT int ga_raster_forward(const GaScene* scene, float* rgb, float* alpha, void** saved);
+GA_EXPORT int ga_raster_backward(const GaScene* scene, void* saved, const float* v_rgb, const float* v_alpha,
+                                 const GaSceneGradients* gradients);
+GA_EXPORT void ga_raster_free(void* saved);
+}

@@ -1,0 +1,60 @@
+"""Image losses in plain torch: the twin of the native ones, and the path for CUDA tensors."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+SSIM_WINDOW = 11
+"""Taps of the Gaussian window (Wang et al. 2004)."""
+SSIM_SIGMA = 1.5
+"""Standard deviation of the window in pixels."""
+SSIM_C1 = 0.01**2
+"""Stabiliser of the luminance term for values in 0..1."""
+SSIM_C2 = 0.03**2
+"""Stabiliser of the contrast term for values in 0..1."""
+
+
+def gaussian_window(dtype: torch.dtype = torch.float32) -> Float[Tensor, "11"]:
+    """The normalised one-dimensional window."""
+    offsets = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
+    window = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    return (window / window.sum()).to(dtype)
+
+
+def ssim_torch(pred: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"]) -> Float[Tensor, "b h w 3"]:
+    """Structural similarity per pixel and channel (Wang et al. 2004, eq. 13), zero padding."""
+    window = gaussian_window(pred.dtype).to(pred.device)
+
+    def blur(image: Tensor) -> Tensor:
+        channels = image.shape[1]
+        across = functional.conv2d(
+            image, window.view(1, 1, 1, -1).expand(channels, 1, 1, -1), padding=(0, SSIM_WINDOW // 2), groups=channels
+        )
+        return functional.conv2d(
+            across, window.view(1, 1, -1, 1).expand(channels, 1, -1, 1), padding=(SSIM_WINDOW // 2, 0), groups=channels
+        )
+
+    x, y = pred.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = blur(torch.cat([x, y, x * x, y * y, x * y], 1)).chunk(5, 1)
+    var_x, var_y, cov = mean_xx - mean_x**2, mean_yy - mean_y**2, mean_xy - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
+    structure = (2 * cov + SSIM_C2) / (var_x + var_y + SSIM_C2)
+    return (luminance * structure).permute(0, 2, 3, 1)
+
+
+def photometric_loss_torch(
+    pred: Float[Tensor, "b h w 3"],
+    target: Float[Tensor, "b h w 3"],
+    weight: Float[Tensor, "b h w"],
+    dssim_weight: float,
+) -> Float[Tensor, ""]:
+    """Weighted L1 plus ``dssim_weight`` times weighted 1 - SSIM (see :func:`photometric_loss`)."""
+    target, weight = target.detach(), weight.detach()
+    error = (pred - target).abs().mean(-1)
+    if dssim_weight:
+        error = error + dssim_weight * (1 - ssim_torch(pred, target)).mean(-1)
+    total = weight.sum()
+    return (weight * error).sum() / torch.where(total > 0, total, torch.ones_like(total))
