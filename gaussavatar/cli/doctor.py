@@ -127,10 +127,11 @@ def check_compiler() -> Finding:
 
 def check_native_rasterizer() -> Finding:
     """The CPU rasterizer: whether it builds, and which instructions it will use."""
-    from gaussavatar.render import native_library
+    from gaussavatar.render.native_library import native_info
 
-    info = native_library.info()
-    return Finding("native rasterizer", True, str(info))
+    info = native_info()
+    found = f"{info['isa']} (this processor has {', '.join(info['isas'])}), {info['threads']} threads, {info['library']}"
+    return Finding("native rasterizer", True, found)
 
 
 def check_backend() -> Finding:
