@@ -27,8 +27,9 @@ from gaussavatar.head.anny_data import (
 )
 from gaussavatar.head.eyeball import eyeball_colour, eyeball_directions, fit_sphere
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, load_head, save_head, validate_head
+from gaussavatar.head.teeth import affine_displacement, make_row
 
-VERSION = 1
+VERSION = 2
 """Changes whenever the generated head changes; part of the cache's file name."""
 
 JOINTS = ("torso", "neck", "head", "jaw", "eye_left", "eye_right")
@@ -46,8 +47,6 @@ TO_HEAD_SPACE = np.array([0.1, -0.1, -0.1])
 
 GROUP_REGIONS = {
     "helper-tongue": "tongue",
-    "helper-upper-teeth": "teeth_upper",
-    "helper-lower-teeth": "teeth_lower",
     "helper-l-eyelashes-1": "lashes",
     "helper-l-eyelashes-2": "lashes",
     "helper-r-eyelashes-1": "lashes",
@@ -67,6 +66,9 @@ REGION_COLOURS = {
     "lashes": (0.08, 0.06, 0.05),
 }
 IRIS_COLOUR = (0.30, 0.22, 0.14)
+GUM_COLOUR = (0.72, 0.38, 0.36)
+TONGUE_SHIFT = (0.0, 0.007, -0.005)
+"""Metres, head space: brings the tongue to its place behind the new teeth."""
 
 
 def builtin_head(*, embedded: bool = True) -> HeadModel:
@@ -127,6 +129,7 @@ def generate_head(data: Path | None = None) -> HeadModel:
     origin = np.mean([fit_sphere(base[eye])[0] for eye in eyes], 0)
     shift = np.mean([(identity[:, eye].mean(1)) for eye in eyes], 0)
     points = (base - origin) * TO_HEAD_SPACE
+    points[groups["helper-tongue"]] += TONGUE_SHIFT
     identity = (identity - shift[:, None]) * TO_HEAD_SPACE
     expression = expression * TO_HEAD_SPACE
 
@@ -151,6 +154,9 @@ def generate_head(data: Path | None = None) -> HeadModel:
         corner_uv=_corner_uv(mesh, kept_quads, points),
         colour=np.array([REGION_COLOURS.get(name, (0, 0, 0)) for name in REGIONS], np.float32)[regions[kept]],
     )
+    for upper in (True, False):
+        band = groups["helper-upper-teeth" if upper else "helper-lower-teeth"]
+        skin = _add_teeth(skin, points[band], identity[:, band], expression[:, band], upper=upper)
     head = _add_eyeball(skin, "eye_left", points[eyes[0]], identity[:, eyes[0]])
     head = _add_eyeball(head, "eye_right", points[eyes[1]], identity[:, eyes[1]])
     validate_head(head)
@@ -246,6 +252,35 @@ def _regions(
     return regions
 
 
+def _add_teeth(
+    head: HeadModel,
+    band: Float[np.ndarray, "n 3"],
+    band_identity: Float[np.ndarray, "i n 3"],
+    band_expression: Float[np.ndarray, "e n 3"],
+    *,
+    upper: bool,
+) -> HeadModel:
+    """Append a row of teeth behind the lips, moving as the base mesh's band of teeth does."""
+    lips = head.template[head.region("lips")]
+    middle = lips[np.abs(lips[:, 0]) < 0.003]
+    front = float(middle[:, 2].min())
+    # The lips meet where the inner surface of the lower lip is highest.
+    meeting = float(np.median(middle[:, 1]))
+    edge = np.array([0, meeting + (0.0035 if upper else 0.0015), front + (0.0095 if upper else 0.0120)])
+    row = make_row(upper=upper, edge=edge, arch_width=0.050 if upper else 0.046)
+    moved_expression = affine_displacement(band, band_expression, row.vertices)
+    moved_identity = affine_displacement(band, band_identity, row.vertices)
+    if upper:
+        moved_expression[:] = 0
+    weights = np.zeros((len(row.vertices), len(JOINTS)))
+    weights[:, JOINTS.index("head" if upper else "jaw")] = 1
+    regions = np.full(len(row.vertices), REGIONS.index("inner_mouth"), np.uint8)
+    regions[: row.n_teeth] = REGIONS.index("teeth_upper" if upper else "teeth_lower")
+    colour = np.array([REGION_COLOURS[REGIONS[region]] for region in regions])
+    colour[row.n_teeth :] = GUM_COLOUR
+    return _append(head, row.vertices, row.triangles, moved_identity, moved_expression, weights, regions, colour)
+
+
 def _add_eyeball(
     head: HeadModel, joint: str, helper: Float[np.ndarray, "n 3"], helper_identity: Float[np.ndarray, "i n 3"]
 ) -> HeadModel:
@@ -256,21 +291,41 @@ def _add_eyeball(
     for row, displacement in enumerate(helper_identity):
         moved_centre, moved_radius = fit_sphere(helper + displacement)
         identity[row] = (moved_centre - centre) + (moved_radius - radius) * directions
-    weights = np.zeros((len(directions), len(JOINTS)), np.float32)
+    weights = np.zeros((len(directions), len(JOINTS)))
     weights[:, JOINTS.index(joint)] = 1
-    # Its own texture square lies outside 0..1 of the skin's: eyeballs are coloured per vertex.
-    uv = np.full((len(triangles), 3, 2), -1.0, np.float32)
     region = REGIONS.index("eyeball_left" if joint == "eye_left" else "eyeball_right")
+    return _append(
+        head,
+        centre + radius * directions,
+        triangles,
+        identity,
+        np.zeros((len(head.expression), len(directions), 3)),
+        weights,
+        np.full(len(directions), region, np.uint8),
+        eyeball_colour(directions, radius, IRIS_COLOUR),
+    )
+
+
+def _append(
+    head: HeadModel,
+    vertices: Float[np.ndarray, "n 3"],
+    triangles: Int[np.ndarray, "t 3"],
+    identity: Float[np.ndarray, "i n 3"],
+    expression: Float[np.ndarray, "e n 3"],
+    weights: Float[np.ndarray, "n j"],
+    regions: np.ndarray,
+    colour: Float[np.ndarray, "n 3"],
+) -> HeadModel:
+    """The head with one more part. The part has no place in the texture: its corner uv is -1."""
     assert head.corner_uv is not None and head.colour is not None
-    n_expressions = len(head.expression)
     return replace(
         head,
-        template=np.concatenate([head.template, (centre + radius * directions).astype(np.float32)]),
+        template=np.concatenate([head.template, vertices.astype(np.float32)]),
         triangles=np.concatenate([head.triangles, triangles + len(head.template)]).astype(np.int32),
         identity=np.concatenate([head.identity, identity.astype(np.float32)], 1),
-        expression=np.concatenate([head.expression, np.zeros((n_expressions, len(directions), 3), np.float32)], 1),
-        skin_weights=np.concatenate([head.skin_weights, weights]),
-        regions=np.concatenate([head.regions, np.full(len(directions), region, np.uint8)]),
-        corner_uv=np.concatenate([head.corner_uv, uv]),
-        colour=np.concatenate([head.colour, eyeball_colour(directions, radius, IRIS_COLOUR).astype(np.float32)]),
+        expression=np.concatenate([head.expression, expression.astype(np.float32)], 1),
+        skin_weights=np.concatenate([head.skin_weights, weights.astype(np.float32)]),
+        regions=np.concatenate([head.regions, regions.astype(np.uint8)]),
+        corner_uv=np.concatenate([head.corner_uv, np.full((len(triangles), 3, 2), -1, np.float32)]),
+        colour=np.concatenate([head.colour, colour.astype(np.float32)]),
     )

@@ -19,6 +19,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.head.eyeball import eyeball_colour
 from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices, rotation_matrices
 from gaussavatar.head.raster import MeshRaster, interpolate, rasterize_mesh
+from gaussavatar.tracking.indices import MIRROR
 from gaussavatar.types import N_LANDMARKS
 
 SIZE = 512
@@ -92,10 +93,20 @@ def _embed(model: HeadModel, detect: Detector) -> LandmarkEmbedding:
         )
     points = np.stack([hit.points for hit in hits])
     weights = np.stack([hit.weights for hit in hits])
+    if _is_symmetric(model):
+        # Every view counts for its mirror image too, so that the landmarks of both sides agree.
+        points = np.concatenate([points, points[:, MIRROR] * [-1, 1, 1]])
+        weights = np.concatenate([weights, weights[:, MIRROR]])
     mean, spread, n_seen = _robust_mean(points, weights)
     face, barycentrics = _closest_on_mesh(model, mean, n_seen > 0, allowed)
     confidence = np.where(n_seen >= MIN_VIEWS, 1 / (1 + (spread / FULL_SPREAD) ** 2), 0)
     return LandmarkEmbedding(face, barycentrics, confidence.astype(np.float32), spread.astype(np.float32))
+
+
+def _is_symmetric(model: HeadModel) -> bool:
+    """Whether every vertex of the template has a mirror image within a millimetre."""
+    distance, _ = cKDTree(model.template).query(model.template * [-1, 1, 1])
+    return bool(distance.max() < 1e-3)
 
 
 def _view_vertices(model: HeadModel, opening: float) -> Float[np.ndarray, "v 3"]:

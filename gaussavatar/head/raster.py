@@ -61,7 +61,7 @@ def rasterize_mesh(
     triangle_index = np.empty((n_batch, height, width), np.int32)
     barycentrics = np.empty((n_batch, height, width, 3), np.float32)
     depth = np.empty((n_batch, height, width), np.float32)
-    _library().gaussavatar_rasterize_mesh(
+    _library().ga_rasterize_mesh(
         *(array.ctypes.data for array in (vertices, faces, intrinsics)),
         *(n_batch, vertices.shape[1], len(faces), width, height),
         near,
@@ -92,7 +92,7 @@ def interpolate(
     if index.max(initial=-1) >= len(rows):
         raise ValueError(f"the raster names triangle {index.max()}, there are {len(rows)} rows of corners")
     out = np.empty((*index.shape, values.shape[1]), np.float32)
-    _library().gaussavatar_interpolate_mesh(
+    _library().ga_interpolate_mesh(
         *(array.ctypes.data for array in (index, weights, rows, values)), index.size, values.shape[1], out.ctypes.data
     )
     return out
@@ -119,16 +119,16 @@ def _library() -> ctypes.CDLL:
 
     library = load_library()
     pointer, integer = ctypes.c_void_p, ctypes.c_int32
-    library.gaussavatar_rasterize_mesh.argtypes = [
+    library.ga_rasterize_mesh.argtypes = [
         *[pointer] * 3,
         *[integer] * 5,
         ctypes.c_float,
         *[integer] * 2,
         *[pointer] * 3,
     ]
-    library.gaussavatar_rasterize_mesh.restype = None
-    library.gaussavatar_interpolate_mesh.argtypes = [*[pointer] * 4, ctypes.c_int64, integer, pointer]
-    library.gaussavatar_interpolate_mesh.restype = None
+    library.ga_rasterize_mesh.restype = None
+    library.ga_interpolate_mesh.argtypes = [*[pointer] * 4, ctypes.c_int64, integer, pointer]
+    library.ga_interpolate_mesh.restype = None
     return library
 
 
