@@ -6,6 +6,7 @@ Everything works on raw log-mel of shape (t, 40), in batches (v, t, 40), with a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -104,7 +105,7 @@ def reverberate(mel: Float[Tensor, "t 40"], seconds: float, share: float) -> Flo
 
     decay = float(np.exp(-13.8 * 0.01 / seconds))
     power = np.exp(mel.numpy())
-    tail = lfilter([0.0, 1.0 - decay], [1.0, -decay], power, axis=0)
+    tail = np.asarray(lfilter([0.0, 1.0 - decay], [1.0, -decay], power, axis=0))
     return torch.from_numpy(np.log(power + share * tail + POWER_FLOOR).astype(np.float32))
 
 
@@ -122,7 +123,7 @@ def augment_mel(mel: Float[Tensor, "t 40"], config: AugmentConfig, generator: to
         cut = int(torch.randint(26, N_MELS, one, generator=generator))
         out[:, cut:] = (out[:, cut:] - 1.5 * torch.arange(1, N_MELS - cut + 1)).clamp_min(LOG_FLOOR)
     if float(torch.rand(one, generator=generator)) < config.noise_probability:
-        snr = float(_uniform(one, config.snr_low, config.snr_high, generator)) * float(np.log(10.0)) / 10.0
+        snr = float(_uniform(one, config.snr_low, config.snr_high, generator)) * math.log(10.0) / 10.0
         out = add_power(out, stationary_noise((1, len(out)), generator)[0] + speech - snr)
     return out.clamp_min(LOG_FLOOR)
 
