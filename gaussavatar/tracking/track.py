@@ -31,7 +31,7 @@ class TrackingConfig:
     focal_of_size: float = 1.2
     n_modes: int = 20
     sigma_px: float = 1.5
-    independent_points: float = 12.0
+    independent_points: float = 60.0
     sigma_rotation_deg: float = 0.3
     sigma_plane_mm: float = 0.8
     sigma_depth_mm: float = 3.0
@@ -112,6 +112,13 @@ class _Fitter:
             self._refine_shape()
             self._refit_basis()
         self._steps(config.last_steps)
+        self._rest_at_median()
+
+    def _rest_at_median(self) -> None:
+        """Let zero codes be the median face: blinks and wide openings, being rare, leave it alone."""
+        median = np.median(self.state.codes[self.frame_weights > 0], axis=0)
+        self.shape = self.shape + np.tensordot(median, self.basis, 1)
+        self.state.codes = self.state.codes - median
 
     def _steps(self, count: int) -> None:
         for _ in range(count):
