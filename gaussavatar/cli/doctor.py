@@ -130,7 +130,8 @@ def check_native_rasterizer() -> Finding:
     from gaussavatar.render.native_library import native_info
 
     info = native_info()
-    found = f"{info['isa']} (this processor has {', '.join(info['isas'])}), {info['threads']} threads, {info['library']}"
+    has = ", ".join(info["isas"])
+    found = f"{info['isa']} (this processor has {has}), {info['threads']} threads, {info['library']}"
     return Finding("native rasterizer", True, found)
 
 

@@ -1,8 +1,99 @@
-"""The verbs that look at the installation: doctor."""
+"""The verbs that look at parts: head, bench, doctor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from gaussavatar.cli.common import say, shown
+from gaussavatar.errors import UserError
+
+
+@dataclass(frozen=True)
+class Head:
+    """Look at the head model that is built in: its facts and expressions, or a picture of it."""
+
+    action: Positional[Literal["list", "show"]] = "list"
+    """list: facts and the names of the expressions; show: write a picture from three sides."""
+
+    expression: Annotated[tuple[str, ...], arg(metavar="NAME=WEIGHT ...")] = ()
+    """Expressions of the picture, such as jawOpen=0.6 eyeBlinkLeft=1."""
+
+    out: Path = Path("head.png")
+    """The png or jpg to write."""
+
+    def run(self) -> None:
+        """Print the facts, or write the picture."""
+        from gaussavatar.cli.head import head_facts, parse_weights, write_head_picture
+
+        if self.action == "list":
+            say(head_facts())
+            return
+        write_head_picture(self.out, parse_weights(self.expression))
+        say(f"picture: {shown(self.out)}")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure: the rasterizer's speed, an avatar's lips under a voice, or what the sound tells of a clip's lips."""
+
+    what: Positional[Literal["raster", "voice", "lips"]] = "raster"
+    """raster: milliseconds per frame; voice: rendered lips under --audio; lips: the audio network, block by block."""
+
+    avatar: Path | None = None
+    """Avatar folder of voice and lips; the one fitted last below ./avatars when not given."""
+
+    audio: Path | None = None
+    """Sound of voice."""
+
+    out: Path | None = None
+    """JSON file to write the figures into as well."""
+
+    def run(self) -> None:
+        """Measure and print."""
+        figures = getattr(self, f"_{self.what}")()
+        if self.out is not None:
+            from gaussavatar.storage import write_json
+
+            write_json(self.out, figures)
+            say(f"figures: {shown(self.out)}")
+
+    def _raster(self) -> dict[str, Any]:
+        from gaussavatar.bench.raster import bench_raster, format_rows
+
+        figures = bench_raster()
+        say(format_rows(figures))
+        return figures
+
+    def _voice(self) -> dict[str, Any]:
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.bench.voice import bench_voice
+
+        if self.audio is None:
+            raise UserError("a sound for bench voice", "none", "name one with --audio")
+        figures = bench_voice(find_avatar(self.avatar), self.audio)
+        for name, value in figures.items():
+            say(f"{name:<20} {value:.4g}")
+        return figures
+
+    def _lips(self) -> dict[str, Any]:
+        from gaussavatar.audio.mel import log_mel
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.bench.lips import bench_lips
+        from gaussavatar.media.ffmpeg import read_audio
+        from gaussavatar.progress import TerminalProgress
+        from gaussavatar.tracking.motion import load_motion
+
+        capture = find_avatar(self.avatar) / "capture"
+        motion = load_motion(capture / "motion.safetensors")
+        figures = bench_lips(log_mel(read_audio(capture / "audio.wav")), motion, progress=TerminalProgress())
+        for name, value in figures.items():
+            if isinstance(value, float):
+                say(f"{name:<20} {value:.3f}")
+        return figures
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import tyro
 
 from gaussavatar import __version__
 from gaussavatar.cli.common import run_verb
-from gaussavatar.cli.inspect import Doctor
+from gaussavatar.cli.inspect import Bench, Doctor, Head
 from gaussavatar.cli.make import Demo, Fit, Track
 from gaussavatar.cli.use import Evaluate, Speak, View
 
@@ -19,6 +19,8 @@ VERBS: dict[str, type] = {
     "view": View,
     "track": Track,
     "evaluate": Evaluate,
+    "head": Head,
+    "bench": Bench,
     "doctor": Doctor,
     "demo": Demo,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import socket
 import tempfile
 import threading
@@ -88,7 +90,9 @@ class ViewerApp:
         self._under: FrameStore | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="gaussavatar-view-")
         self._stop = threading.Event()
-        self.server = viser.ViserServer(host, port, label=f"gaussavatar {avatar.path.resolve().name}", verbose=False)
+        # viser announces itself on stdout; serve() prints the one line that matters.
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server = viser.ViserServer(host, port, label=avatar.path.resolve().name, verbose=False)
         self._set_up_scene()
         heard = sound[1] if sound else None
         self.panel = Panel(self.server, self._clock, self._groups, heard, mode, self._note_change)
@@ -110,7 +114,8 @@ class ViewerApp:
     def stop(self) -> None:
         """End the loop and close the page."""
         self._stop.set()
-        self.server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
         self._folder.cleanup()
 
     def run(self) -> None:

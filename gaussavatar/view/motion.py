@@ -56,11 +56,12 @@ def face_at(motion: Motion, position: float) -> Face:
 
 
 def slider_groups(upper_names: Sequence[str]) -> dict[str, list[int]]:
-    """One slider for both sides of the face: channel indices by the name without left and right."""
+    """Channel indices by slider: one slider for both sides of the face, and one that raises the whole brow."""
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(upper_names):
-        words = [word for word in name.replace("_", " ").split() if word not in ("left", "right", "l", "r")]
-        groups.setdefault(" ".join(words) or name, []).append(index)
+        words = [word for word in name.split("_") if word not in ("left", "right")]
+        slider = "brow" if words in (["brow", "inner"], ["brow", "outer"]) else " ".join(words) or name
+        groups.setdefault(slider, []).append(index)
     return groups
 
 

@@ -16,6 +16,9 @@ from gaussavatar.view.clock import PlayClock
 EPOCH_KEY = "gaussavatar-epoch"
 """Where the browser keeps the moment at which the heard sound began; viser reads it as local storage."""
 
+FIRST_SLIDERS = ("blink", "brow")
+"""Upper-face sliders that are always in sight; the others are in a folder."""
+
 _VISER_PREFIX = "viser-user:"
 
 
@@ -44,10 +47,10 @@ class Panel:
         with gui.add_folder("Face"):
             self.driven = gui.add_checkbox("driven", True, hint="Whether the motion drives the face below the sliders.")
             self.opening = gui.add_slider("mouth opening", min=-0.5, max=1.0, step=0.01, initial_value=0.0)
-            self.sliders = {
-                name: gui.add_slider(name, min=-1.0, max=1.5, step=0.01, initial_value=0.0) for name in groups
-            }
+            self.sliders = {name: _slider(gui, name) for name in groups if name in FIRST_SLIDERS}
             self.reset = gui.add_button("Reset sliders")
+        with gui.add_folder("More of the face", expand_by_default=False):
+            self.sliders |= {name: _slider(gui, name) for name in groups if name not in FIRST_SLIDERS}
         self.rate = gui.add_markdown("")
         self.play.on_click(lambda _: self.toggle())
         self.reset.on_click(lambda _: self.reset_sliders())
@@ -87,6 +90,10 @@ class Panel:
     def show_time(self, position: float, seconds: float) -> None:
         """Update the position."""
         self.time.content = f"{position:.1f} s of {seconds:.1f} s"
+
+
+def _slider(gui: viser.GuiApi, name: str) -> viser.GuiInputHandle[float]:
+    return gui.add_slider(name, min=-1.0, max=1.5, step=0.01, initial_value=0.0)
 
 
 def audio_element(source: str, position: float) -> str:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_header
+from gaussavatar.avatar.player import blank_model, model_shapes
+from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.media.images import write_image
+from gaussavatar.model.config import BranchConfig, ModelConfig
+from gaussavatar.storage import write_arrays
+
+TOY_SIZE, TOY_MOUTH, TOY_UPPER = 96, 4, ("blink_left", "blink_right", "brow")
+TOY_FRAMES = 30
+
+
+def ellipsoid(count: int, radii: tuple[float, float, float], centre: tuple[float, float, float]) -> np.ndarray:
+    """Points spread evenly over an ellipsoid, by the golden angle."""
+    index = np.arange(count) + 0.5
+    height, turn = 1 - 2 * index / count, index * np.pi * (3 - 5**0.5)
+    across = np.sqrt(1 - height**2)
+    points = np.stack([across * np.cos(turn), height, across * np.sin(turn)], axis=-1)
+    return points * radii + centre
+
+
+def write_toy_avatar(folder: Path) -> Path:
+    """A complete avatar folder of a few hundred Gaussians: a skin-coloured egg with a red mouth."""
+    generator = torch.Generator().manual_seed(0)
+    config = ModelConfig(face=BranchConfig(count=400), mouth=BranchConfig(count=60))
+    shapes = {"n_mouth": TOY_MOUTH, "n_upper": len(TOY_UPPER), "face": 400, "face_moving": 200, "mouth": 60,
+              "mouth_moving": 60}  # fmt: skip
+    model = blank_model(config, shapes)
+    with torch.no_grad():
+        for branch, points, color, size in (
+            (model.face, ellipsoid(400, (0.075, 0.105, 0.09), (0, 0, 0.03)), (0.8, 0.6, 0.5), 0.012),
+            (model.mouth, ellipsoid(60, (0.02, 0.01, 0.01), (0, 0.05, -0.05)), (0.6, 0.1, 0.1), 0.004),
+        ):
+            gaussians = branch.gaussians
+            gaussians.means.copy_(torch.from_numpy(points))
+            gaussians.quats[:, 0] = 1
+            gaussians.log_scales.fill_(float(np.log(size)))
+            gaussians.logit_opacities.fill_(2.0)
+            gaussians.colors.copy_(torch.tensor(color) + 0.05 * torch.randn(len(points), 3, generator=generator))
+        for parameter in (*model.face.motion.parameters(), *model.mouth.motion.parameters()):
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    torch.manual_seed(0)
+    encoder = AudioEncoder(EncoderConfig(n_codes=TOY_MOUTH, hidden=8, members=1))
+    modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
+    arrays = {f"model.{name}": tensor.detach().numpy() for name, tensor in modules.state_dict().items()}
+    arrays["closed"] = np.zeros(TOY_MOUTH, np.float32)
+    arrays["mouth_open_direction"] = np.array([5, 0, 0, 0], np.float32)
+    write_arrays(folder / WEIGHTS, arrays)
+    write_arrays(folder / TRACK, toy_track())
+    grey = np.full((TOY_SIZE, TOY_SIZE, 3), 120, np.uint8)
+    write_video(folder / UNDER, [grey] * TOY_FRAMES, 25, (TOY_SIZE, TOY_SIZE))
+    write_image(folder / PLATE, grey)
+    header = {"image_size": TOY_SIZE, "model": msgspec.to_builtins(config), "shapes": model_shapes(model),
+              "encoder": msgspec.to_builtins(encoder.config), "upper_names": list(TOY_UPPER), "synthetic": True,
+              "subject": "nobody", "consent": "toy", "held_out": 1 / 11, "pose_protocol": "landmarks"}  # fmt: skip
+    write_header(folder, header)
+    return folder
+
+
+def toy_track() -> dict[str, np.ndarray]:
+    """A head that sways before a camera 0.7 m away, blinking once."""
+    phase = np.linspace(0, 2 * np.pi, TOY_FRAMES)
+    poses = np.tile(np.eye(4, dtype=np.float32), (TOY_FRAMES, 1, 1))
+    poses[:, 0, 3], poses[:, 2, 3] = 0.01 * np.sin(phase), 0.7
+    upper = np.zeros((TOY_FRAMES, len(TOY_UPPER)), np.float32)
+    upper[10:14, :2] = 1
+    codes = np.sin(phase[:, None] * np.arange(1, TOY_MOUTH + 1)).astype(np.float32)
+    K = np.array([[180, 0, 48], [0, 180, 48], [0, 0, 1]], np.float32)
+    return {"T_camera_world": poses, "K": K, "upper": upper, "mouth_codes": codes}
+
+
+@pytest.fixture(scope="session")
+def toy_avatar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small avatar folder that loads, renders and speaks; nothing in it was fitted."""
+    return write_toy_avatar(tmp_path_factory.mktemp("avatars") / "toy")
