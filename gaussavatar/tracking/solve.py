@@ -19,7 +19,8 @@ _BAND = 12
 """Frame i and frame i + 2 share entries of one parameter, 2 x 6 places apart."""
 
 _JUMP_SIGMAS = 4.0
-"""Accelerations beyond so many standard deviations count ever less (Cauchy): cuts and real jerks stay sharp."""
+"""Accelerations beyond so many standard deviations count ever less (Geman and McClure): cuts and
+real jerks stay sharp."""
 
 
 @dataclass
@@ -172,7 +173,7 @@ def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, scales: np.ndarray)
     if n >= 3:
         turns = log_rotation(state.R[1:] @ state.R[:-1].swapaxes(1, 2))
         acceleration = np.concatenate([np.diff(turns, axis=0), np.diff(state.t, n=2, axis=0)], 1) / scales
-        w = 1.0 / (1.0 + (acceleration**2).sum(1) / (6 * _JUMP_SIGMAS**2))
+        w = 1.0 / (1.0 + (acceleration**2).sum(1) / (6 * _JUMP_SIGMAS**2)) ** 2
         stencil = (1.0, -2.0, 1.0)
         for a in range(3):
             right[a : n - 2 + a] -= stencil[a] * w[:, None] * acceleration

@@ -59,13 +59,17 @@ def upper_channels(
     upper_lid, lower_lid = _lid_heights(points)
     upper_lid = upper_lid - _explained(upper_lid, gaze[:, 1], calm)
     open_part = np.clip(1 - 2 * shut, 0, 1)
-    inner, outer, middle = (_height(points, brow) for brow in (_INNER_BROWS, _OUTER_BROWS, _MIDDLE_BROWS))
+    upper_lid = open_part * (upper_lid - np.median(upper_lid[calm]))
+    lower_lid = open_part * (lower_lid - np.median(lower_lid[calm]))
+    inner, outer, middle = (
+        _without_blinks(_height(points, brow), shut, used) for brow in (_INNER_BROWS, _OUTER_BROWS, _MIDDLE_BROWS)
+    )
     closeness = points[:, 55, 0] - points[:, 285, 0]
     channels = [
         left,
         right,
-        _raised(upper_lid * open_part, calm, _LID_FLOOR),
-        _raised(lower_lid * open_part, calm, _LID_FLOOR),
+        _raised(upper_lid, calm, _LID_FLOOR),
+        _raised(lower_lid, calm, _LID_FLOOR),
         _raised(inner, used, _BROW_FLOOR),
         _raised(outer, used, _BROW_FLOOR),
         _raised(-(inner + middle + outer) / 3 + 0.5 * (closeness - np.median(closeness[used])), used, _BROW_FLOOR),
@@ -121,6 +125,14 @@ def _explained(values: np.ndarray, by: np.ndarray, used: np.ndarray) -> np.ndarr
     centred = by[used] - by[used].mean()
     slope = centred @ (values[used] - values[used].mean()) / max(centred @ centred, 1e-12)
     return slope * (by - by[used].mean())
+
+
+def _without_blinks(heights: np.ndarray, shut: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Take out how the detector lifts the brows with every blink, learnt from frame-to-frame changes."""
+    both = used[1:] & used[:-1]
+    closing = np.diff(shut)[both]
+    slope = closing @ np.diff(heights)[both] / max(closing @ closing, 1e-3)
+    return heights - slope * shut
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
