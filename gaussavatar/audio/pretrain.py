@@ -89,8 +89,9 @@ def pretrain_encoder(
 
 def _new_encoder(targets: np.ndarray, config: AudioPretrainConfig, generator: torch.Generator) -> AudioEncoder:
     size = EncoderConfig(targets.shape[1], config.hidden, config.members, config.linear, config.dropout)
-    encoder = AudioEncoder(size)
-    with torch.no_grad():
+    # Modules draw their first weights from torch's global generator; a fork keeps the caller's state.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        encoder = AudioEncoder(size)
         for module in (encoder.stem, encoder.middle, encoder.top, encoder.head):
             bound = module.weight.shape[1] ** -0.5
             module.weight.uniform_(-bound, bound, generator=generator)
@@ -142,7 +143,7 @@ def _descend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, 0.02 * config.learning_rate)
     averaged = [p.detach().clone() for p in trained]
     n_silent = max(1, round(config.silence_share * config.batch))
-    # Dropout draws from torch's global generator; a fork keeps the caller's state.
+    # Dropout, too, draws from the global generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         encoder.train()

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gaussavatar.audio.drive import DriveConfig, codes_for_audio, codes_for_windows, n_video_frames
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.energy import frame_energy, frame_level_db, frame_power, silent_frames
+from gaussavatar.audio.gate import GateConfig, silence_gate
+from gaussavatar.audio.mel import (
+    MelStream,
+    RunningNormaliser,
+    log_mel,
+    mel_statistics,
+    normalise,
+    windows,
+)
+from gaussavatar.audio.offset import estimate_av_offset, ridge_block_prediction
+from gaussavatar.audio.targets import audio_targets, closed_target
+from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
+from gaussavatar.errors import UserError
+from gaussavatar.types import ANALYSIS_RATE, Motion, Waveform
+
+
+def spoken(pattern: str, seed: int = 0, noise: float = 1e-3) -> Waveform:
+    """One character per 100 ms: a letter is a syllable of its own loudness and colour, a dot a pause."""
+    rng = np.random.default_rng(seed)
+    piece = ANALYSIS_RATE // 10
+    t = np.arange(piece * len(pattern)) / ANALYSIS_RATE
+    sound = np.zeros(len(t))
+    for k, letter in enumerate(pattern):
+        if letter == ".":
+            continue
+        part = slice(k * piece, (k + 1) * piece)
+        formant = 300.0 + 60.0 * (ord(letter) - ord("a"))
+        for harmonic in range(1, 25):
+            f = 130.0 * harmonic
+            size = np.exp(-(((f - formant) / 250.0) ** 2)) + 0.3 * np.exp(-(((f - 4 * formant) / 500.0) ** 2))
+            sound[part] += 0.2 * (size + 0.01) * np.sin(2 * np.pi * f * t[part])
+    return Waveform((sound + noise * rng.standard_normal(len(t))).astype(np.float32), ANALYSIS_RATE)
+
+
+SENTENCE = "abcmkde........fghkmib....ackdeg.........."
+
+
+def own_windows(waveform: Waveform, n: int) -> np.ndarray:
+    mel = log_mel(waveform)
+    statistics = mel_statistics(mel)
+    return windows(normalise(mel, statistics), n, fill=statistics.silence)
+
+
+def test_power_is_that_of_the_frame() -> None:
+    samples = np.zeros(ANALYSIS_RATE, np.float32)
+    samples[640 * 10 : 640 * 11] = 0.5
+    power = frame_power(Waveform(samples, ANALYSIS_RATE), 25)
+    assert power.argmax() == 10
+    assert 0.1 < power[10] < 0.25
+    assert power[12] == 0.0
+    steady = frame_power(Waveform(np.full(ANALYSIS_RATE, 0.5, np.float32), ANALYSIS_RATE), 30)
+    np.testing.assert_allclose(steady[2:22], 0.25, rtol=1e-5)
+    assert (steady[27:] == 0.0).all()  # Beyond the end of the sound.
+
+
+def test_energy_grows_with_loudness_and_tops_at_one() -> None:
+    ramp = np.linspace(0, 0.5, 2 * ANALYSIS_RATE) * np.sin(np.arange(2 * ANALYSIS_RATE) * 0.3)
+    energy = frame_energy(Waveform(ramp.astype(np.float32), ANALYSIS_RATE), 50)
+    assert energy.max() == pytest.approx(1.0)
+    assert (np.diff(energy[1:48]) > 0).all()
+    assert frame_energy(Waveform(np.zeros(100, np.float32), ANALYSIS_RATE), 3).tolist() == [0, 0, 0]
+    assert len(frame_energy(Waveform(np.zeros(0, np.float32), ANALYSIS_RATE), 0)) == 0
+
+
+def test_silent_frames_are_the_pauses_and_not_the_short_gaps() -> None:
+    waveform = spoken("abcd.efgh..........abcd")
+    silent = silent_frames(waveform, n_video_frames(waveform))
+    seconds = (np.arange(len(silent)) + 0.5) / 25
+    assert silent[(seconds > 1.0) & (seconds < 1.8)].all()
+    assert not silent[(seconds < 0.85) | (seconds > 1.95)].any()
+    level = frame_level_db(waveform, len(silent))
+    assert level[silent].max() < level[~silent].mean() - 15.0
+    hum = Waveform(0.1 * np.sin(np.arange(32000) * 0.1).astype(np.float32), ANALYSIS_RATE)
+    assert silent_frames(hum, 45).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 3e-3])
+def test_gate_opens_for_speech_and_closes_in_pauses(noise: float) -> None:
+    waveform = spoken(SENTENCE, noise=noise)
+    n = n_video_frames(waveform)
+    gate = silence_gate(own_windows(waveform, n))
+    seconds = (np.arange(n) + 0.5) / 25
+    speech = np.array([SENTENCE[min(int(s * 10), len(SENTENCE) - 1)] != "." for s in seconds])
+    assert gate[speech].min() > 0.8
+    far = np.array([not speech[max(0, i - 5) : i + 6].any() for i in range(n)])
+    assert gate[far].max() < 0.15
+    assert np.abs(np.diff(gate)).max() < 0.75  # Opens and closes over several frames.
+    assert ((gate >= 0) & (gate <= 1)).all()
+
+
+def test_gate_keeps_open_over_a_stop_consonant() -> None:
+    waveform = spoken("abcd.efgh......abcd......")
+    gate = silence_gate(own_windows(waveform, n_video_frames(waveform)))
+    assert gate[10:13].min() > 0.8  # 0.4 to 0.5 s is a closure inside a word.
+
+
+def test_streamed_windows_give_the_gate_of_the_file() -> None:
+    waveform = spoken(SENTENCE * 3)
+    n = n_video_frames(waveform)
+    stream, running = MelStream(), RunningNormaliser()
+    pieces = [running.push(stream.push(waveform.samples[k : k + 777])) for k in range(0, len(waveform.samples), 777)]
+    mel = np.concatenate([*pieces, running.push(stream.finish())])
+    live = silence_gate(windows(mel, n, fill=running.statistics.silence))
+    offline = silence_gate(own_windows(waveform, n))
+    assert np.abs(live - offline)[75:].mean() < 0.05
+
+
+def test_a_file_without_speech_keeps_the_gate_shut() -> None:
+    rng = np.random.default_rng(0)
+    for sound in (np.zeros(48000), 0.02 * rng.standard_normal(48000)):
+        gate = silence_gate(own_windows(Waveform(sound.astype(np.float32), ANALYSIS_RATE), 75))
+        assert gate.max() < 0.2
+
+
+def random_encoder(n_codes: int = 4) -> AudioEncoder:
+    torch.manual_seed(0)
+    encoder = AudioEncoder(EncoderConfig(n_codes, hidden=8)).eval()
+    encoder.centre.fill_(0.5)
+    return encoder
+
+
+def test_codes_cover_the_sound_and_close_in_silence() -> None:
+    encoder, waveform = random_encoder(), spoken(SENTENCE)
+    closed = np.float32([-3.0, 0.0, 1.0, 2.0])
+    codes = codes_for_audio(encoder, waveform, closed=closed)
+    assert codes.shape == (n_video_frames(waveform), 4) and codes.dtype == np.float32
+    silent = silent_frames(waveform, len(codes))
+    inside = np.array([silent[max(0, i - 4) : i + 5].all() for i in range(len(codes))])
+    assert inside.sum() > 10
+    np.testing.assert_allclose(codes[inside], np.broadcast_to(closed, codes[inside].shape), atol=0.2)
+    assert np.abs(codes[~silent] - closed).mean() > 1.0
+    assert codes_for_audio(encoder, waveform, closed=closed, n_frames=300).shape == (300, 4)
+
+
+def test_gain_widens_around_the_centre() -> None:
+    encoder, waveform = random_encoder(), spoken(SENTENCE)
+    closed = np.zeros(4, np.float32)
+    one, two = (
+        codes_for_audio(encoder, waveform, closed=closed, config=DriveConfig(gain, gate=None)) for gain in (1.0, 2.0)
+    )
+    np.testing.assert_allclose(two - 0.5, 2.0 * (one - 0.5), atol=1e-5)
+    seen = own_windows(waveform, len(one))
+    small = codes_for_windows(encoder, seen, closed=closed, config=DriveConfig(1.0, None, batch=7))
+    np.testing.assert_allclose(small, one, atol=1e-5)
+
+
+def test_level_and_channel_of_the_driving_sound_do_not_matter() -> None:
+    encoder, waveform = random_encoder(), spoken(SENTENCE)
+    closed = np.zeros(4, np.float32)
+    loud = codes_for_audio(encoder, waveform, closed=closed)
+    quiet = codes_for_audio(encoder, Waveform(waveform.samples * 0.1, ANALYSIS_RATE), closed=closed)
+    assert np.abs(loud - quiet).mean() < 0.03 * loud.std()
+
+
+def test_sound_that_cannot_drive_is_refused_in_words() -> None:
+    encoder, closed = random_encoder(), np.zeros(4, np.float32)
+    with pytest.raises(UserError, match="without a single sample"):
+        codes_for_audio(encoder, Waveform(np.zeros(0, np.float32), ANALYSIS_RATE), closed=closed)
+    with pytest.raises(UserError, match="NaN"):
+        codes_for_audio(encoder, Waveform(np.full(100, np.nan, np.float32), ANALYSIS_RATE), closed=closed)
+    assert codes_for_audio(encoder, Waveform(np.zeros(3, np.float32), ANALYSIS_RATE), closed=closed).shape == (1, 4)
+
+
+def long_speech(seconds: int = 24, seed: int = 1) -> Waveform:
+    rng = np.random.default_rng(seed)
+    letters = rng.choice(list("abcdefghijklm...."), seconds * 10)
+    return spoken("".join(letters), seed)
+
+
+def lips_of(waveform: Waveform, n: int) -> np.ndarray:
+    """An aperture that follows the low bands, smoothed over 50 ms, half a frame ahead of the sound as real lips are."""
+    seen = own_windows(waveform, n)
+    return (0.05 + 0.02 * seen[:, 16:21, 5:20].mean((1, 2))).astype(np.float32)
+
+
+def test_offset_is_found_to_the_frame() -> None:
+    waveform = long_speech()
+    mel = log_mel(waveform)
+    aperture = lips_of(waveform, 600)
+    for shift in (-2, -1, 0, 1, 2):
+        assert estimate_av_offset(mel, np.roll(aperture, -shift)) == shift
+
+
+def test_offset_is_zero_where_sound_and_lips_have_nothing_to_do_with_each_other() -> None:
+    mel = log_mel(long_speech())
+    noise = np.random.default_rng(5).standard_normal(600).astype(np.float32)
+    assert estimate_av_offset(mel, noise) == 0
+    assert estimate_av_offset(mel, np.ones(600, np.float32)) == 0
+    assert estimate_av_offset(mel[:400], noise[:100]) == 0
+
+
+def test_block_prediction_never_learns_from_its_block() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 3)).astype(np.float32)
+    y = (x @ np.float32([[1.0], [2.0], [0.0]])).astype(np.float32)
+    np.testing.assert_allclose(ridge_block_prediction(x, y, blocks=4, penalty=1e-6), y, atol=1e-3)
+    broken = y.copy()
+    broken[50:100] += 100.0
+    alone = ridge_block_prediction(x, broken, blocks=4, penalty=1e-6)
+    np.testing.assert_allclose(alone[50:100], y[50:100], atol=1e-3)
+
+
+def motion_of(aperture: np.ndarray) -> Motion:
+    n = len(aperture)
+    codes = np.stack([(aperture - aperture.mean()) / aperture.std(), np.cos(np.arange(n) * 0.7)], 1)
+    return Motion(
+        mouth_codes=codes.astype(np.float32),
+        mouth_basis=np.zeros((2, 478, 3), np.float32),
+        upper=np.zeros((n, 1), np.float32),
+        upper_basis=np.zeros((1, 478, 3), np.float32),
+        upper_names=("blink",),
+        aperture=aperture,
+        width=(0.5 - aperture).astype(np.float32),
+    )
+
+
+def test_targets_and_the_closed_mouth() -> None:
+    motion = motion_of(np.linspace(0.0, 0.1, 100).astype(np.float32))
+    targets = audio_targets(motion)
+    assert targets.shape == (100, 4)
+    np.testing.assert_array_equal(targets[:, 2], motion.aperture)
+    closed = closed_target(motion)
+    assert closed[2] < 0.005 and closed[0] < -1.4
+
+
+def test_lips_bench_rewards_lips_that_follow_the_sound() -> None:
+    from gaussavatar.audio.batches import BatchConfig
+    from gaussavatar.audio.pretrain import AudioPretrainConfig
+
+    waveform = long_speech()
+    mel = log_mel(waveform)
+    pretrain = AudioPretrainConfig(
+        steps=60, batch=64, hidden=16, average=0.9, batches=BatchConfig(versions=3, plain_versions=2)
+    )
+    config = LipsBenchConfig(blocks=3, pretrain=pretrain)
+    aperture = lips_of(waveform, 600)
+    good = bench_lips(mel, motion_of(aperture), config)
+    other = bench_lips(mel, motion_of(lips_of(long_speech(seed=9), 600)), config)
+    assert good["aperture_r"] > 0.8 and good["drop"] > 0.4 and good["ridge_aperture_r"] > 0.8
+    assert other["aperture_r"] < 0.35
+    assert len(good["blocks"]) == 3
+    assert good["aperture_r"] == pytest.approx(np.mean([b["aperture_r"] for b in good["blocks"]]))
+    assert good["codes_r"][1] < 0.5  # A code that the sound does not carry.
+
+
+def test_gate_config_moves_the_threshold() -> None:
+    waveform = spoken(SENTENCE)
+    seen = own_windows(waveform, n_video_frames(waveform))
+    shut = silence_gate(seen, GateConfig(threshold=10.0))
+    open_ = silence_gate(seen, GateConfig(threshold=-10.0))
+    assert shut.max() < 1e-6 and open_.min() > 1.0 - 1e-6
