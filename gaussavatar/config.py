@@ -16,7 +16,8 @@ from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.segmentation.records import SegmentationConfig
-from gaussavatar.tracking.config import MotionConfig, TrackingConfig
+from gaussavatar.tracking.motion import MotionConfig
+from gaussavatar.tracking.track import TrackingConfig
 from gaussavatar.training.config import TrainingConfig
 from gaussavatar.where import resource
 

@@ -29,11 +29,18 @@ from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.segmentation.stage import segment_capture
-from gaussavatar.storage import content_key, explain_os_error, file_key, mark_stage, read_arrays, stage_done, write_arrays
+from gaussavatar.storage import (
+    content_key,
+    explain_os_error,
+    file_key,
+    mark_stage,
+    read_arrays,
+    stage_done,
+    write_arrays,
+)
 from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.tracking.motion import extract_motion, load_motion, save_motion
-from gaussavatar.tracking.solve import track_landmarks
-from gaussavatar.tracking.store import load_tracking, save_tracking
+from gaussavatar.tracking.track import load_tracking, save_tracking, track_landmarks
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder} to be free", "another gaussavatar at work in it", "wait, or use --out") from error
+            raise UserError(
+                f"{folder} to be free", "another gaussavatar at work in it", "wait, or use --out"
+            ) from error
         yield
 
 
@@ -172,7 +181,11 @@ def fit(
             seed,
         )
         run_stage(
-            folder / "capture", "training", train_key, lambda: _train(folder, config, seed, train_key, facts, progress), progress
+            folder / "capture",
+            "training",
+            train_key,
+            lambda: _train(folder, config, seed, train_key, facts, progress),
+            progress,
         )
         run_stage(folder / "capture", "evaluation", train_key, lambda: _evaluate(folder, progress), progress)
     from gaussavatar.storage import read_json
@@ -227,7 +240,9 @@ def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str
     clip = train(
         run,
         config.training,
-        lambda stage, model, current, report: refine_poses(stage, model, current, rasterizer, train_folder, key, report),
+        lambda stage, model, current, report: refine_poses(
+            stage, model, current, rasterizer, train_folder, key, report
+        ),
         progress,
     )
     final_poses(train_folder / "poses.safetensors", clip)
@@ -238,7 +253,14 @@ def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str
 
 
 def _pretrained(
-    folder: Path, config: FitConfig, mel: np.ndarray, clip: Any, closed: np.ndarray, seed: int, key: str, progress: Progress
+    folder: Path,
+    config: FitConfig,
+    mel: np.ndarray,
+    clip: Any,
+    closed: np.ndarray,
+    seed: int,
+    key: str,
+    progress: Progress,
 ) -> AudioEncoder:
     """The audio encoder after pre-training on the landmark motion; kept in ``folder`` for a resumed run."""
     import torch
@@ -253,7 +275,9 @@ def _pretrained(
             encoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
             return encoder
     with progress.stage("audio pre-training", config.audio.steps) as advance:
-        encoder = pretrain_encoder(mel, clip.motion.mouth_codes, train_mask, closed, config.audio, seed, advance=advance)
+        encoder = pretrain_encoder(
+            mel, clip.motion.mouth_codes, train_mask, closed, config.audio, seed, advance=advance
+        )
     arrays = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
     write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})
     return encoder

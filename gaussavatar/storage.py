@@ -16,6 +16,9 @@ from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -28,6 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
@@ -38,9 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def explain_os_error(error: OSError, path: Path) -> Exception:
     """Turn a write error that the user can mend into a :class:`UserError`."""
     if error.errno == errno.ENOSPC:
-        return UserError(
-            "free disk space", f"a full disk while writing {path}", "free some space and run again"
-        )
+        return UserError("free disk space", f"a full disk while writing {path}", "free some space and run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return UserError(
             "a writable output path",

@@ -23,10 +23,11 @@ from gaussavatar.progress import Progress
 from gaussavatar.render.losses import ssim
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays, write_json
-from gaussavatar.tracking.landmarks import FaceMesh, load_landmarks
+from gaussavatar.capture.faces import FaceMesh
+from gaussavatar.tracking.landmarks import load_landmarks
 from gaussavatar.tracking.measures import eye_openness, lip_aperture, lip_width
 from gaussavatar.tracking.motion import load_motion
-from gaussavatar.tracking.store import load_tracking
+from gaussavatar.tracking.track import load_tracking
 from gaussavatar.training.data import Clip, cameras_of, open_clip
 from gaussavatar.training.poses import with_poses
 
@@ -76,7 +77,9 @@ def open_held_out(folder: Path) -> HeldOut:
     return HeldOut(avatar, clip, indices, spoken)
 
 
-def render_held_out(held: HeldOut, codes: Float[np.ndarray, "k m"], upper: Float[np.ndarray, "k u"]) -> UInt8[np.ndarray, "k h w 3"]:
+def render_held_out(
+    held: HeldOut, codes: Float[np.ndarray, "k m"], upper: Float[np.ndarray, "k u"]
+) -> UInt8[np.ndarray, "k h w 3"]:
     """Full composites of the held-out frames, 8 bits."""
     images = []
     for start in range(0, len(held.indices), CHUNK):

@@ -17,7 +17,9 @@ LANDMARK_SIZE = 512
 
 
 def psnr(
-    rendered: UInt8[np.ndarray, "h w 3"], real: UInt8[np.ndarray, "h w 3"], region: Bool[np.ndarray, "h w"] | None = None
+    rendered: UInt8[np.ndarray, "h w 3"],
+    real: UInt8[np.ndarray, "h w 3"],
+    region: Bool[np.ndarray, "h w"] | None = None,
 ) -> float:
     """Peak signal-to-noise ratio in dB over the pixels of ``region``; nan when it is empty."""
     difference = (rendered.astype(np.float32) - real.astype(np.float32)) / 255

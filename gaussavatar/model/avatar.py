@@ -53,7 +53,9 @@ class AvatarImage:
 class AvatarModel(nn.Module):
     """Face over mouth over whatever lies under the head."""
 
-    def __init__(self, config: ModelConfig, n_mouth: int, n_upper: int, face: InitialBranch, mouth: InitialBranch) -> None:
+    def __init__(
+        self, config: ModelConfig, n_mouth: int, n_upper: int, face: InitialBranch, mouth: InitialBranch
+    ) -> None:
         super().__init__()
         self.config = config
         self.n_mouth, self.n_upper = n_mouth, n_upper

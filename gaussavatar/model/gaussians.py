@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.config import Channel
+from gaussavatar.model.native_activate import NativeActivate
 from gaussavatar.types import Activated
 
 CHANNEL_WIDTH: dict[Channel, int] = {"position": 3, "rotation": 4, "scale": 3, "color": 3, "opacity": 1}
@@ -63,8 +64,23 @@ def activate(
     """Raw parameters plus motion to what the rasterizer takes.
 
     ``motion`` holds, for the first m Gaussians, the channels ``moves`` in order and in
-    the units of :data:`MOTION_SCALE`. The one place of exp, sigmoid and normalisation.
+    the units of :data:`MOTION_SCALE`. Float32 on the CPU goes through the native library.
     """
+    if gaussians.means.device.type != "cpu" or gaussians.means.dtype != torch.float32:
+        return activate_in_torch(gaussians, motion, moves, batch)
+    offsets, units, start = dict.fromkeys(CHANNEL_WIDTH, -1), dict.fromkeys(CHANNEL_WIDTH, 0.0), 0
+    for channel in moves:
+        offsets[channel], units[channel] = start, MOTION_SCALE[channel]
+        start += CHANNEL_WIDTH[channel]
+    raw = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logit_opacities, gaussians.colors)
+    layout = (tuple(offsets.values()), tuple(units.values()))
+    return Activated(*NativeActivate.apply(batch, layout, motion, *raw))  # type: ignore[misc]
+
+
+def activate_in_torch(
+    gaussians: Gaussians, motion: Float[Tensor, "b m w"] | None, moves: tuple[Channel, ...], batch: int
+) -> Activated:
+    """The torch form of :func:`activate`: any device, any precision, and the native form's oracle."""
     raw: dict[str, Tensor] = {
         "position": gaussians.means,
         "rotation": gaussians.quats,
