@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
-from gaussavatar.segmentation.filling import grow, guided_filter, shrink, soft_step, weighted_blur
+from gaussavatar.segmentation.filling import channel_sum, grow, shrink, soft_step, weighted_blur
 
 CONTRAST = 24.0
 """Colour distance (0..255) of fore- and background at which colour and network count alike."""
 
+COLOUR_SIDE = 128
+"""Side of the images in which the local fore- and background colours are averaged."""
 
-def largest_person(
-    probability: Float32[np.ndarray, "h w"], seed: tuple[float, float]
-) -> Float32[np.ndarray, "h w"]:
+
+def largest_person(probability: Float32[np.ndarray, "p p"], seed: tuple[float, float]) -> Float32[np.ndarray, "p p"]:
     """Zero everything that is not connected with the person at ``seed`` (x, y in 0..1)."""
     count, labels = cv2.connectedComponents((probability > 0.3).astype(np.uint8), connectivity=4, ltype=cv2.CV_16U)
     if count <= 2:
@@ -29,57 +30,125 @@ def largest_person(
 
 
 def refine_alpha(
-    image: UInt8[np.ndarray, "h w 3"],
-    probability: Float32[np.ndarray, "h w"],
+    image: UInt8[np.ndarray, "h h 3"],
+    probability: Float32[np.ndarray, "p p"],
     background: Float32[np.ndarray, "b b 3"] | None,
     trust: Float32[np.ndarray, "b b"] | None,
-    radius: int,
-) -> Float32[np.ndarray, "h w"]:
-    """Sharpen ``probability`` within a band of ``radius`` pixels around its edge.
+    radius: float,
+) -> UInt8[np.ndarray, "h h"]:
+    """Person alpha, 0..255: ``probability`` sharpened within a band of ``radius`` image pixels about its edge.
 
     In the band the frame's colour I is taken as alpha F + (1 - alpha) B, with F the mean
     of the sure foreground nearby and B the known background where ``trust`` is 1, else
     the mean of the sure background nearby; alpha is the projection of I on the line
-    from B to F (Chuang et al., 2001, section 3, without the covariances). Where F and B are alike the
-    guided-filtered probability is kept. F and B are computed at half size.
+    from B to F (Chuang et al., A Bayesian Approach to Digital Matting, 2001, equation 9). Where F and B are
+    alike, or either varies as much as they differ (a textured background that was never
+    seen bare), the guided-filtered probability is kept.
     """
-    height, width = probability.shape
-    person = shrink(probability > 0.85, radius)
-    empty = ~grow(probability > 0.15, radius)
-    half = (width // 2, height // 2)
-    small = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small_person = cv2.resize(person.astype(np.float32), half, interpolation=cv2.INTER_AREA)
-    small_empty = cv2.resize(empty.astype(np.float32), half, interpolation=cv2.INTER_AREA)
-    front, front_weight = weighted_blur(small, small_person, max(2, radius))
-    wide, wide_weight = weighted_blur(small, small_person, 3 * radius)
-    share = soft_step(front_weight, 0.01, 0.08)[..., None]
-    front = share * front + (1 - share) * wide
-    back, back_weight = weighted_blur(small, small_empty, 2 * radius)
-    known = np.maximum(wide_weight > 0.005, 0).astype(np.float32)
-    if background is not None and trust is not None:
-        plate = cv2.resize(background, half, interpolation=cv2.INTER_LINEAR)
-        t = cv2.resize(trust, half, interpolation=cv2.INTER_LINEAR)
-        t = np.where(back_weight > 0.005, t, 1.0)[..., None]
-        back = t * plate + (1 - t) * back
-    else:
-        known *= back_weight > 0.005
-    line = front - back
-    length = (line * line).sum(-1)
-    weight = known * length / (length + CONTRAST**2)
-    # alpha = (I - B).(F - B) / |F - B|^2 is affine in I, so only its coefficients are enlarged.
-    slope = line / np.maximum(length, 1.0)[..., None]
-    offset = -(back * slope).sum(-1)
-    coefficients = cv2.resize(
-        np.dstack([slope, offset, weight]).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    colour = (image * coefficients[..., :3]).sum(-1) + coefficients[..., 3]
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
-    edge = guided_filter(grey, probability, max(2, radius // 2), 1e-3)
-    share = coefficients[..., 4]
-    mixed = np.clip(share * soft_colour(colour) + (1 - share) * np.clip(edge, 0, 1), 0, 1)
-    return np.where(person, 1.0, np.where(empty, 0.0, mixed)).astype(np.float32)
+    size, side = image.shape[0], probability.shape[0]
+    reach = max(1, round(radius * side / size))
+    person = shrink(probability > 0.85, reach)
+    empty = ~grow(probability > 0.15, reach)
+    zones = (255 * person).astype(np.uint8) + (~(person | empty)).astype(np.uint8)
+    alpha = cv2.resize(zones, (size, size), interpolation=cv2.INTER_NEAREST)
+    rows, columns = np.nonzero(alpha == 1)
+    if not len(rows):
+        return alpha
+    line, share = _colour_line(image, person, empty, background, trust, radius)
+    smooth = _guided_coefficients(image, probability, max(2, round(0.5 * radius * side / size)))
+    pixels = image[rows, columns].astype(np.float32)
+    coefficients = _sample(line, rows, columns, size)
+    colour = channel_sum(pixels * coefficients[:, :3]) + coefficients[:, 3]
+    slope, offset = _sample(smooth, rows, columns, size).T
+    edge = slope * (pixels @ _GREY) + offset
+    weight = _sample(share, rows, columns, size)[:, 0]
+    mixed = weight * _stretch(colour) + (1 - weight) * np.clip(edge, 0, 1)
+    alpha[rows, columns] = np.round(mixed * 255.0).astype(np.uint8)
+    return alpha
 
 
-def soft_colour(alpha: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Stretch the projection a little: sensor noise must not leave a veil over sure pixels."""
+_GREY = np.float32([0.299, 0.587, 0.114]) / np.float32(255.0)
+
+
+def _stretch(alpha: Float32[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
+    """Steepen the projection a little: sensor noise must not leave a veil over sure pixels."""
     return np.clip((alpha - 0.08) / 0.84, 0.0, 1.0)
+
+
+def _colour_line(
+    image: UInt8[np.ndarray, "h h 3"],
+    person: Bool[np.ndarray, "p p"],
+    empty: Bool[np.ndarray, "p p"],
+    background: Float32[np.ndarray, "b b 3"] | None,
+    trust: Float32[np.ndarray, "b b"] | None,
+    radius: float,
+) -> tuple[Float32[np.ndarray, "s s 4"], Float32[np.ndarray, "s s"]]:
+    """Coefficients of the affine map from colour to alpha, and how far it is to be believed, 0..1."""
+    side = (min(COLOUR_SIDE, image.shape[0]),) * 2
+    reach = max(1, round(radius * side[0] / image.shape[0]))
+    small = cv2.resize(image, side, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # Only cells that lie wholly inside count, or the mean would hold the other side's colour.
+    in_person, in_empty = (
+        (cv2.resize(zone.astype(np.float32), side, interpolation=cv2.INTER_AREA) > 0.99).astype(np.float32)
+        for zone in (person, empty)
+    )
+    front, front_spread, front_weight = _local_colour(small, in_person, 2 * reach)
+    back, back_spread, back_weight = _local_colour(small, in_empty, 4 * reach)
+    seen = (back_weight > 0.005).astype(np.float32)
+    if background is not None and trust is not None:
+        plate = cv2.resize(background, side, interpolation=cv2.INTER_AREA)
+        share = cv2.resize(trust, side, interpolation=cv2.INTER_AREA)
+        back = back + share[..., None] * (plate - back)
+        back_spread = (1 - share) * back_spread
+        seen = np.maximum(seen, share)
+    line = front - back
+    length = channel_sum(line * line)
+    slope = line / np.maximum(length, 1.0)[..., None]
+    share = seen * (front_weight > 0.005) * length / (length + CONTRAST**2 + front_spread + back_spread)
+    return cv2.merge([slope, -channel_sum(back * slope)]), share.astype(np.float32)
+
+
+def _local_colour(
+    image: Float32[np.ndarray, "s s 3"], weight: Float32[np.ndarray, "s s"], radius: int
+) -> tuple[Float32[np.ndarray, "s s 3"], Float32[np.ndarray, "s s"], Float32[np.ndarray, "s s"]]:
+    """Mean colour where ``weight`` is, its variance summed over the channels, and the weight.
+
+    Taken over a small window where that holds enough of it, else over a three times wider one.
+    """
+    packed = cv2.merge([image, channel_sum(image * image)])
+    near, near_weight = weighted_blur(packed, weight, radius)
+    wide, wide_weight = weighted_blur(packed, weight, 3 * radius)
+    mean = wide + soft_step(near_weight, 0.01, 0.08)[..., None] * (near - wide)
+    colour = np.ascontiguousarray(mean[..., :3])
+    return colour, np.maximum(mean[..., 3] - channel_sum(colour * colour), 0.0), wide_weight
+
+
+def _guided_coefficients(
+    image: UInt8[np.ndarray, "h h 3"], values: Float32[np.ndarray, "p p"], radius: int, epsilon: float = 1e-3
+) -> Float32[np.ndarray, "p p 2"]:
+    """Slope and offset of the locally linear map from the grey image (0..1) to ``values``.
+
+    He, Sun and Tang, Guided Image Filtering, 2010, equations 5, 6 and 8, with box
+    windows; evaluated at the size of ``values`` and meant to be enlarged.
+    """
+    small = cv2.resize(image, values.shape[::-1], interpolation=cv2.INTER_AREA)
+    guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+    window = (2 * radius + 1, 2 * radius + 1)
+    mean_guide, mean_values = cv2.blur(guide, window), cv2.blur(values, window)
+    covariance = cv2.blur(guide * values, window) - mean_guide * mean_values
+    variance = cv2.blur(guide * guide, window) - mean_guide * mean_guide
+    slope = covariance / (variance + epsilon)
+    return cv2.merge([cv2.blur(slope, window), cv2.blur(mean_values - slope * mean_guide, window)])
+
+
+def _sample(
+    values: Float32[np.ndarray, "s s *c"], rows: np.ndarray, columns: np.ndarray, size: int
+) -> Float32[np.ndarray, "m c"]:
+    """Bilinear values at some pixels of a ``size`` image."""
+    side = values.shape[0]
+    width = 256  # OpenCV's remap takes no dimension above 32767.
+    padded = np.zeros((2, -(-len(rows) // width) * width), np.float32)
+    padded[:, : len(rows)] = (np.stack([columns, rows]) + 0.5) * (side / size) - 0.5
+    x, y = padded.reshape(2, -1, width)
+    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.reshape(padded.shape[1], -1)[: len(rows)]

@@ -38,14 +38,18 @@ def estimate_plate(
     it; where there are fewer than three, a smooth fill. (ER-NeRF and its kin take the single farthest
     frame; the median also removes noise and passers-by.)
     """
-    distances = np.stack([_distance(person) for person in persons])
+    far = np.stack([_distance(person) for person in persons])
+    near = far > reach / 3.0
+    far = far > reach
     height, width = frames.shape[1:3]
     image = np.zeros((height, width, 3), np.float32)
     spread = np.zeros((height, width), np.float32)
-    seen = np.zeros((height, width), bool)
-    for top in range(0, height, 32):
-        rows = slice(top, top + 32)
-        image[rows], spread[rows], seen[rows] = _band(frames[:, rows], distances[:, rows], reach)
+    use = np.where(far.sum(0) >= 5, far, near)
+    seen = use.sum(0) >= 3
+    rows, columns = np.nonzero(seen)
+    for start in range(0, len(rows), 1 << 14):
+        part = (rows[start : start + (1 << 14)], columns[start : start + (1 << 14)])
+        image[part], spread[part] = _robust_colour(frames[:, part[0], part[1]], use[:, part[0], part[1]])
     residual = float(np.median(spread[seen])) if seen.any() else 255.0
     static = bool(seen.any()) and residual <= max(STATIC_RESIDUAL, 0.4 * _texture(image, seen))
     steady = np.exp(-((spread / 14.0) ** 2)) * seen
@@ -59,25 +63,22 @@ def _distance(person: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
     return cv2.distanceTransform((person < 26).astype(np.uint8), cv2.DIST_L2, 3)
 
 
-def _band(
-    frames: UInt8[np.ndarray, "n h w 3"], distances: Float32[np.ndarray, "n h w"], reach: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masked median, median absolute deviation and coverage of some rows."""
-    far, near = distances > reach, distances > reach / 3.0
-    use = np.where(far.sum(0) >= 5, far, near)
+def _robust_colour(
+    colours: UInt8[np.ndarray, "n m 3"], use: np.ndarray
+) -> tuple[Float32[np.ndarray, "m 3"], Float32[np.ndarray, "m"]]:
+    """Median colour and median absolute deviation (mean of the channels) over the samples in ``use``."""
     count = use.sum(0)
-    values = np.where(use[..., None], frames, 256).astype(np.int16)
+    values = np.where(use[..., None], colours, np.int16(256)).transpose(1, 2, 0)
     middle = _masked_median(values, count)
-    deviation = np.where(use[..., None], np.abs(values - middle.astype(np.int16)), 256).astype(np.int16)
-    spread = _masked_median(deviation, count).mean(-1)
-    seen = count >= 3
-    return middle * seen[..., None], spread * seen, seen
+    away = np.abs(values - middle.round().astype(np.int16)[..., None])
+    deviation = np.where(use.T[:, None], away, np.int16(256))
+    return middle, _masked_median(deviation, count).mean(-1)
 
 
-def _masked_median(values: np.ndarray, count: np.ndarray) -> Float32[np.ndarray, "h w 3"]:
-    """Median over axis 0 of the ``count`` smallest entries; the masked ones carry larger values."""
-    ordered = np.sort(np.moveaxis(values, 0, -1), axis=-1)
-    index = np.maximum(count - 1, 0)[..., None, None]
+def _masked_median(values: np.ndarray, count: np.ndarray) -> Float32[np.ndarray, "m 3"]:
+    """Median of the ``count`` smallest entries of the last axis; the masked ones carry larger values."""
+    ordered = np.sort(values, axis=-1)
+    index = np.maximum(count - 1, 0)[:, None, None]
     low = np.take_along_axis(ordered, index // 2, -1)[..., 0]
     high = np.take_along_axis(ordered, (index + 1) // 2, -1)[..., 0]
     return ((low.astype(np.float32) + high) * 0.5).astype(np.float32)

@@ -21,7 +21,7 @@ RECORD_NAME = "segmentation.json"
 class SegmentationConfig:
     """Knobs of the masks. Lengths are fractions of the face's height, forehead to chin."""
 
-    plate_samples: int = 60
+    plate_samples: int = 48
     """Frames that the background plate is taken from."""
 
     jaw_margin: float = 0.012

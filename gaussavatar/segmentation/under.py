@@ -4,108 +4,177 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from gaussavatar.segmentation.filling import disc, fill_holes, soft_step
+from gaussavatar.segmentation.geometry import Outlines
 from gaussavatar.segmentation.plate import Plate
 from gaussavatar.segmentation.records import SegmentationConfig
 
+NECK_HALF_WIDTH = 0.34
+"""Of the face's width: as far to each side the neck is assumed behind a collar that hides it."""
 
-def excluded_region(head: UInt8[np.ndarray, "h w"], radius: int) -> Bool[np.ndarray, "h w"]:
-    """The head and a rim of ``radius`` pixels, where the frame carries head colours."""
-    return cv2.dilate((head > 4).astype(np.uint8), disc(radius)).astype(bool)
+
+def excluded_region(head: UInt8[np.ndarray, "h w"], side: int, radius: float) -> Bool[np.ndarray, "s s"]:
+    """The head and a rim of ``radius`` small pixels, where the frame carries head colours, at ``side``.
+
+    Any touched pixel makes the small one excluded, so that no head colour leaks in by averaging.
+    """
+    touched = cv2.resize((head > 4).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 1e-3
+    return cv2.dilate(touched.astype(np.uint8), disc(max(1, round(radius)))) > 0
 
 
 def complete_background(
-    image: UInt8[np.ndarray, "h w 3"], empty: Float32[np.ndarray, "h w"], plate: Plate
-) -> Float32[np.ndarray, "h w 3"]:
+    image: UInt8[np.ndarray, "s s 3"],
+    empty: Float32[np.ndarray, "s s"],
+    plate: Float32[np.ndarray, "s s 3"] | None,
+) -> Float32[np.ndarray, "s s 3"]:
     """Background of one frame everywhere.
 
     With a static camera the plate, corrected by the smoothly continued difference of the
     visible background (``empty``) from it, which follows exposure and slowly moving
     light; otherwise the smoothly continued visible background itself.
     """
-    height, width = empty.shape
-    factor = 4 if plate.static else 2
-    small = (max(2, width // factor), max(2, height // factor))
+    side = image.shape[0]
+    small = (max(2, side // 2), max(2, side // 2))
     weight = cv2.resize(empty, small, interpolation=cv2.INTER_AREA)
     weight = np.where(weight > 0.6, weight, 0.0).astype(np.float32)
     seen = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-    if not plate.static:
-        return cv2.resize(fill_holes(seen, weight), (width, height), interpolation=cv2.INTER_LINEAR)
-    known = cv2.resize(plate.image, small, interpolation=cv2.INTER_AREA)
+    if plate is None:
+        return cv2.resize(fill_holes(seen, weight), (side, side), interpolation=cv2.INTER_LINEAR)
+    known = cv2.resize(plate, small, interpolation=cv2.INTER_AREA)
     change = fill_holes(seen - known, weight)
-    return plate.image + cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
+    return plate + cv2.resize(change, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def neck_columns(
-    image: UInt8[np.ndarray, "h w 3"],
-    body: Float32[np.ndarray, "h w"],
-    bottom: np.ndarray,
-    depth: int,
-) -> tuple[Float32[np.ndarray, "w 3"], Float32[np.ndarray, "w"]]:
-    """Colour and presence of body in the ``depth`` rows below row ``bottom`` of every column."""
-    height, width = body.shape
+def _below_columns(
+    values: Float32[np.ndarray, "s s c"], weight: Float32[np.ndarray, "s s"], bottom: Int[np.ndarray, "s"], depth: int
+) -> tuple[Float32[np.ndarray, "s c"], Float32[np.ndarray, "s"], Float32[np.ndarray, "s"]]:
+    """Weighted mean of the ``depth`` rows below row ``bottom`` per column, mean weight, and share inside the image."""
+    height, width = weight.shape
     rows = bottom[None, :] + 1 + np.arange(depth)[:, None]
     inside = (rows < height).astype(np.float32)
     rows = np.minimum(rows, height - 1)
     columns = np.arange(width)[None, :]
-    weight = body[rows, columns] * inside
-    colours = image[rows, columns].astype(np.float32)
-    total = weight.sum(0)
-    colour = (colours * weight[..., None]).sum(0) / np.maximum(total, 1e-3)[:, None]
-    presence = total / np.maximum(inside.sum(0), 1.0)
-    return colour, presence
+    use = weight[rows, columns] * inside
+    mean = (values[rows, columns] * use[..., None]).sum(0) / np.maximum(use.sum(0), 1e-3)[:, None]
+    return mean, use.sum(0) / np.maximum(inside.sum(0), 1.0), inside.mean(0)
 
 
 def _smooth_columns(
-    colour: Float32[np.ndarray, "w 3"], weight: Float32[np.ndarray, "w"], sigma: float
-) -> Float32[np.ndarray, "w 3"]:
-    """Weighted Gaussian along the columns."""
-    both = np.concatenate([colour * weight[:, None], weight[:, None]], 1)[None]
+    values: Float32[np.ndarray, "s c"], weight: Float32[np.ndarray, "s"], sigma: float
+) -> Float32[np.ndarray, "s c"]:
+    """Weighted Gaussian along the columns; reaches across gaps of weight."""
+    both = np.concatenate([values * weight[:, None], weight[:, None]], 1)[None].astype(np.float32)
     blurred = cv2.GaussianBlur(both, (0, 0), sigma, sigmaY=0.1, borderType=cv2.BORDER_REPLICATE)[0]
-    return blurred[:, :3] / np.maximum(blurred[:, 3:], 1e-4)
+    return blurred[:, :-1] / np.maximum(blurred[:, -1:], 1e-6)
+
+
+def complete_neck(
+    fill: Float32[np.ndarray, "s s 3"],
+    image: Float32[np.ndarray, "s s 3"],
+    body: Float32[np.ndarray, "s s"],
+    skin: Float32[np.ndarray, "s s"],
+    region: Bool[np.ndarray, "s s"],
+    neck_colour: Float32[np.ndarray, "3"],
+    centre: float,
+    half_width: float,
+    unit: float,
+    reach: float,
+) -> None:
+    """Draw neck and clothing over the background ``fill``, upward from the lower edge of ``region``.
+
+    Two layers per column: what is seen just below the edge goes on for a few hundredths
+    of the face height, whatever it is; behind it the neck, in the colours of
+    the skin seen below the chin (else the clip's), goes on for ``reach`` face heights
+    where skin or the inside of a collar lies below. ``unit`` is the face height in pixels.
+    """
+    side = body.shape[0]
+    covered = region.any(0)
+    bottom = np.where(covered, side - 1 - np.argmax(region[::-1], 0), 0)
+    near, presence, inside = _below_columns(image, body, bottom, max(2, round(0.012 * unit)))
+    deep, share, _ = _below_columns(image, body * skin, bottom, max(3, round(0.08 * unit)))
+    known = covered * inside
+    # Where the region runs out of the picture nothing is seen below it: there only the neck goes on.
+    presence = np.where(known > 0.5, presence, 1.0) * covered
+    near = _smooth_columns(near, presence * known + 1e-4, max(0.6, 0.006 * unit))
+
+    aside = np.abs(np.arange(side) + 0.5 - centre) / half_width
+    skin_here = _smooth_columns(share[:, None], known, max(0.6, 0.01 * unit))[:, 0]
+    behind = presence * np.maximum(soft_step(aside, 1.15, 0.95), soft_step(skin_here, 0.25, 0.6))
+    trusted = share * known
+    prior = 0.15
+    tone = _smooth_columns(deep, trusted + 1e-6, 0.06 * unit)
+    amount = cv2.GaussianBlur(trusted[None].astype(np.float32), (0, 0), 0.06 * unit, sigmaY=0.1)[0]
+    tone = (tone * amount[:, None] + neck_colour * prior) / (amount + prior)[:, None]
+
+    top = max(0, int(bottom[covered].min() - reach * unit))
+    low = int(bottom[covered].max()) + 1
+    rise = (bottom[None, :] - np.arange(top, low)[:, None]) / unit
+    shade = 1.0 - 0.12 * np.clip(rise / reach, 0, 1) - 0.18 * np.clip(aside, 0, 1.2)[None] ** 2 * np.clip(rise * 12, 0, 1)
+    part = fill[top:low]
+    lift = rise / (reach * (1.0 - 0.5 * np.clip(aside, 0, 1)[None] ** 2))
+    alpha = (behind[None] * soft_step(lift, 1.0, 0.6))[..., None]
+    part += alpha * (tone[None] * shade[..., None] - part)
+    alpha = ((presence * known)[None] * soft_step(rise, 0.075, 0.02))[..., None]
+    part += alpha * (near[None] - part)
 
 
 def complete_under(
     image: UInt8[np.ndarray, "h w 3"],
     head: UInt8[np.ndarray, "h w"],
     person: UInt8[np.ndarray, "h w"],
+    skin: UInt8[np.ndarray, "s s"],
     plate: Plate,
-    unit: float,
+    neck_colour: Float32[np.ndarray, "3"],
+    outlines: Outlines,
+    index: int,
     config: SegmentationConfig,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The frame with the head taken out: neck continued upward over the completed background.
 
-    ``unit`` is the face height in pixels. Outside the head and its rim the frame is
-    returned unchanged.
+    Outside the head and its rim the frame is returned unchanged. The completed part is
+    smooth, so it is computed at the side of ``skin`` and enlarged.
     """
-    height, width = head.shape
-    region = excluded_region(head, max(1, round(config.exclusion * unit)))
+    side = skin.shape[0]
+    unit = outlines.face_height * side / outlines.size
+    region = excluded_region(head, side, config.exclusion * unit)
     if not region.any():
         return image.copy()
-    near_person = cv2.dilate((person > 12).astype(np.uint8), disc(max(1, round(0.02 * unit))))
-    empty = (~(region | near_person.astype(bool))).astype(np.float32)
-    fill = complete_background(image, empty, plate)
-    body = np.where(region, 0, person).astype(np.float32) / 255.0
+    small_person = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
+    small_image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    near_person = cv2.dilate((small_person > 12).astype(np.uint8), disc(max(1, round(0.02 * unit)))) > 0
+    empty = (~(region | near_person)).astype(np.float32)
+    small_plate = cv2.resize(plate.image, (side, side), interpolation=cv2.INTER_AREA) if plate.static else None
+    fill = complete_background(small_image, empty, small_plate)
+    around = outlines.points[max(0, index - 4) : index + 5][:, [58, 288]].mean((0, 1)) * (side / outlines.size)
+    complete_neck(
+        fill,
+        small_image.astype(np.float32),
+        np.where(region, 0.0, small_person * np.float32(1 / 255)).astype(np.float32),
+        skin * np.float32(1 / 255),
+        region,
+        neck_colour,
+        float(around[0]),
+        NECK_HALF_WIDTH * outlines.face_width * side / outlines.size,
+        unit,
+        config.neck_reach,
+    )
+    # A light blur over the border with the real surroundings hides the seam and the columns.
+    fill = np.where(region[..., None], fill, small_image).astype(np.float32)
+    fill = cv2.GaussianBlur(fill, (0, 0), max(0.7, 0.01 * unit))
+    return _paste(image, fill, region)
 
-    covered = region.any(0)
-    bottom = np.where(covered, height - 1 - np.argmax(region[::-1], 0), -1)
-    sharp, presence = neck_columns(image, body, bottom, max(2, round(0.015 * unit)))
-    deep, _ = neck_columns(image, body, bottom, max(3, round(0.08 * unit)))
-    presence = np.where(covered, presence, 0.0).astype(np.float32)
-    weight = presence + 1e-3 * (presence > 0)
-    soft = _smooth_columns(deep, weight, max(1.0, 0.03 * unit))
-    sharp = _smooth_columns(sharp, weight, max(0.5, 0.005 * unit))
 
-    top = max(0, int(bottom[covered].min() - config.neck_reach * unit))
-    low = int(bottom[covered].max()) + 1
-    rows = np.arange(top, low)[:, None]
-    rise = (bottom[None, :] - rows) / (config.neck_reach * unit)
-    share = soft_step(rise, 0.0, 0.35)[..., None]
-    colour = (sharp * (1 - share) + soft * share) * (1.0 - 0.15 * np.clip(rise, 0, 1))[..., None]
-    alpha = (presence * soft_step(rise, 1.0, 0.6))[..., None]
-    fill[top:low] += alpha * (colour - fill[top:low])
-    soft_region = cv2.blur(region.astype(np.float32), (3, 3)) * region
-    under = image + soft_region[..., None] * (fill - image)
-    return np.clip(under + 0.5, 0, 255).astype(np.uint8)
+def _paste(
+    image: UInt8[np.ndarray, "h w 3"], fill: Float32[np.ndarray, "s s 3"], region: Bool[np.ndarray, "s s"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Put the enlarged ``fill`` into the enlarged ``region``, its inner edge softened by a pixel."""
+    shape = image.shape[1::-1]
+    large = cv2.resize(cv2.convertScaleAbs(np.maximum(fill, 0.0)), shape, interpolation=cv2.INTER_LINEAR)
+    inside = cv2.resize(region.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
+    core = cv2.erode(inside, np.ones((3, 3), np.uint8))
+    under = cv2.copyTo(large, core, image.copy())
+    edge = np.nonzero(inside - core)
+    under[edge] = (image[edge].astype(np.uint16) + large[edge]) // 2
+    return under
