@@ -1,0 +1,69 @@
+// The C interface of the image losses: one item of work per frame, or per band of rows when frames are few.
+#include "image_loss.h"
+
+#include <atomic>
+#include <new>
+#include <vector>
+
+#include "../include/native_api.h"
+#include "buffer.h"
+#include "threads.h"
+
+namespace gaussavatar {
+namespace {
+
+int bands_per_frame(int batch, int height) {
+  const int threads = thread_count();
+  int bands = batch >= threads ? 1 : (threads + batch - 1) / batch;
+  // A band computes five rows more on either side, which must stay a small part of its work.
+  const int most = height / 32 > 0 ? height / 32 : 1;
+  return bands < most ? bands : most;
+}
+
+int run_bands(LossBand whole, int batch, double* loss) {
+  const int bands = bands_per_frame(batch, whole.height);
+  const size_t pixels = static_cast<size_t>(whole.width) * whole.height;
+  std::vector<double> sums(static_cast<size_t>(batch) * bands, 0.0);
+  std::atomic<bool> failed{false};
+  const LossKernels& kernels = current_loss_kernels();
+  parallel_for(batch * bands, [&](int item) {
+    static thread_local Buffer<float> scratch;
+    try {
+      scratch.reserve(loss_scratch(whole.width));
+    } catch (const std::bad_alloc&) {
+      failed = true;
+      return;
+    }
+    LossBand band = whole;
+    const int frame = item / bands, part = item % bands;
+    band.y0 = whole.height * part / bands, band.y1 = whole.height * (part + 1) / bands;
+    band.pred += frame * pixels * 3, band.target += frame * pixels * 3;
+    if (band.weight != nullptr) band.weight += frame * pixels;
+    if (band.gradient != nullptr) band.gradient += frame * pixels * 3;
+    if (band.map != nullptr) band.map += frame * pixels * 3;
+    sums[item] = kernels.photometric(band, scratch.data());
+  });
+  if (failed) return -1;
+  *loss = 0.0;
+  for (const double sum : sums) *loss += sum;
+  return 0;
+}
+
+}  // namespace
+}  // namespace gaussavatar
+
+int ga_photometric(const float* pred, const float* target, const float* weight, int32_t batch, int32_t height,
+                   int32_t width, double inverse_total, double dssim_weight, double* loss, float* gradient) {
+  gaussavatar::LossBand band{};
+  band.pred = pred, band.target = target, band.weight = weight, band.width = width, band.height = height;
+  band.l1_scale = static_cast<float>(inverse_total / 3), band.gradient = gradient;
+  band.ssim_scale = static_cast<float>(inverse_total * dssim_weight / 3);
+  return gaussavatar::run_bands(band, batch, loss);
+}
+
+int ga_ssim(const float* pred, const float* target, int32_t batch, int32_t height, int32_t width, float* map) {
+  gaussavatar::LossBand band{};
+  band.pred = pred, band.target = target, band.width = width, band.height = height, band.map = map;
+  double unused = 0.0;
+  return gaussavatar::run_bands(band, batch, &unused);
+}
