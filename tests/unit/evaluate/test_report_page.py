@@ -1,0 +1,173 @@
+"""The report page: self-contained, complete, and honest about what is missing."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from gaussavatar.errors import UserError
+from gaussavatar.evaluate.curves import binned, curve_svg, ticks
+from gaussavatar.evaluate.report import write_report
+from gaussavatar.evaluate.tables import facts, metrics_table, rows
+
+METRICS = {
+    "pose_protocol": "landmarks",
+    "held_out_frames": 161,
+    "gaussians": {"face": 12000, "mouth": 1500},
+    "audio": {"psnr_head": 28.934, "lmd": 1.7, "lip_r": 0.71, "lip_r_shifted": 0.2, "new_figure": 3.25},
+    "oracle": {"psnr_head": 29.5, "lmd": 0.8, "lip_r": 0.97},
+    "static": {"psnr_head": 27.4, "lmd": 2.0, "lip_r": 0.0},
+}
+
+
+class Links(HTMLParser):
+    """Collects everything that a page would load, and checks that its tags are balanced."""
+
+    VOID = ("meta", "img", "br", "link", "input")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "poster", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    real = np.full((32, 32, 3), (200, 40, 40), np.uint8)
+    rendered = np.full((32, 32, 3), (40, 40, 200), np.uint8)
+    video = tmp_path / "held_out.mp4"
+    video.write_bytes(b"not decoded, only carried")
+    write_report(
+        tmp_path / "report" / "report.html",
+        title="a <b>bold</b> name",
+        metrics=METRICS,
+        curves={"loss": [(step, 1 / (1 + step)) for step in range(500)], "empty": []},
+        pairs=[(real, rendered, "frame 12")],
+        video=video,
+        stages={"capture": 12.34, "training": 245.0},
+        config_yaml="image_size: 256\nname: <script>\n",
+    )
+    return (tmp_path / "report" / "report.html").read_text()
+
+
+def test_the_page_is_whole_and_loads_nothing_from_outside(page: str) -> None:
+    links = Links()
+    links.feed(page)
+    assert links.open == []
+    assert links.sources and all(source.startswith("data:") for source in links.sources)
+    assert "http" not in page and "@import" not in page and "<script" not in page
+
+
+def test_text_from_outside_is_escaped(page: str) -> None:
+    assert "a &lt;b&gt;bold&lt;/b&gt; name" in page and "name: &lt;script&gt;" in page
+
+
+def test_figures_of_all_three_drives_stand_side_by_side(page: str) -> None:
+    row = re.search(r'<tr><th scope="row">Head PSNR.*?</tr>', page)
+    assert row and re.findall(r"<td[^>]*>([^<]*)</td>", row[0]) == ["28.93", "29.50", "27.40"]
+    shifted = re.search(r'<tr><th scope="row">Lip correlation, audio shifted.*?</tr>', page)
+    assert shifted and re.findall(r"<td[^>]*>([^<]*)</td>", shifted[0]) == ["0.200", "–", "–"]
+    assert "New figure" in page and "3.250" in page, "a figure without an explanation is still shown"
+
+
+def test_the_pose_protocol_and_the_counts_are_stated(page: str) -> None:
+    assert "Pose protocol" in page and "landmarks" in page and "161" in page and "12000" in page
+
+
+def test_frames_are_carried_in_their_colours(page: str) -> None:
+    images = re.findall(r'<img alt="(\w+) frame" src="data:image/jpeg;base64,([^"]+)"', page)
+    assert [name for name, _ in images] == ["real", "rendered"]
+    for (_, data), wanted in zip(images, [(200, 40, 40), (40, 40, 200)], strict=True):
+        decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        assert np.abs(decoded.mean(axis=(0, 1)) - wanted).max() < 4
+
+
+def test_the_video_is_carried_whole(page: str) -> None:
+    found = re.search(r'src="data:video/mp4;base64,([^"]+)"', page)
+    assert found and base64.b64decode(found[1]) == b"not decoded, only carried"
+
+
+def test_stage_times_add_up(page: str) -> None:
+    assert "12.3 s" in page and "4 min 5 s" in page and "4 min 17 s in all" in page
+
+
+def test_a_page_of_nothing_is_still_a_page(tmp_path: Path) -> None:
+    write_report(tmp_path / "r.html", title="x", metrics={}, curves={}, pairs=[], video=None, stages={}, config_yaml="")
+    links = Links()
+    links.feed((tmp_path / "r.html").read_text())
+    assert links.open == [] and links.sources == []
+
+
+def test_page_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="writable"):
+        write_report(
+            tmp_path / "file" / "r.html", title="x", metrics={}, curves={}, pairs=[], video=None, stages={},
+            config_yaml="",
+        )  # fmt: skip
+
+
+def points_of(svg: str) -> np.ndarray:
+    found = re.search(r'<polyline class="line" points="([^"]+)"', svg)
+    assert found
+    return np.array([pair.split(",") for pair in found[1].split()], float)
+
+
+def test_a_curve_goes_the_right_way_and_stays_inside() -> None:
+    drawn = points_of(curve_svg("psnr", [(0, 20), (50, 25), (100, 28)]))
+    assert (np.diff(drawn[:, 0]) > 0).all() and (np.diff(drawn[:, 1]) < 0).all(), "higher values are further up"
+    assert drawn.min() >= 0 and drawn[:, 0].max() <= 340 and drawn[:, 1].max() <= 170
+
+
+def test_a_wide_positive_range_is_drawn_logarithmically() -> None:
+    drawn = points_of(curve_svg("loss", [(step, 10.0**-step) for step in range(5)]))
+    assert np.allclose(np.diff(drawn[:, 1]), np.diff(drawn[:, 1])[0], atol=0.2)
+
+
+def test_curves_of_bad_numbers() -> None:
+    assert curve_svg("none", [(0, float("nan"))]) == ""
+    assert len(points_of(curve_svg("gap", [(0, 1.0), (1, float("inf")), (2, 3.0)]))) == 2
+    assert len(points_of(curve_svg("flat", [(0, 0.0), (1, 0.0)]))) == 2
+
+
+def test_binning_keeps_mean_and_end() -> None:
+    points = [(float(step), float(step % 2)) for step in range(1001)]
+    kept = binned(points, 100)
+    assert len(kept) <= 100 and kept[-1] == points[-1]
+    assert np.mean([y for _, y in kept[:-1]]) == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.2, 17), (1e-5, 2e-5), (99, 100.5)])
+def test_ticks_are_round_and_enclose_the_range(low: float, high: float) -> None:
+    found = ticks(low, high, 4)
+    assert found[0] <= low + 1e-12 and found[-1] >= high - 1e-12 and 2 <= len(found) <= 7
+    assert np.allclose(np.diff(found), found[1] - found[0])
+
+
+def test_rows_start_with_the_figures_that_have_a_name() -> None:
+    assert rows(METRICS) == ["psnr_head", "lmd", "lip_r", "lip_r_shifted", "new_figure"]
+    table = metrics_table(METRICS)
+    assert len(table.columns) == 4 and table.row_count == 5
+
+
+def test_facts_leave_the_drives_out() -> None:
+    found = dict(facts(METRICS | {"times": [1.5, 2], "refined": True}))
+    assert found["Gaussians: face"] == "12000" and found["Times"] == "1.5, 2" and found["Refined"] == "yes"
+    assert not any("audio" in name.lower() for name in found)
