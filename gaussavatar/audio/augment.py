@@ -40,7 +40,7 @@ class AugmentConfig:
     snr_high: float = 35.0
     level: float = 1.5
     band_limit_probability: float = 0.15
-    reverb_probability: float = 0.2
+    reverb_probability: float = 0.1
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -39,7 +39,7 @@ class BatchConfig:
     """
 
     versions: int = 24
-    plain_versions: int = 6
+    plain_versions: int = 10
     statistics_seconds: float = 8.0
     offset_frames: float = 0.0
     silence_stretches: int = 24
