@@ -29,8 +29,8 @@ FFT_WINDOW = 400
 FFT_SIZE = 512
 MEL_LOW_HZ = 60.0
 MEL_HIGH_HZ = 7600.0
-POWER_FLOOR = 1e-9
-"""Added to every mel power; a full-scale sine has power about 1, so this is -90 dB."""
+POWER_FLOOR = 1e-11
+"""Added to every mel power; a full-scale sine has power about 1, so this is -110 dB."""
 
 LOG_FLOOR = float(np.log(POWER_FLOOR))
 """The log-mel value of digital silence."""

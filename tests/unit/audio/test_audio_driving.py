@@ -249,6 +249,7 @@ def test_lips_bench_rewards_lips_that_follow_the_sound() -> None:
     assert other["aperture_r"] < 0.35
     assert len(good["blocks"]) == 3
     assert good["aperture_r"] == pytest.approx(np.mean([b["aperture_r"] for b in good["blocks"]]))
+    assert 0.5 < good["gated_aperture_r"] < 1.0 and good["gated_aperture_r"] != good["aperture_r"]
     assert good["codes_r"][1] < 0.5  # A code that the sound does not carry.
 
 
