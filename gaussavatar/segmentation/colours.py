@@ -25,7 +25,7 @@ class ColourModel:
     """Median RGB, 0..255, of the skin just below the chin."""
 
     def classify(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """Probability (0..255) of skin, hair and clothing for every pixel of a person."""
+        """Probability (0..255) of skin, hair and clothing for every pixel of a person; the rest is unknown."""
         return cv2.blur(self.posterior[colour_bins(image)], (3, 3))
 
 
@@ -65,9 +65,9 @@ def learn_colours(
     skin, hair, cloth = (_density(count) for count in counts)
     cloth = np.maximum(cloth - 0.7 * hair - 0.7 * skin, 0.0)
     hair = np.maximum(hair - 0.5 * skin, 0.0)
-    joint = np.stack([skin, hair, cloth], -1) + 1e-5
-    joint[:, 2] += 1e-5  # An unseen colour is clothing, which may be patterned; skin and hair are not.
-    posterior = np.round(joint / joint.sum(-1, keepdims=True) * 255).astype(np.uint8)
+    joint = np.stack([skin, hair, cloth], -1)
+    # The constant leaves colours that were hardly ever seen, such as mixed edge pixels, to no class.
+    posterior = np.round(joint / (joint.sum(-1, keepdims=True) + 2e-5) * 255).astype(np.uint8)
     neck = _neck_colour(np.concatenate(necks), frames, outlines, indices)
     return ColourModel(posterior, neck)
 

@@ -38,7 +38,7 @@ def clothing_beside_jaw(
     below, _ = along_head(outlines, index, side)
     oval = outlines.points[index][list(OVAL)]
     centre = oval.mean(0)
-    face = draw_polygon((centre + 0.98 * (oval - centre)) * (side / outlines.size), side)
+    face = draw_polygon((centre + 0.95 * (oval - centre)) * (side / outlines.size), side)
     # The classes are zero off the person, so at its edge the share among what is there counts.
     seen = cv2.blur(classes, (3, 3)).astype(np.float32)
     cloth = soft_step(seen[..., 2] / np.maximum(channel_sum(seen), 1.0), 0.3, 0.7)

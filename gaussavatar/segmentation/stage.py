@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +21,7 @@ from jaxtyping import Float32, UInt8
 
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.colours import ColourModel, learn_colours
-from gaussavatar.segmentation.geometry import Outlines, outlines_of
+from gaussavatar.segmentation.geometry import Outlines, draw_polygon, head_outline, outlines_of
 from gaussavatar.segmentation.masks import (
     LONG_HAIR_AREA,
     clothing_beside_jaw,
@@ -35,12 +36,16 @@ from gaussavatar.segmentation.matting import largest_person, refine_alpha
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
 from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
-from gaussavatar.segmentation.under import complete_under
+from gaussavatar.segmentation.torso import body_shift, merge_memories, remember
+from gaussavatar.segmentation.under import complete_under, surroundings
 from gaussavatar.storage import FrameStore, atomic_path, frame_writer, write_json
 from gaussavatar.types import Landmarks, Tracking
 
 if TYPE_CHECKING:
     from gaussavatar.capture.store import Capture
+
+BLOCK, MARGIN = 60, 20
+"""Frames whose hidden parts are completed together, and frames to either side that they remember."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,9 +62,9 @@ def segment_capture(
 ) -> Segmentation:
     """Write frames, masks and the image behind the head of every frame into ``folder``.
 
-    Two passes over the clip, frames in parallel, memory independent of its length: person
-    probabilities and resized frames first, then, with the background plate known, the
-    masks. The record is written last, so an interrupted run leaves no loadable folder.
+    Three passes over the clip, frames in parallel, memory independent of its length: person
+    probabilities and resized frames; then, with background plate and colours known, the
+    masks; then what is behind the head, with the help of other moments. The record is written last, so an interrupted run leaves no loadable folder.
 
     Raises:
         UserError: the folder cannot be written, or the capture's frames are damaged.
@@ -73,7 +78,8 @@ def segment_capture(
             _find_persons(capture.frames(), folder / "frames.u8", scratch / "person.u8", size, config, progress)
             frames, persons = FrameStore(folder / "frames.u8"), FrameStore(scratch / "person.u8")
             scene = _study_scene(frames, persons, outlines, config)
-            _write_masks(frames, persons, scene, folder, progress)
+            shifts = _write_masks(frames, persons, scene, folder, progress)
+            _write_under(frames, FrameStore(folder / "masks.u8"), shifts, scene, folder, progress)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     with atomic_path(folder / "plate.png") as temporary:
@@ -190,14 +196,14 @@ def _fallen_area(
     image: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], scene: Scene, index: int
 ) -> float:
     """Area in squared face heights of hair below the head region in one frame."""
-    side = _colour_side(scene.outlines.size)
+    side = _small_side(scene.outlines.size)
     classes = _person_classes(image, person, scene, side)
     region = cv2.resize(head_region(scene.outlines, index, scene.config), (side, side), interpolation=cv2.INTER_AREA)
     hair = falling_hair(classes, region, scene.outlines, index) * (region < 128)
     return float(hair.sum()) / (scene.outlines.face_height * side / scene.outlines.size) ** 2
 
 
-def _colour_side(size: int) -> int:
+def _small_side(size: int) -> int:
     """Colour classes and completed parts are smooth: half size is enough for large frames."""
     return size // 2 if size >= 384 else size
 
@@ -211,23 +217,102 @@ def _person_classes(
     return cv2.bitwise_and(scene.colours.classify(small), cv2.merge([255 * (mask > 127).astype(np.uint8)] * 3))
 
 
-def _write_masks(frames: FrameStore, persons: FrameStore, scene: Scene, folder: Path, progress: Progress) -> None:
-    """Second pass: masks and the image behind the head."""
+def _write_masks(
+    frames: FrameStore, persons: FrameStore, scene: Scene, folder: Path, progress: Progress
+) -> Float32[np.ndarray, "n 2"]:
+    """Second pass: masks. Returns the body's motion from frame to frame, in small pixels."""
     size, workers = scene.outlines.size, scene.config.workers
+    shifts = np.zeros((len(frames), 2), np.float32)
 
-    def one(index: int) -> tuple[np.ndarray, np.ndarray]:
-        return segment_frame(frames.read(index), _steady_probability(persons, index), scene, index)
+    def one(index: int) -> tuple[np.ndarray, tuple[float, float] | None]:
+        probability = _steady_probability(persons, index)
+        image = frames.read(index)
+        before = frames.read(max(index - 1, 0))
+        return segment_frame(image, probability, scene, index), _motion(before, image, probability, scene, index)
 
     with (
         frame_writer(folder / "masks.u8", (size, size, 4)) as mask_out,
-        frame_writer(folder / "under.u8", (size, size, 3)) as under_out,
         progress.stage("masks", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
-        for masks, under in ordered_map(pool, one, range(len(frames)), 4 * workers):
+        for index, (masks, shift) in enumerate(ordered_map(pool, one, range(len(frames)), 4 * workers)):
             mask_out.append(masks)
-            under_out.append(under)
+            shifts[index] = (np.nan, np.nan) if shift is None else shift
             advance(1)
+    return shifts
+
+
+def _motion(
+    before: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"],
+    probability: Float32[np.ndarray, "p p"],
+    scene: Scene,
+    index: int,
+) -> tuple[float, float] | None:
+    """The body's motion since the previous frame, from what is visible of it below the head."""
+    side = _small_side(scene.outlines.size)
+    outline = head_outline(scene.outlines, index, 0.05) * (side / scene.outlines.size)
+    body = cv2.resize((probability > 0.8).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+    body[draw_polygon(outline, side) > 0] = 0
+    grey = [
+        cv2.cvtColor(cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        for frame in (before, image)
+    ]
+    return body_shift(grey[0], grey[1], body)
+
+
+def _write_under(
+    frames: FrameStore, masks: FrameStore, shifts: np.ndarray, scene: Scene, folder: Path, progress: Progress
+) -> None:
+    """Third pass: the image behind the head, in blocks that remember a second to either side."""
+    size, workers = scene.outlines.size, scene.config.workers
+
+    def block(start: int) -> list[np.ndarray]:
+        return _under_block(frames, masks, shifts, scene, start, min(start + BLOCK, len(frames)))
+
+    with (
+        frame_writer(folder / "under.u8", (size, size, 3)) as under_out,
+        progress.stage("behind the head", len(frames)) as advance,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        for images in ordered_map(pool, block, range(0, len(frames), BLOCK), workers + 1):
+            for image in images:
+                under_out.append(image)
+            advance(len(images))
+
+
+def _under_block(
+    frames: FrameStore, masks: FrameStore, shifts: np.ndarray, scene: Scene, start: int, stop: int
+) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """The images behind the head of frames ``start`` to ``stop``."""
+    outlines, config = scene.outlines, scene.config
+    side = _small_side(outlines.size)
+    unit = outlines.face_height * side / outlines.size
+    first, last = max(0, start - MARGIN), min(len(frames), stop + MARGIN)
+    arounds = []
+    for index in range(first, last):
+        mask = masks.read(index)
+        head, person = (np.ascontiguousarray(mask[..., channel]) for channel in (0, 3))
+        arounds.append(surroundings(frames.read(index), head, person, side, unit, config.exclusion))
+    images, bodies = [a.image for a in arounds], [a.body for a in arounds]
+    motion = shifts[first:last]
+    past = list(islice(remember(images, bodies, motion), start - first, stop - first))
+    # Backward in time the motion into frame i is minus that from i to i + 1.
+    reverse = np.concatenate([np.zeros((1, 2), np.float32), -motion[:0:-1]])
+    future = list(islice(remember(images[::-1], bodies[::-1], reverse), last - stop, last - start))[::-1]
+    return [
+        complete_under(
+            frames.read(index),
+            arounds[index - first],
+            merge_memories(past[index - start], future[index - start]),
+            scene.plate,
+            scene.colours,
+            outlines,
+            index,
+            config,
+        )
+        for index in range(start, stop)
+    ]
 
 
 def _steady_probability(persons: FrameStore, index: int) -> Float32[np.ndarray, "p p"]:
@@ -240,10 +325,10 @@ def _steady_probability(persons: FrameStore, index: int) -> Float32[np.ndarray, 
 
 def segment_frame(
     image: UInt8[np.ndarray, "h w 3"], probability: Float32[np.ndarray, "p p"], scene: Scene, index: int
-) -> tuple[UInt8[np.ndarray, "h w 4"], UInt8[np.ndarray, "h w 3"]]:
-    """Masks (channels as in ``MASK_CHANNELS``) and the image behind the head of one frame."""
+) -> UInt8[np.ndarray, "h w 4"]:
+    """Masks of one frame, channels as in ``MASK_CHANNELS``."""
     outlines, plate, config = scene.outlines, scene.plate, scene.config
-    size, side = outlines.size, _colour_side(outlines.size)
+    size, side = outlines.size, _small_side(outlines.size)
     centre = outlines.points[index].mean(0) / size
     probability = largest_person(probability, (float(centre[0]), float(centre[1])))
     background, trust = (plate.image, plate.trust) if plate.static else (None, None)
@@ -253,9 +338,7 @@ def segment_frame(
     head = drop_whiskers(head, outlines, index)
     mouth = cv2.min(mouth_mask(outlines, index, config), head)
     face = face_mask(outlines, index, head, mouth)
-    skin = np.ascontiguousarray(classes[..., 0])
-    under = complete_under(image, head, person, skin, plate, scene.colours.neck, outlines, index, config)
-    return cv2.merge([head, mouth, face, person]), under
+    return cv2.merge([head, mouth, face, person])
 
 
 def _head_share(classes: UInt8[np.ndarray, "s s 3"], scene: Scene, index: int) -> UInt8[np.ndarray, "h w"]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
+from gaussavatar.segmentation.colours import ColourModel
 from gaussavatar.segmentation.filling import disc, fill_holes, soft_step
 from gaussavatar.segmentation.geometry import Outlines
 from gaussavatar.segmentation.plate import Plate
 from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.segmentation.torso import match_memory
 
 NECK_HALF_WIDTH = 0.34
 """Of the face's width: as far to each side the neck is assumed behind a collar that hides it."""
@@ -116,54 +120,92 @@ def complete_neck(
     lift = rise / (reach * (1.0 - 0.5 * np.clip(aside, 0, 1)[None] ** 2))
     alpha = (behind[None] * soft_step(lift, 1.0, 0.6))[..., None]
     part += alpha * (tone[None] * shade[..., None] - part)
-    alpha = ((presence * known)[None] * soft_step(rise, 0.075, 0.02))[..., None]
+    alpha = ((presence * known)[None] * soft_step(rise, 0.06, 0.0))[..., None]
     part += alpha * (near[None] - part)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """One frame at the side at which its hidden part is completed."""
+
+    image: UInt8[np.ndarray, "s s 3"]
+    region: Bool[np.ndarray, "s s"]
+    """The head and a rim around it: nothing of this is used."""
+    body: UInt8[np.ndarray, "s s"]
+    """Neck and torso, 0..255, zero in ``region``."""
+    empty: Bool[np.ndarray, "s s"]
+    """Background for certain."""
+
+
+def surroundings(
+    image: UInt8[np.ndarray, "h w 3"],
+    head: UInt8[np.ndarray, "h w"],
+    person: UInt8[np.ndarray, "h w"],
+    side: int,
+    unit: float,
+    exclusion: float,
+) -> Surroundings:
+    """Take the head out of a frame at ``side``; ``unit`` is the face height in pixels there."""
+    region = excluded_region(head, side, exclusion * unit)
+    small = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
+    near_person = cv2.dilate((small > 12).astype(np.uint8), disc(max(1, round(0.02 * unit)))) > 0
+    return Surroundings(
+        image=cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA),
+        region=region,
+        body=np.where(region, np.uint8(0), small),
+        empty=~(region | near_person),
+    )
 
 
 def complete_under(
     image: UInt8[np.ndarray, "h w 3"],
-    head: UInt8[np.ndarray, "h w"],
-    person: UInt8[np.ndarray, "h w"],
-    skin: UInt8[np.ndarray, "s s"],
+    around: Surroundings,
+    memory: tuple[UInt8[np.ndarray, "s s 3"], Bool[np.ndarray, "s s"]],
     plate: Plate,
-    neck_colour: Float32[np.ndarray, "3"],
+    colours: ColourModel,
     outlines: Outlines,
     index: int,
     config: SegmentationConfig,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The frame with the head taken out: neck continued upward over the completed background.
+    """The frame with the head taken out: neck and torso continued behind it over the completed background.
 
-    Outside the head and its rim the frame is returned unchanged. The completed part is
-    smooth, so it is computed at the side of ``skin`` and enlarged.
+    Outside the head and its rim the frame is returned unchanged. Inside comes first what
+    ``memory`` knows of the body from other moments; what was never seen is continued from there.
+    The completed part is smooth, so it is computed small and enlarged.
     """
-    side = skin.shape[0]
-    unit = outlines.face_height * side / outlines.size
-    region = excluded_region(head, side, config.exclusion * unit)
-    if not region.any():
+    if not around.region.any():
         return image.copy()
-    small_person = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
-    small_image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    near_person = cv2.dilate((small_person > 12).astype(np.uint8), disc(max(1, round(0.02 * unit)))) > 0
-    empty = (~(region | near_person)).astype(np.float32)
+    side = around.region.shape[0]
+    scale = side / outlines.size
+    unit = outlines.face_height * scale
     small_plate = cv2.resize(plate.image, (side, side), interpolation=cv2.INTER_AREA) if plate.static else None
-    fill = complete_background(small_image, empty, small_plate)
-    around = outlines.points[max(0, index - 4) : index + 5][:, [58, 288]].mean((0, 1)) * (side / outlines.size)
-    complete_neck(
-        fill,
-        small_image.astype(np.float32),
-        np.where(region, 0.0, small_person * np.float32(1 / 255)).astype(np.float32),
-        skin * np.float32(1 / 255),
-        region,
-        neck_colour,
-        float(around[0]),
-        NECK_HALF_WIDTH * outlines.face_width * side / outlines.size,
-        unit,
-        config.neck_reach,
-    )
+    fill = complete_background(around.image, around.empty.astype(np.float32), small_plate)
+    recalled = around.region & memory[1]
+    known = around.image
+    if recalled.any():
+        matched = match_memory(memory[0], around.image, memory[1] & (around.body > 250))
+        known = np.where(recalled[..., None], matched, around.image)
+    body = np.where(recalled, np.uint8(255), around.body)
+    hidden = around.region & ~recalled
+    if hidden.any():
+        middle = outlines.points[max(0, index - 4) : index + 5][:, [58, 288]].mean((0, 1)) * scale
+        complete_neck(
+            fill,
+            known.astype(np.float32),
+            body * np.float32(1 / 255),
+            colours.classify(known)[..., 0] * np.float32(1 / 255),
+            hidden,
+            colours.neck,
+            float(middle[0]),
+            NECK_HALF_WIDTH * outlines.face_width * scale,
+            unit,
+            config.neck_reach,
+        )
     # A light blur over the border with the real surroundings hides the seam and the columns.
-    fill = np.where(region[..., None], fill, small_image).astype(np.float32)
-    fill = cv2.GaussianBlur(fill, (0, 0), max(0.7, 0.01 * unit))
-    return _paste(image, fill, region)
+    fill = np.where(hidden[..., None], fill, known).astype(np.float32)
+    soft = cv2.GaussianBlur(fill, (0, 0), max(0.7, 0.01 * unit))
+    fill = np.where(recalled[..., None], 0.5 * (soft + fill), soft)
+    return _paste(image, fill, around.region)
 
 
 def _paste(
