@@ -63,10 +63,11 @@ def bench_lips(
         ``aperture_r``, ``width_r``: mean correlation over the blocks; ``drop``: how much
         the aperture's falls when the sound is shifted by 8 frames (the better of both
         directions); ``std_ratio``: predicted over real standard deviation of the
-        aperture with the gain; ``gated_aperture_r``: with the gate that closes the mouth in
-        silence, which costs correlation where the person keeps it open; ``ridge_aperture_r``: of a plain linear regression on the
-        same blocks, for comparison; ``codes_r``: of each mouth code; and the same figures
-        per block under ``blocks``.
+        aperture with the gain; ``gated_aperture_r``: with the gate that closes the mouth
+        in silence, which costs correlation where the person keeps it open;
+        ``ridge_aperture_r``: of a plain linear regression on the same blocks, for
+        comparison; ``codes_r``: of each mouth code; and the same figures per block under
+        ``blocks``.
     """
     config = config or LipsBenchConfig()
     targets, closed = audio_targets(motion), closed_target(motion)
