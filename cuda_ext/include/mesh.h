@@ -30,4 +30,42 @@ GA_EXPORT void ga_rasterize_mesh(const float* vertices, const int32_t* triangles
 // corners (n_triangles, 3) rows of `attributes` (n_rows, n_channels) at the corners of every triangle.
 GA_EXPORT void ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
                                   const float* attributes, int64_t n_pixels, int32_t n_channels, float* out);
+
+// A directional light: direction towards it (unit), colour, and whether the key's or the sky's visibility shades it.
+typedef struct {
+  float direction[3];
+  float colour[3];
+} GaMeshLight;
+
+// How one part of a mesh answers light. wrap: how far light bleeds around the terminator, per channel. broad and
+// tight: strengths of a wide and a small highlight. emissive != 0: the vertex colour is already lit.
+typedef struct {
+  float wrap[3];
+  float broad, tight;
+  int32_t emissive, textured;
+} GaMeshMaterial;
+
+typedef struct {
+  GaMeshLight key, fill, rim;
+  float sky[3], ground[3];
+  // The texture covers texels x = (u - left) * scale, y = (v - top) * scale; 4 channels: colour and gloss.
+  const float* texture;
+  float left, top, scale;
+  int32_t texture_width, texture_height;
+} GaMeshScene;
+
+// Lights every covered pixel and writes its linear colour to out (n_pixels, 3); other pixels are left as they are.
+//
+// parts      (n_triangles) index into materials
+// corner_uv  (n_triangles, 3, 2)
+// vertices   (n_vertices, 12): normal 3, colour 3, gloss, sky seen, key seen, camera-space position 3
+GA_EXPORT void ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
+                             const int32_t* parts, const float* corner_uv, const float* vertices,
+                             const GaMeshMaterial* materials, const GaMeshScene* scene, int64_t n_pixels, float* out);
+
+// Lights hair strands: points (n_strands, n_points, 3) in camera space, normal the same, colour (n_strands, 3),
+// sky and key seen per point; writes out (n_strands, n_points, 3).
+GA_EXPORT void ga_shade_strands(const float* points, const float* normals, const float* colours, const float* sky_seen,
+                                const float* key_seen, const GaMeshScene* scene, int32_t n_strands, int32_t n_points,
+                                float* out);
 }

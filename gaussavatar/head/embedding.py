@@ -19,6 +19,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.head.eyeball import eyeball_colour
 from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices, rotation_matrices
 from gaussavatar.head.raster import MeshRaster, interpolate, rasterize_mesh
+from gaussavatar.head.surface import closest_points, vertex_normals
 from gaussavatar.tracking.indices import MIRROR
 from gaussavatar.types import N_LANDMARKS
 
@@ -46,7 +47,6 @@ FULL_SPREAD = 0.004
 """Scatter in metres at which a landmark's confidence has fallen to a half."""
 
 MIN_VIEWS = 3
-CANDIDATES = 48
 
 Detector = Callable[[np.ndarray], np.ndarray | None]
 
@@ -225,17 +225,6 @@ def plain_colour(model: HeadModel) -> Float[np.ndarray, "v 3"]:
     return colour
 
 
-def vertex_normals(vertices: Float[np.ndarray, "v 3"], triangles: np.ndarray) -> Float[np.ndarray, "v 3"]:
-    """Unit normals of vertices, outward, weighted by the areas of the triangles around them."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    total = np.zeros((len(vertices), 3))
-    for k in range(3):
-        for axis in range(3):
-            total[:, axis] += np.bincount(triangles[:, k], face[:, axis], len(vertices))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
-
-
 def _robust_mean(
     points: Float[np.ndarray, "n 478 3"], weights: Float[np.ndarray, "n 478"]
 ) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "478"], np.ndarray]:
@@ -267,42 +256,7 @@ def _closest_on_mesh(
         chosen = np.flatnonzero((kinds == kind) & seen)
         if len(candidates) == 0 or len(chosen) == 0:
             continue
-        corners = model.template[model.triangles[candidates]].astype(np.float64)
-        _, near = cKDTree(corners.mean(1)).query(points[chosen], k=min(CANDIDATES, len(candidates)))
-        near = near.reshape(len(chosen), -1)
-        weights = closest_barycentrics(points[chosen][:, None], corners[near])
-        distance = np.linalg.norm((weights[..., None] * corners[near]).sum(-2) - points[chosen][:, None], axis=-1)
-        best = distance.argmin(1)
-        rows = np.arange(len(chosen))
-        face[chosen] = candidates[near[rows, best]]
-        barycentrics[chosen] = weights[rows, best]
+        nearest = closest_points(points[chosen], model.template, model.triangles[candidates])
+        face[chosen] = candidates[nearest.face]
+        barycentrics[chosen] = nearest.barycentrics
     return face, barycentrics
-
-
-def closest_barycentrics(
-    points: Float[np.ndarray, "*b 3"], triangles: Float[np.ndarray, "*b 3 3"]
-) -> Float[np.ndarray, "*b 3"]:
-    """Barycentric weights of the point of each triangle that is nearest to a point.
-
-    The plane's projection where it falls inside, else the best of the three edges'.
-    """
-    a, b, c = triangles[..., 0, :], triangles[..., 1, :], triangles[..., 2, :]
-    ab, ac, ap = b - a, c - a, points - a
-    d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
-    d20, d21 = (ap * ab).sum(-1), (ap * ac).sum(-1)
-    scale = np.maximum(d00 * d11 - d01 * d01, 1e-30)
-    v, w = (d11 * d20 - d01 * d21) / scale, (d00 * d21 - d01 * d20) / scale
-    best = np.stack(np.broadcast_arrays(1 - v - w, v, w), -1)
-    inside = (best >= 0).all(-1)
-    nearest = np.full(inside.shape, np.inf)
-    for first, second in ((0, 1), (1, 2), (2, 0)):
-        p, q = triangles[..., first, :], triangles[..., second, :]
-        along = ((points - p) * (q - p)).sum(-1) / np.maximum(((q - p) ** 2).sum(-1), 1e-30)
-        along = np.clip(along, 0, 1)
-        distance = np.linalg.norm(p + along[..., None] * (q - p) - points, axis=-1)
-        better = ~inside & (distance < nearest)
-        weights = np.zeros_like(best)
-        weights[..., first], weights[..., second] = 1 - along, along
-        best = np.where(better[..., None], weights, best)
-        nearest = np.where(better, distance, nearest)
-    return best

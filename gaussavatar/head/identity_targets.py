@@ -58,7 +58,10 @@ PAIRS = {
         *("neck-scale-vert-decr/incr", "neck-trans-backward/forward"),
     ),
 }
-"""Opposite local targets that become one signed axis: half of (second - first)."""
+"""Opposite local targets that become one signed axis: half of (second - first).
+
+The axis is named without the direction, or with the second one where that would be ambiguous.
+"""
 
 SINGLES = {
     "head": (
@@ -136,11 +139,13 @@ def read_identity(data: Path, macros: Macros, n_vertices: int) -> tuple[Float[np
         return np.sum([read_target(targets / folder / f"{side}{name}.target.gz", n_vertices) for side in sides], 0)
 
     axes = dict(macros.axes)
+    stems = [name.partition("/")[0].rpartition("-")[0] for names in PAIRS.values() for name in names]
     for folder, names in PAIRS.items():
         for name in names:
             low, _, high = name.partition("/")
             stem = low.rpartition("-")[0]
-            axes[stem if stem not in axes else name] = (read(folder, f"{stem}-{high}") - read(folder, low)) / 2
+            axis = stem if stems.count(stem) == 1 else f"{stem}-{high}"
+            axes[axis] = (read(folder, f"{stem}-{high}") - read(folder, low)) / 2
     for folder, names in SINGLES.items():
         axes |= {name: read(folder, name) for name in names}
     return np.stack(list(axes.values())), tuple(axes)

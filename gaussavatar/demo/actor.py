@@ -1,0 +1,277 @@
+"""The demo actor: a made-up person who speaks a made-up language, drawn with its own truth beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from gaussavatar.demo.body import PARTS, ActorBody, build_actor, pose_actor
+from gaussavatar.demo.light import SeenLight, bake_light, smooth_over_mesh
+from gaussavatar.demo.look import ActorLook, look_of_seed
+from gaussavatar.demo.motion import ActorMotion, actor_motion, head_pose
+from gaussavatar.demo.picture import OVERSAMPLE, Picture, draw_actor, paint_wall
+from gaussavatar.demo.speech import babble
+from gaussavatar.demo.voice import speak_phones, write_wave
+from gaussavatar.errors import UserError
+from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, landmark_points, pose_vertices
+from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.progress import Progress, QuietProgress
+from gaussavatar.storage import FrameWriter, frame_writer, read_arrays, write_arrays
+
+FOCAL_SHARE = 2.25
+"""Focal length over the picture's side (a portrait lens, 25 degrees across)."""
+
+PLACE = (0.0, -0.012, 0.84)
+"""Where the head's origin rests in camera space, metres."""
+
+WORKERS = 2
+MASKS = ("person", "head", "face", "inner_mouth")
+"""Channels of the masks, each 0..255 coverage."""
+
+RESTING_MOUTH = {"mouthPressLeft": 0.12, "mouthPressRight": 0.12, "mouthRollLower": 0.06}
+"""What brings the built-in head's lips together at rest."""
+
+
+@dataclass(frozen=True)
+class ActorTruth:
+    """What the actor did: the files, and per frame the pose, the 52 expressions and the lips' opening.
+
+    A point of the rigid head (head space, metres) is at ``R_camera_head[i] @ x +
+    t_camera_head[i]``; ``K`` projects it to pixels. ``aperture`` is the inner-lip gap over
+    the distance of the outer eye corners. ``landmarks`` are MediaPipe's points on the
+    surface, in pixels, with camera z in metres as the third number.
+    """
+
+    video: Path
+    sound: Path
+    fps: float
+    size: int
+    R_camera_head: Float32[np.ndarray, "n 3 3"]
+    t_camera_head: Float32[np.ndarray, "n 3"]
+    K: Float32[np.ndarray, "3 3"]
+    expression: Float32[np.ndarray, "n 52"]
+    expression_names: tuple[str, ...]
+    aperture: Float32[np.ndarray, "n"]
+    landmarks: Float32[np.ndarray, "n 478 3"]
+    masks: Path | None
+
+
+def make_actor_clip(
+    folder: Path,
+    seconds: float,
+    seed: int,
+    size: int = 512,
+    fps: int = 25,
+    *,
+    masks: bool = False,
+    progress: Progress | None = None,
+) -> ActorTruth:
+    """Make a clip of a person who does not exist: ``actor.mp4`` with sound, and ``truth.safetensors``.
+
+    Args:
+        folder: where the files go.
+        seconds: length of the clip.
+        seed: which actor, sentences and motion; the same seed gives the same clip.
+        size: side of the square picture in pixels.
+        fps: frames per second.
+        masks: also write ``masks.u8``, a frame store of coverage masks (:data:`MASKS`).
+        progress: where to report.
+
+    Raises:
+        UserError: a length or size that makes no clip, or a folder that cannot be written.
+    """
+    if seconds < 1 or size < 64 or fps < 1:
+        raise UserError(
+            "a clip of at least 1 second, 64 pixels and 1 frame per second",
+            f"{seconds} s, {size} pixels, {fps} frames per second",
+            "give larger numbers",
+        )
+    progress = progress or QuietProgress()
+    n_frames = round(seconds * fps)
+    stage = _Stage.build(seed, size)
+    phones = babble(n_frames / fps, seed)
+    sound = folder / "actor.wav"
+    write_wave(sound, speak_phones(phones, seed))
+    motion = actor_motion(phones, n_frames, fps, seed, stage.body.head.joint_names)
+    film = _Film(stage, motion)
+    video, masks_path = folder / "actor.mp4", folder / "masks.u8" if masks else None
+    with progress.stage("actor", n_frames) as advance, ExitStack() as open_files:
+        writer = open_files.enter_context(frame_writer(masks_path, (size, size, len(MASKS)))) if masks_path else None
+        frames = _frames(film, n_frames, writer, advance)
+        write_video(video, frames, fps, (size, size), audio=sound, seconds=n_frames / fps)
+    truth = ActorTruth(
+        video, sound, fps, size, film.R, film.t, stage.K, motion.expression, ARKIT_EXPRESSIONS,
+        *film.landmarks(), masks_path,
+    )  # fmt: skip
+    save_truth(folder / "truth.safetensors", truth)
+    return truth
+
+
+def save_truth(path: Path, truth: ActorTruth) -> None:
+    """Write the truth's arrays, atomically."""
+    names = ("R_camera_head", "t_camera_head", "K", "expression", "aperture", "landmarks")
+    write_arrays(
+        path,
+        {name: getattr(truth, name) for name in names},
+        {
+            "expression_names": " ".join(truth.expression_names),
+            "fps": str(truth.fps),
+            "size": str(truth.size),
+            "video": truth.video.name,
+            "sound": truth.sound.name,
+            "masks": truth.masks.name if truth.masks else "",
+        },
+    )
+
+
+def load_truth(path: Path) -> ActorTruth:
+    """Read the truth of a clip from its folder.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    arrays, facts = read_arrays(path)
+    return ActorTruth(
+        video=path.parent / facts["video"],
+        sound=path.parent / facts["sound"],
+        fps=float(facts["fps"]),
+        size=int(facts["size"]),
+        expression_names=tuple(facts["expression_names"].split()),
+        masks=path.parent / facts["masks"] if facts["masks"] else None,
+        **arrays,
+    )
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The dressed actor under the light, the wall behind, and the camera."""
+
+    body: ActorBody
+    seen: SeenLight
+    wall: np.ndarray
+    K: Float32[np.ndarray, "3 3"]
+
+    @staticmethod
+    def build(seed: int, size: int, look: ActorLook | None = None) -> _Stage:
+        look = look or look_of_seed(seed)
+        body = build_actor(builtin_head(), look)
+        focal = FOCAL_SHARE * size
+        K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], np.float32)
+        return _Stage(body, light_at_rest(body), paint_wall(size, look), K)
+
+
+def light_at_rest(body: ActorBody) -> SeenLight:
+    """Bake the light: everything with the mouth closed, the mouth's inside with the mouth open."""
+
+    def bake(n_sky: int, n_key: int, **weights: float) -> SeenLight:
+        row = torch.tensor(body.head.expression_row(**weights))[None]
+        vertices = pose_vertices(body.head, torch.zeros(1, 0), row)[0].numpy()
+        posed = pose_actor(body, vertices, np.eye(3), np.zeros(3))
+        return bake_light(posed.vertices, posed.normals, body.triangles, n_sky=n_sky, n_key=n_key, threads=WORKERS)
+
+    closed = bake(56, 16)
+    opened = bake(40, 8, jawOpen=0.35, mouthUpperUpLeft=0.3, mouthUpperUpRight=0.3)
+    mouth = np.unique(body.triangles[body.part == PARTS.index("mouth")])
+    sky, key = closed.sky.copy(), closed.key.copy()
+    sky[mouth], key[mouth] = opened.sky[mouth], opened.key[mouth]
+    solid = body.triangles[body.part <= PARTS.index("shirt")]
+    return SeenLight(smooth_over_mesh(sky, solid, 2), smooth_over_mesh(key, solid, 3))
+
+
+class _Film:
+    """Draws any frame of a motion; frames are independent of each other."""
+
+    def __init__(self, stage: _Stage, motion: ActorMotion) -> None:
+        self._stage, self._motion = stage, motion
+        head = stage.body.head
+        R, t = head_pose(motion.joints, head.joint_positions, head.joint_parents, head.joint_names.index("head"))
+        self._place = (motion.body + np.array(PLACE)).astype(np.float32)
+        self.R, self.t = R.astype(np.float32), (t + self._place).astype(np.float32)
+        self._rest = head.expression_row(**RESTING_MOUTH)
+
+    def head_vertices(self, frame: int) -> np.ndarray:
+        """The head model's vertices of one frame in camera space."""
+        motion, head = self._motion, self._stage.body.head
+        opening = min(float(motion.expression[frame, ARKIT_EXPRESSIONS.index("jawOpen")]) / 0.06, 1.0)
+        row = torch.tensor(motion.expression[frame] + (1 - opening) * self._rest)[None]
+        joints, place = torch.tensor(motion.joints[frame])[None], torch.tensor(self._place[frame])[None]
+        return pose_vertices(head, torch.zeros(1, 0), row, joints, place)[0].numpy()
+
+    def draw(self, frame: int) -> Picture:
+        """Draw one frame."""
+        stage = self._stage
+        posed = pose_actor(stage.body, self.head_vertices(frame), self.R[frame], self.t[frame])
+        return draw_actor(stage.body, posed, stage.seen, stage.K, stage.wall)
+
+    def masks(self, picture: Picture) -> UInt8[np.ndarray, "s s 4"]:
+        """Coverage masks of a drawn frame (:data:`MASKS`)."""
+        return coverage_masks(self._stage.body, picture)
+
+    def landmarks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lips' opening and the landmarks in pixels, for every frame."""
+        head = self._stage.body.head
+        assert head.embedding is not None
+        apertures, pixels = [], []
+        for frame in range(len(self.R)):
+            vertices = torch.tensor(self.head_vertices(frame))[None]
+            points = landmark_points(vertices, head.triangles, head.embedding)[0].numpy()
+            eyes = np.linalg.norm(points[33] - points[263])
+            apertures.append(np.linalg.norm(points[13] - points[14]) / eyes)
+            projected = points @ self._stage.K.T
+            pixels.append(np.c_[projected[:, :2] / projected[:, 2:], points[:, 2]])
+        return np.array(apertures, np.float32), np.array(pixels, np.float32)
+
+
+def _frames(film: _Film, n_frames: int, masks: FrameWriter | None, advance: object) -> Iterator[np.ndarray]:
+    """Draw frames in order, a few at a time in threads: the native code releases the interpreter's lock."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting: deque[Future[Picture]] = deque()
+        for ahead in range(min(2 * WORKERS, n_frames)):
+            waiting.append(pool.submit(film.draw, ahead))
+        for frame in range(n_frames):
+            picture = waiting.popleft().result()
+            if frame + 2 * WORKERS < n_frames:
+                waiting.append(pool.submit(film.draw, frame + 2 * WORKERS))
+            if masks is not None:
+                masks.append(film.masks(picture))
+            advance(1)  # type: ignore[operator]
+            yield picture.rgb
+
+
+def coverage_masks(body: ActorBody, picture: Picture) -> UInt8[np.ndarray, "s s 4"]:
+    """How much of each pixel is person, head (with hair and ears, without neck), face skin, inside of the mouth."""
+    classes = _triangle_classes(body)
+    index = picture.raster.triangle_index
+    seen = np.where(index < 0, 0, classes[index])
+    size = index.shape[0] // OVERSAMPLE
+    layers = [np.isin(seen, values).astype(np.float32) for values in ((1, 2, 3, 4), (2, 3, 4), (3,), (4,))]
+    small = [cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA) for layer in layers]
+    return (np.stack(small, -1) * 255 + 0.5).astype(np.uint8)
+
+
+def _triangle_classes(body: ActorBody) -> np.ndarray:
+    """0 wall, 1 body, 2 head besides the face, 3 face, 4 inside of the mouth, for every triangle."""
+    region = np.zeros((body.surface.shape[0], len(REGIONS)), np.float32)
+    region[:] = body.surface @ np.eye(len(REGIONS), dtype=np.float32)[body.head.regions]
+    vertex = region.argmax(1)
+    face = np.isin(vertex, [REGIONS.index(name) for name in ("face", "lips")])
+    neck = np.isin(vertex, [REGIONS.index(name) for name in ("neck", "torso")])
+    classes = np.full(len(body.part), 2, np.int8)
+    skin = body.part == PARTS.index("skin")
+    corners = body.triangles[skin]
+    classes[skin] = np.where(neck[corners].sum(1) >= 2, 1, np.where(face[corners].sum(1) >= 2, 3, 2))
+    classes[body.part == PARTS.index("mouth")] = 4
+    classes[body.part == PARTS.index("shirt")] = 1
+    for name in ("eyes", "brows", "lashes"):
+        classes[body.part == PARTS.index(name)] = 3
+    return classes

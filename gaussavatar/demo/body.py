@@ -1,0 +1,213 @@
+"""The actor's body for drawing: skin, eyes, teeth, shirt and hair as one mesh that a pose moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int32
+from scipy.sparse import csr_matrix, vstack
+
+from gaussavatar.demo.clothes import make_shirt
+from gaussavatar.demo.face_hair import bind_to_skin, brow_ribbons, lash_binding
+from gaussavatar.demo.hair import Ribbons, grow_scalp_hair
+from gaussavatar.demo.look import ActorLook, to_linear
+from gaussavatar.demo.paint import SkinTexture, paint_skin, skin_tone, value_noise
+from gaussavatar.demo.subdivide import loop_subdivision, unshrunk
+from gaussavatar.head.eyeball import eyeball_colour, fit_sphere
+from gaussavatar.head.model import HeadModel, landmark_points, pose_vertices
+from gaussavatar.head.surface import vertex_normals
+
+PARTS = ("skin", "mouth", "eyes", "shirt", "lashes", "brows", "hair")
+"""What each triangle of the actor's mesh belongs to."""
+
+SMOOTH = ("face", "lips", "inner_mouth", "ear", "scalp", "neck", "torso", "tongue")
+
+
+@dataclass(frozen=True)
+class ActorBody:
+    """The actor's mesh at rest and how it moves.
+
+    Vertices are, in this order: ``surface @ head vertices`` (skin, mouth, eyes, lash
+    cards), ``bound @ surface + bound_distance * normal`` (shirt, brows), lashes
+    (``lashes @ head vertices``) and hair (``hair.vertices``, rigid with the head).
+    Colours are linear light; ``gloss`` scales the highlights.
+    """
+
+    head: HeadModel
+    surface: csr_matrix
+    surface_triangles: Int32[np.ndarray, "s 3"]
+    bound: csr_matrix
+    bound_distance: Float[np.ndarray, "b"]
+    lashes: csr_matrix
+    hair: Ribbons
+    triangles: Int32[np.ndarray, "t 3"]
+    part: Int32[np.ndarray, "t"]
+    corner_uv: Float32[np.ndarray, "t 3 2"]
+    colour: Float32[np.ndarray, "n 3"]
+    gloss: Float32[np.ndarray, "n"]
+    texture: SkinTexture
+    landmarks: Float[np.ndarray, "478 3"]
+
+
+@dataclass(frozen=True)
+class PosedActor:
+    """The actor's vertices in camera space (metres) and their unit normals."""
+
+    vertices: Float32[np.ndarray, "n 3"]
+    normals: Float32[np.ndarray, "n 3"]
+
+
+def shape_head(model: HeadModel, look: ActorLook) -> HeadModel:
+    """The head with the look's identity made its template, and no identity axes."""
+    row = torch.tensor(model.identity_row(**look.identity))[None]
+    template = pose_vertices(model, row, torch.zeros(1, len(model.expression_names)))[0].numpy()
+    joints = model.joint_positions + np.einsum("i,ijk->jk", row[0].numpy(), model.joint_identity)
+    return replace(
+        model,
+        template=template,
+        identity=np.zeros((0, len(template), 3), np.float32),
+        identity_names=(),
+        joint_positions=joints.astype(np.float32),
+        joint_identity=np.zeros((0, len(joints), 3), np.float32),
+    )
+
+
+def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
+    """Build the actor: subdivide the head, dress it, grow hair, paint the skin."""
+    random = np.random.default_rng([look.seed, 3])
+    head = shape_head(model, look)
+    assert head.corner_uv is not None and head.embedding is not None
+    landmarks = landmark_points(torch.tensor(head.template)[None], head.triangles, head.embedding)[0].numpy()
+    lash_cards = head.region("lashes")[head.triangles].any(1)
+    smooth = head.region(*SMOOTH)[head.triangles].all(1)
+    hard = ~smooth & ~lash_cards
+    surface, fine, fine_uv = loop_subdivision(head.triangles[smooth], len(head.template), head.corner_uv[smooth])
+    surface = unshrunk(surface)
+    rest = surface @ head.template
+    share = {name: surface @ head.region(name).astype(float) for name in SMOOTH}
+    is_skin = (sum(share[name] for name in ("face", "lips", "ear", "scalp", "neck", "torso")) > 0.5)[fine].all(1)
+    skin = fine[is_skin]
+
+    shirt = make_shirt(rest, skin, (share["torso"] + share["neck"] + share["scalp"]) > 0.5)
+    scalp = (share["face"] + share["scalp"] + share["neck"] > 0.6)[skin].all(1)
+    hair = grow_scalp_hair(rest, skin[scalp], random)
+    brows = brow_ribbons(landmarks, random)
+    brow_matrix, brow_distance = bind_to_skin(brows, rest, skin)
+    lashes, lash_triangles, lash_along = lash_binding(
+        head.triangles[lash_cards], head.corner_uv[lash_cards], len(head.template), random
+    )
+    bound = vstack([shirt.matrix, brow_matrix]).tocsr()
+
+    n_surface, n_shirt = len(rest), len(shirt.distance)
+    starts = np.cumsum([0, n_surface, n_shirt, len(brows.along), len(lash_along)])
+    mouth = np.concatenate([fine[~is_skin], head.triangles[hard & ~_eyes(head)]])
+    pieces = {
+        "skin": skin[~shirt.covered],
+        "mouth": mouth,
+        "eyes": head.triangles[hard & _eyes(head)],
+        "shirt": shirt.triangles + starts[1],
+        "brows": brows.triangles + starts[2],
+        "lashes": lash_triangles + starts[3],
+        "hair": hair.triangles + starts[4],
+    }
+    uv = [fine_uv[is_skin][~shirt.covered]]
+    uv += [np.full((len(pieces[name]), 3, 2), -1.0) for name in PARTS[1:]]
+    colour, gloss = _surface_colours(head, rest, share, look)
+    cloth = _cloth_colours(bound[:n_shirt] @ rest, shirt.collar, look)
+    dark = to_linear(look.hair)
+    return ActorBody(
+        head=head,
+        surface=surface,
+        surface_triangles=np.concatenate([fine, head.triangles[hard]]),
+        bound=bound,
+        bound_distance=np.concatenate([shirt.distance, brow_distance]),
+        lashes=lashes,
+        hair=hair,
+        triangles=np.concatenate([pieces[name] for name in PARTS]).astype(np.int32),
+        part=np.concatenate([np.full(len(pieces[name]), k, np.int32) for k, name in enumerate(PARTS)]),
+        corner_uv=np.concatenate(uv).astype(np.float32),
+        colour=np.concatenate(
+            [
+                colour,
+                cloth,
+                dark * (0.75 * brows.shade)[:, None],
+                dark * (0.25 + 0.1 * lash_along)[:, None],
+                dark * hair.shade[:, None],
+            ]
+        ).astype(np.float32),
+        gloss=np.concatenate([gloss, np.full(n_shirt, 0.05), np.full(starts[4] - starts[2], 0.1), hair.along]).astype(
+            np.float32
+        ),
+        texture=paint_skin(rest, skin, fine_uv[is_skin], share["lips"], landmarks, look),
+        landmarks=landmarks,
+    )
+
+
+def _eyes(head: HeadModel) -> np.ndarray:
+    return head.triangle_region("eyeball_left", "eyeball_right")
+
+
+def _surface_colours(
+    head: HeadModel, rest: np.ndarray, share: dict[str, np.ndarray], look: ActorLook
+) -> tuple[Float[np.ndarray, "s 3"], Float[np.ndarray, "s"]]:
+    """Colours of the surface vertices: white under the skin texture, skin tone elsewhere, mouth and eyes."""
+    n = len(rest)
+    assert head.colour is not None
+    colour = np.zeros((n, 3))
+    colour[: len(head.template)] = to_linear(head.colour)
+    wet = share["inner_mouth"] + share["tongue"]
+    colour[len(head.template) :] = 0
+    soft = np.arange(n) >= len(head.template)
+    soft[: len(head.template)] = head.region(*SMOOTH)
+    pink = to_linear((0.60, 0.25, 0.24)) * (1 + 0.15 * value_noise(rest, 0.003, 51))[:, None]
+    tongue = to_linear((0.74, 0.40, 0.39)) * (1 + 0.12 * value_noise(rest, 0.0016, 52))[:, None]
+    body = skin_tone(rest, look)
+    in_mouth = (1 - share["tongue"])[:, None] * pink + share["tongue"][:, None] * tongue
+    colour[soft] = np.where((wet > 0.5)[:, None], in_mouth, body)[soft]
+    gloss = np.where(wet > 0.5, 0.9, 0.34)
+    teeth = np.zeros(n, bool)
+    teeth[: len(head.template)] = head.region("teeth_upper", "teeth_lower")
+    stain = 1 + 0.05 * value_noise(rest[teeth], 0.004, 53)
+    colour[teeth] = to_linear((0.90, 0.875, 0.81)) * stain[:, None]
+    gloss[teeth] = 1.0
+    for name in ("eyeball_left", "eyeball_right"):
+        eye = np.flatnonzero(head.region(name))
+        centre, radius = fit_sphere(head.template[eye])
+        directions = (head.template[eye] - centre) / radius
+        colour[eye] = to_linear(eyeball_colour(directions, radius, look.iris))
+        gloss[eye] = 1.0
+    return colour, gloss
+
+
+def _cloth_colours(points: np.ndarray, collar: np.ndarray, look: ActorLook) -> Float[np.ndarray, "n 3"]:
+    """The shirt: a mottled weave, the collar a little darker."""
+    weave = 1 + 0.10 * value_noise(points, 0.006, 61) + 0.08 * value_noise(points, 0.02, 62)
+    return to_linear(look.shirt) * (weave * np.where(collar, 0.72, 1.0))[:, None]
+
+
+def pose_actor(
+    body: ActorBody, head_vertices: Float[np.ndarray, "v 3"], R_camera_head: np.ndarray, t_camera_head: np.ndarray
+) -> PosedActor:
+    """The whole mesh in camera space.
+
+    Args:
+        body: the actor.
+        head_vertices: the head model's posed vertices in camera space.
+        R_camera_head: rotation of the skull.
+        t_camera_head: its translation.
+    """
+    surface = body.surface @ head_vertices
+    normals = vertex_normals(surface, body.surface_triangles)
+    bound_normals = body.bound @ normals
+    bound_normals /= np.maximum(np.linalg.norm(bound_normals, axis=1, keepdims=True), 1e-9)
+    bound = body.bound @ surface + body.bound_distance[:, None] * bound_normals
+    lashes = body.lashes @ head_vertices
+    hair = body.hair.vertices @ R_camera_head.T + t_camera_head
+    hair_normals = body.hair.normal @ R_camera_head.T
+    lash_normals = np.tile(R_camera_head @ [0, -0.5, -0.87], (len(lashes), 1))
+    return PosedActor(
+        np.concatenate([surface, bound, lashes, hair]).astype(np.float32),
+        np.concatenate([normals, bound_normals, lash_normals, hair_normals]).astype(np.float32),
+    )
