@@ -83,7 +83,7 @@ def _density(count: Float32[np.ndarray, "bins"]) -> Float32[np.ndarray, "bins"]:
 
 
 def along_head(outlines: Outlines, index: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distances of the pixels of a ``side`` image, in face heights: below the chin, right of the jaw's middle."""
+    """Distances of a ``side`` image's pixels, in face heights: below the chin, right of the jaw's middle."""
     points = outlines.points[index]
     right, down = outlines.R_camera_head[index][:2, 0], outlines.R_camera_head[index][:2, 1]
     right, down = (axis / max(float(np.linalg.norm(axis)), 1e-3) for axis in (right, down))

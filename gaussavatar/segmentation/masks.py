@@ -70,8 +70,8 @@ def falling_hair(
     """Hair beside and below the jaw that hangs together with the hair above the ears.
 
     Fades out between chin level and 0.3 face heights below, or before the picture ends: what lies
-    on the shoulders does not follow the head, and it is the source of what goes on below. Under the chin itself, where a shadowed neck looks like
-    dark hair, nothing counts.
+    on the shoulders does not follow the head, and it is the source of what goes on below.
+    Under the chin itself, where a shadowed neck looks like dark hair, nothing counts.
     """
     side = classes.shape[0]
     below, aside = along_head(outlines, index, side)

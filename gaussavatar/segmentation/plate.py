@@ -28,9 +28,7 @@ class Plate:
     """Median absolute difference of visible background from the plate, 0..255."""
 
 
-def estimate_plate(
-    frames: UInt8[np.ndarray, "n h w 3"], persons: UInt8[np.ndarray, "n h w"], reach: float
-) -> Plate:
+def estimate_plate(frames: UInt8[np.ndarray, "n h w 3"], persons: UInt8[np.ndarray, "n h w"], reach: float) -> Plate:
     """Robust background of sampled ``frames`` with person probabilities ``persons`` (0..255).
 
     Per pixel the median over the frames in which it is farther than ``reach`` pixels from

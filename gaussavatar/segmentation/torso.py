@@ -57,10 +57,10 @@ def remember(
 ) -> Iterator[tuple[UInt8[np.ndarray, "s s 3"], Float32[np.ndarray, "s s"]]]:
     """For every frame the body as it was last seen before, moved along with it, and the confidence in that.
 
-    ``bodies`` is 255 where neck or torso is visible; ``shifts[i]`` is the body's motion from frame
-    i - 1 to i, NaN where that is unknown: there everything is forgotten. The memory lies in the body's own coordinates, so that a pixel
-    is resampled twice however old it is. Run it on the reversed clip (and shifts) to
-    remember what will be seen.
+    ``bodies`` is 255 where neck or torso is visible; ``shifts[i]`` is the body's motion from
+    frame i - 1 to i, NaN where that is unknown: there everything is forgotten. The memory lies
+    in the body's own coordinates, so that a pixel is resampled twice however old it is. Run it
+    on the reversed clip (and shifts) to remember what will be seen.
     """
     side = bodies[0].shape[0]
     pad = side // 8
@@ -74,7 +74,10 @@ def remember(
         back = np.float32([[1, 0, x - pad], [0, 1, y - pad]])
         # The edge of what was seen is left out: interpolation would mix in the empty canvas.
         sure = cv2.erode(confidence, np.ones((3, 3), np.uint8))
-        yield cv2.warpAffine(canvas, back, (side, side)), cv2.warpAffine(sure, back, (side, side), flags=cv2.INTER_NEAREST)
+        yield (
+            cv2.warpAffine(canvas, back, (side, side)),
+            cv2.warpAffine(sure, back, (side, side), flags=cv2.INTER_NEAREST),
+        )
         into = np.float32([[1, 0, pad - x], [0, 1, pad - y]])
         seen = cv2.warpAffine(body, into, canvas.shape[1::-1]) > 250
         cv2.copyTo(cv2.warpAffine(image, into, canvas.shape[1::-1]), seen.astype(np.uint8), canvas)

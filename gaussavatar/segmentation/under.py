@@ -115,7 +115,9 @@ def complete_neck(
     top = max(0, int(bottom[covered].min() - reach * unit))
     low = int(bottom[covered].max()) + 1
     rise = (bottom[None, :] - np.arange(top, low)[:, None]) / unit
-    shade = 1.0 - 0.12 * np.clip(rise / reach, 0, 1) - 0.18 * np.clip(aside, 0, 1.2)[None] ** 2 * np.clip(rise * 12, 0, 1)
+    shade = (
+        1.0 - 0.12 * np.clip(rise / reach, 0, 1) - 0.18 * np.clip(aside, 0, 1.2)[None] ** 2 * np.clip(rise * 12, 0, 1)
+    )
     part = fill[top:low]
     lift = rise / (reach * (1.0 - 0.5 * np.clip(aside, 0, 1)[None] ** 2))
     alpha = (behind[None] * soft_step(lift, 1.0, 0.6))[..., None]

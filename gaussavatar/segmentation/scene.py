@@ -1,0 +1,135 @@
+"""One frame at a time, with what is known of the whole clip."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from gaussavatar.segmentation.colours import ColourModel, learn_colours
+from gaussavatar.segmentation.geometry import Outlines, draw_polygon, head_outline
+from gaussavatar.segmentation.masks import (
+    LONG_HAIR_AREA,
+    clothing_beside_jaw,
+    drop_whiskers,
+    face_mask,
+    falling_hair,
+    head_region,
+    mouth_mask,
+    to_bytes,
+)
+from gaussavatar.segmentation.matting import largest_person, refine_alpha
+from gaussavatar.segmentation.plate import Plate, estimate_plate
+from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.segmentation.torso import body_shift
+from gaussavatar.storage import FrameStore
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is known of the whole clip before its masks are made."""
+
+    outlines: Outlines
+    plate: Plate
+    colours: ColourModel
+    long_hair: bool
+    config: SegmentationConfig
+
+
+def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, config: SegmentationConfig) -> Scene:
+    """Background plate, colours and hair length from frames spread evenly over the clip."""
+    count = min(config.plate_samples, len(frames))
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    size = frames.shape[1]
+    images = frames.read_batch(chosen.tolist())
+    masks = np.stack([cv2.resize(persons.read(int(i))[..., 0], (size, size)) for i in chosen])
+    plate = estimate_plate(images, masks, 0.06 * outlines.face_height)
+    few = slice(None, None, max(1, len(chosen) // 16))
+    colours = learn_colours(images[few], masks[few], outlines, chosen[few])
+    scene = Scene(outlines, plate, colours, True, config)
+    areas = [
+        _fallen_area(image, mask, scene, int(index))
+        for image, mask, index in zip(images[few], masks[few], chosen[few], strict=True)
+    ]
+    return dataclasses.replace(scene, long_hair=float(np.median(areas)) > LONG_HAIR_AREA)
+
+
+def _fallen_area(
+    image: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], scene: Scene, index: int
+) -> float:
+    """Area in squared face heights of hair below the head region in one frame."""
+    side = small_side(scene.outlines.size)
+    classes = _person_classes(image, person, scene, side)
+    region = cv2.resize(head_region(scene.outlines, index, scene.config), (side, side), interpolation=cv2.INTER_AREA)
+    hair = falling_hair(classes, region, scene.outlines, index) * (region < 128)
+    return float(hair.sum()) / (scene.outlines.face_height * side / scene.outlines.size) ** 2
+
+
+def small_side(size: int) -> int:
+    """Colour classes and completed parts are smooth: half size is enough for large frames."""
+    return size // 2 if size >= 384 else size
+
+
+def _person_classes(
+    image: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], scene: Scene, side: int
+) -> UInt8[np.ndarray, "s s 3"]:
+    """Colour classes at ``side``, zero off the person."""
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
+    return cv2.bitwise_and(scene.colours.classify(small), cv2.merge([255 * (mask > 127).astype(np.uint8)] * 3))
+
+
+def segment_frame(
+    image: UInt8[np.ndarray, "h w 3"], probability: Float32[np.ndarray, "p p"], scene: Scene, index: int
+) -> UInt8[np.ndarray, "h w 4"]:
+    """Masks of one frame, channels as in ``MASK_CHANNELS``."""
+    outlines, plate, config = scene.outlines, scene.plate, scene.config
+    size, side = outlines.size, small_side(outlines.size)
+    centre = outlines.points[index].mean(0) / size
+    probability = largest_person(probability, (float(centre[0]), float(centre[1])))
+    background, trust = (plate.image, plate.trust) if plate.static else (None, None)
+    person = refine_alpha(image, probability, background, trust, 0.022 * outlines.face_height)
+    classes = _person_classes(image, person, scene, side)
+    head = cv2.multiply(person, _head_share(classes, scene, index), scale=1 / 255)
+    head = drop_whiskers(head, outlines, index)
+    mouth = cv2.min(mouth_mask(outlines, index, config), head)
+    face = face_mask(outlines, index, head, mouth)
+    return cv2.merge([head, mouth, face, person])
+
+
+def _head_share(classes: UInt8[np.ndarray, "s s 3"], scene: Scene, index: int) -> UInt8[np.ndarray, "h w"]:
+    """How much of the person, 0..255, is head: region above the jaw, less clothing, plus falling hair."""
+    outlines, side = scene.outlines, classes.shape[0]
+    region = head_region(outlines, index, scene.config)
+    bare = _enlarge(to_bytes(1.0 - clothing_beside_jaw(classes, outlines, index)), outlines.size)
+    share = cv2.multiply(region, bare, scale=1 / 255)
+    if scene.long_hair:
+        small = cv2.resize(region, (side, side), interpolation=cv2.INTER_AREA)
+        share = cv2.max(share, _enlarge(to_bytes(falling_hair(classes, small, outlines, index)), outlines.size))
+    return share
+
+
+def _enlarge(values: UInt8[np.ndarray, "s s"], size: int) -> UInt8[np.ndarray, "h w"]:
+    return cv2.resize(values, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def body_motion(
+    before: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"],
+    probability: Float32[np.ndarray, "p p"],
+    scene: Scene,
+    index: int,
+) -> tuple[float, float] | None:
+    """The body's motion since the previous frame, from what is visible of it below the head."""
+    side = small_side(scene.outlines.size)
+    outline = head_outline(scene.outlines, index, 0.05) * (side / scene.outlines.size)
+    body = cv2.resize((probability > 0.8).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+    body[draw_polygon(outline, side) > 0] = 0
+    grey = [
+        cv2.cvtColor(cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        for frame in (before, image)
+    ]
+    return body_shift(grey[0], grey[1], body)
