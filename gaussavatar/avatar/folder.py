@@ -78,5 +78,7 @@ def find_avatar(avatar: Path | None, base: Path = Path("avatars")) -> Path:
         return avatar
     found = sorted(base.glob("*/avatar.json"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise UserError("an avatar below ./avatars", "none", "run gaussavatar fit VIDEO first, or name one with --avatar")
+        raise UserError(
+            "an avatar below ./avatars", "none", "run gaussavatar fit VIDEO first, or name one with --avatar"
+        )
     return found[-1].parent

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from gaussavatar.audio.drive import codes_for_audio
+from gaussavatar.audio.drive import DriveConfig, codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, open_folder
 from gaussavatar.media.ffmpeg import read_frames
@@ -58,7 +58,8 @@ class LoadedAvatar:
     def codes_for_audio(self, waveform: Waveform, n_frames: int | None = None) -> Float32[np.ndarray, "n m"]:
         """Mouth codes of every video frame of a sound."""
         count = n_frames if n_frames is not None else max(1, round(waveform.seconds * 25))
-        return codes_for_audio(self.encoder, waveform, count, self.closed.numpy(), gain=self.model.config.mouth_gain)
+        drive = DriveConfig(mouth_gain=self.model.config.mouth_gain)
+        return codes_for_audio(self.encoder, waveform, closed=self.closed.numpy(), n_frames=count, config=drive)
 
     def render_float(
         self,
@@ -129,9 +130,7 @@ def to_bytes(image: Float[Tensor, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
 
 def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
     """A branch of the right shapes, to be filled from a file."""
-    raw = RawGaussians(
-        torch.zeros(n, 3), torch.zeros(n, 4), torch.zeros(n, 3), torch.zeros(n), torch.zeros(n, 3)
-    )
+    raw = RawGaussians(torch.zeros(n, 3), torch.zeros(n, 4), torch.zeros(n, 3), torch.zeros(n), torch.zeros(n, 3))
     return InitialBranch(raw, n_moving, torch.zeros(n_codes, n_moving, 3))
 
 

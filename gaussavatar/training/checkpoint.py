@@ -20,7 +20,9 @@ class Position:
     iteration: int
 
 
-def save_checkpoint(path: Path, key: str, position: Position, modules: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def save_checkpoint(
+    path: Path, key: str, position: Position, modules: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
     """Write weights, optimiser state and position; random numbers need no state, see ``loop``."""
     arrays = {f"model.{name}": value.numpy() for name, value in modules.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():

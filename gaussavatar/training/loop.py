@@ -108,7 +108,9 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         heard = torch.rand(len(indices), generator=generator) < stage.audio_share
         mouth_codes = torch.where(heard[:, None], predicted[: len(indices)], mouth_codes)
         parts["codes"] = weights.codes * terms.code_error(predicted[: len(indices)], batch.mouth_codes)
-        parts["silence"] = weights.silence * terms.code_error(predicted[len(indices) :], run.closed.expand(SILENT_ROWS, -1))
+        parts["silence"] = weights.silence * terms.code_error(
+            predicted[len(indices) :], run.closed.expand(SILENT_ROWS, -1)
+        )
     rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
     parts["photometric"] = photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
     if weights.alpha_head:
@@ -182,7 +184,7 @@ def _run_stage(
             loss.backward()
             optimizer.step()
             if iteration % 50 == 0:
-                values = {name: round(float(value), 6) for name, value in parts.items()}
+                values = {name: round(float(value.detach()), 6) for name, value in parts.items()}
                 log.write(json.dumps({"stage": stage.name, "step": iteration, **values}) + "\n")
                 log.flush()
             done = iteration + 1

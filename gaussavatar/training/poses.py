@@ -61,7 +61,13 @@ class _Scene:
 
 
 def refine_poses(
-    stage: StageConfig, model: AvatarModel, clip: Clip, rasterizer: Rasterizer, folder: Path, key: str, progress: Progress
+    stage: StageConfig,
+    model: AvatarModel,
+    clip: Clip,
+    rasterizer: Rasterizer,
+    folder: Path,
+    key: str,
+    progress: Progress,
 ) -> Clip:
     """Refine all usable frames; ``stage.iterations`` are Gauss-Newton steps. Cached in ``folder`` by ``key``."""
     cache = folder / f"poses_{stage.name}.safetensors"
@@ -124,19 +130,22 @@ def _scene(model: AvatarModel, clip: Clip, indices: np.ndarray) -> tuple[_Scene,
 
 
 def _render(scene: _Scene, T: Float[Tensor, "p b 4 4"], rasterizer: Rasterizer) -> Float[Tensor, "p b h w 3"]:
-    """Composites of every frame of the scene under several poses each."""
+    """Composites of every frame of the scene under several poses each.
+
+    Probes share their frame's Gaussians without a copy. The mouth is rendered under the
+    first pose only: the probes are a fraction of a pixel away and the mouth weighs little.
+    """
     probes, frames = T.shape[:2]
-
-    def repeat(gaussians: Activated) -> Activated:
-        parts = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors)
-        return Activated(*(p[None].expand(probes, *p.shape).reshape(probes * frames, *p.shape[1:]) for p in parts))
-
-    K = scene.K[None].expand(probes, -1, -1, -1).reshape(-1, 3, 3)
-    cameras = Cameras(T.reshape(-1, 4, 4).float(), K, scene.size, scene.size)
-    face, mouth = rasterizer(repeat(scene.face), cameras), rasterizer(repeat(scene.mouth), cameras)
-    under = scene.under[None].expand(probes, *scene.under.shape).reshape(-1, *scene.under.shape[1:])
-    image = face.rgb + (1 - face.alpha)[..., None] * (mouth.rgb + (1 - mouth.alpha)[..., None] * under)
-    return image.reshape(probes, frames, *image.shape[1:])
+    mouth = rasterizer(scene.mouth, Cameras(T[0].float(), scene.K, scene.size, scene.size))
+    behind = mouth.rgb + (1 - mouth.alpha)[..., None] * scene.under
+    images = torch.empty(probes, *scene.frames.shape)
+    for index in range(frames):
+        parts = (getattr(scene.face, name) for name in ("means", "quats", "scales", "opacities", "colors"))
+        shared = Activated(*(part[index : index + 1].expand(probes, *part.shape[1:]) for part in parts))
+        K = scene.K[index].expand(probes, 3, 3)
+        face = rasterizer(shared, Cameras(T[:, index].float(), K, scene.size, scene.size))
+        images[:, index] = face.rgb + (1 - face.alpha)[..., None] * behind[index]
+    return images
 
 
 def solve_poses(
