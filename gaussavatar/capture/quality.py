@@ -157,9 +157,7 @@ def _linked_groups(linked: Bool[np.ndarray, "n n"]) -> list[set[int]]:
     return groups
 
 
-def choose_crop(
-    samples: Sequence[Sample], width: int, height: int, face_fraction: float
-) -> tuple[int, int, int]:
+def choose_crop(samples: Sequence[Sample], width: int, height: int, face_fraction: float) -> tuple[int, int, int]:
     """The square ``(x, y, side)`` inside a ``width`` x ``height`` picture that holds the head all through the clip.
 
     The face (hairline to chin) gets ``face_fraction`` of the side. The square grows with the head's movement and is

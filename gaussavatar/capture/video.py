@@ -36,9 +36,7 @@ class CaptureConfig:
     min_seconds: float = 5.0
 
 
-def capture_video(
-    video: Path, folder: Path, config: CaptureConfig, progress: Progress, *, need_audio: bool
-) -> Capture:
+def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Progress, *, need_audio: bool) -> Capture:
     """Capture ``video`` into ``folder``: ``frames.u8``, ``audio.wav`` (if any) and, last, ``capture.json``.
 
     Raises:
@@ -86,7 +84,11 @@ def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
     width, height = round(info.width * scale), round(info.height * scale)
     target = int(np.clip(info.seconds / _SECONDS_PER_SAMPLE, _MIN_SAMPLES, _MAX_SAMPLES))
     samples: list[Sample] = []
-    with progress.stage("looking at the video", target) as advance, FaceDetector() as boxes, FaceMesh(static=True) as mesh:
+    with (
+        progress.stage("looking at the video", target) as advance,
+        FaceDetector() as boxes,
+        FaceMesh(static=True) as mesh,
+    ):
         # At a low constant rate key frames repeat until the next one, which gives each its time.
         rate = min(2.0, _MAX_SAMPLES / max(info.seconds, 1.0))
         previous: np.ndarray | None = None
@@ -97,7 +99,9 @@ def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
                 advance(1)
             previous = image
         for moment in _missing_moments([sample.seconds for sample in samples], info.seconds, target):
-            stretch = read_frames(info.path, width=width, height=height, start=moment, seconds=0.2, keyframes_only=False)
+            stretch = read_frames(
+                info.path, width=width, height=height, start=moment, seconds=0.2, keyframes_only=False
+            )
             image = next(stretch, None)
             stretch.close()  # type: ignore[attr-defined]
             if image is not None:

@@ -108,9 +108,7 @@ def _detect_block(mesh: FaceMesh, lead: list[np.ndarray], block: list[np.ndarray
     return [mesh.detect(image) for image in block]
 
 
-def fill_gaps(
-    points: Float32[np.ndarray, "n p 3"], valid: Bool[np.ndarray, "n"]
-) -> Float32[np.ndarray, "n p 3"]:
+def fill_gaps(points: Float32[np.ndarray, "n p 3"], valid: Bool[np.ndarray, "n"]) -> Float32[np.ndarray, "n p 3"]:
     """Replace the points of invalid frames: linear between valid neighbours, the nearest valid ones at the ends."""
     if valid.all() or not valid.any():
         return points

@@ -115,9 +115,7 @@ def _regress(
 def save_motion(path: Path, motion: Motion) -> None:
     """Write a motion as safetensors, atomically."""
     names = ("mouth_codes", "mouth_basis", "upper", "upper_basis", "aperture", "width")
-    write_arrays(
-        path, {name: getattr(motion, name) for name in names}, {"upper_names": ",".join(motion.upper_names)}
-    )
+    write_arrays(path, {name: getattr(motion, name) for name in names}, {"upper_names": ",".join(motion.upper_names)})
 
 
 def load_motion(path: Path) -> Motion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from gaussavatar.tracking.indices import (
     CHIN,
@@ -27,46 +27,45 @@ _ROUNDS = 6
 
 @dataclass(frozen=True)
 class Alignment:
-    """Head-space landmarks of every frame (metres), their mean face, and poses under weak perspective.
+    """A mean face in head space (metres) and every frame's pose under weak perspective.
 
     A frame's landmark in pixels, origin at the image's middle, is ``scale * R @ x + offset``.
     """
 
-    aligned: Float[np.ndarray, "n 478 3"]
     shape: Float[np.ndarray, "478 3"]
     R: Float[np.ndarray, "n 3 3"]
     scale: Float[np.ndarray, "n"]
     offset: Float[np.ndarray, "n 3"]
 
+    def undo(self, points: Float[np.ndarray, "m 478 3"], frames: Int[np.ndarray, "m"]) -> Float[np.ndarray, "m 478 3"]:
+        """Head-space landmarks (metres) of the given frames, pose taken out."""
+        moved = (points - self.offset[frames, None]) / self.scale[frames, None, None]
+        return moved @ self.R[frames]
 
-def align_frames(points: Float[np.ndarray, "n 478 3"]) -> Alignment:
+
+def align_frames(points: Float[np.ndarray, "n 478 3"], sample: Int[np.ndarray, "m"]) -> Alignment:
     """Generalised Procrustes over the rigid points (Gower 1975), then head axes and metric scale.
 
     Args:
         points: Landmarks in pixels with depth, origin at the image's middle.
+        sample: Frames that determine the mean face.
     """
     rigid = list(RIGID)
-    mean = points[len(points) // 2].astype(np.float64)
+    chosen, every = points[sample], np.arange(len(sample))
+    mean = chosen[len(sample) // 2].astype(np.float64)
     for _ in range(_ROUNDS):
-        aligned = _fit_all(points, mean, rigid)[0]
-        mean = np.median(aligned, axis=0)
-        mean = _canonical(mean)
-    aligned, R, scale, offset = _fit_all(points, mean, rigid)
-    return Alignment(aligned, mean, R, scale, offset)
+        fit = Alignment(mean, *_fit_all(chosen[:, rigid], mean[rigid]))
+        mean = _canonical(np.median(fit.undo(chosen, every), axis=0))
+    return Alignment(mean, *_fit_all(points[:, rigid], mean[rigid]))
 
 
-def _fit_all(points: np.ndarray, mean: np.ndarray, rigid: list[int]) -> tuple[np.ndarray, ...]:
-    model = mean[rigid]
-    middle = model.mean(0)
-    seen = points[:, rigid].astype(np.float64)
-    seen_middle = seen.mean(1)
+def _fit_all(seen: np.ndarray, model: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    middle, seen_middle = model.mean(0), seen.mean(1, dtype=np.float64)
     model, seen = model - middle, seen - seen_middle[:, None]
     M = np.einsum("npi,pj->nij", seen, model)
     R = nearest_rotation(M)
     scale = np.einsum("nij,nij->n", R, M) / (model**2).sum()
-    offset = seen_middle - scale[:, None] * (R @ middle)
-    aligned = (points - offset[:, None]) / scale[:, None, None] @ R
-    return aligned, R, scale, offset
+    return R, scale, seen_middle - scale[:, None] * (R @ middle)
 
 
 def _canonical(shape: np.ndarray) -> np.ndarray:

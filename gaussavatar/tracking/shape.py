@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import eigh
 
 from gaussavatar.tracking.indices import RIGID
 from gaussavatar.tracking.solve import State, project
 
 
-def deformation_basis(
-    displaced: Float[np.ndarray, "n p 3"], weights: Float[np.ndarray, "n"], n_modes: int
-) -> tuple[Float[np.ndarray, "k p 3"], Float[np.ndarray, "n k"]]:
-    """Principal components of displacements, scaled so that codes have unit variance.
+def deformation_basis(displaced: Float[np.ndarray, "n p 3"], n_modes: int) -> Float[np.ndarray, "k p 3"]:
+    """Principal components of displacements from the mean face (metres), scaled so that codes have unit variance.
 
-    Args:
-        displaced: Displacements from the mean face, metres.
-        weights: 0 for frames that are not to count.
-        n_modes: Largest number of components.
+    There are ``n_modes`` of them, or a quarter of the frames where that is fewer.
     """
-    used = displaced[weights > 0]
-    n_modes = min(n_modes, max(0, len(used) // 4))
-    flat = displaced.reshape(len(displaced), -1).astype(np.float32)
+    n_modes = min(n_modes, len(displaced) // 4)
     if n_modes == 0:
-        return np.zeros((0, *displaced.shape[1:])), np.zeros((len(displaced), 0))
-    rows = flat[weights > 0]
-    covariance = (rows.T @ rows / len(rows)).astype(np.float64)
-    values, vectors = _largest_eigenpairs(covariance, n_modes)
-    deviations = np.sqrt(np.maximum(values, 1e-14))
+        return np.zeros((0, *displaced.shape[1:]))
+    flat = displaced.reshape(len(displaced), -1).astype(np.float32)
+    size = flat.shape[1]
+    covariance = (flat.T @ flat / len(flat)).astype(np.float64)
+    values, vectors = eigh(covariance, subset_by_index=[size - n_modes, size - 1])
+    values, vectors = values[::-1], vectors[:, ::-1]
     # Fix the sign that the eigenvector leaves open, so that runs agree.
-    vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(n_modes)])
-    codes = flat @ vectors / deviations
-    return (vectors * deviations).T.reshape(n_modes, *displaced.shape[1:]), codes
-
-
-def _largest_eigenpairs(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.linalg import eigh
-
-    size = len(matrix)
-    values, vectors = eigh(matrix, subset_by_index=[size - count, size - 1])
-    return values[::-1], vectors[:, ::-1]
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(n_modes)])
+    return (vectors * np.sqrt(np.maximum(values, 1e-14))).T.reshape(n_modes, *displaced.shape[1:])
 
 
 def unproject(
@@ -130,9 +116,7 @@ def refit_basis(
     return basis + change.reshape(k, *shape.shape)
 
 
-def fix_gauge(
-    shape: Float[np.ndarray, "p 3"], basis: Float[np.ndarray, "k p 3"]
-) -> Float[np.ndarray, "k p 3"]:
+def fix_gauge(shape: Float[np.ndarray, "p 3"], basis: Float[np.ndarray, "k p 3"]) -> Float[np.ndarray, "k p 3"]:
     """Take out of every mode the rigid motion (small rotation and translation) of the rigid points.
 
     Modes and pose could trade a rigid motion freely; this says that the rigid points' motion is the pose's.

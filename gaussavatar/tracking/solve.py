@@ -80,7 +80,7 @@ def step(
     state: State,
     seen: Float[np.ndarray, "n p 2"],
     frame_weights: Float[np.ndarray, "n p"],
-) -> tuple[State, float]:
+) -> State:
     """One robust Gauss-Newton step over all frames (iteratively reweighted least squares).
 
     Args:
@@ -90,7 +90,7 @@ def step(
         frame_weights: Weight of every observation, 0 where a frame or point is not to be used.
 
     Returns:
-        The next state and the length of the largest pose update relative to the prior's standard deviations.
+        The next state.
     """
     n, k = len(seen), model.basis.shape[0]
     H, g = np.empty((n, 6, 6)), np.empty((n, 6))
@@ -101,8 +101,7 @@ def step(
     scales = np.array([model.sigma_rotation] * 3 + [model.sigma_plane] * 2 + [model.sigma_depth])
     delta = _solve_poses(H * scales[:, None] * scales, g * scales, state, scales) * scales
     codes = state.codes + code_step - np.einsum("nkj,nj->nk", back, delta)
-    moved = State(exp_rotation(delta[:, :3]) @ state.R, state.t + delta[:, 3:], codes)
-    return moved, float(np.abs(delta / scales).max(initial=0.0))
+    return State(exp_rotation(delta[:, :3]) @ state.R, state.t + delta[:, 3:], codes)
 
 
 def _eliminate(

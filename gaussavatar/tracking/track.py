@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32, Int
 
 from gaussavatar.errors import UserError
 from gaussavatar.storage import read_arrays, write_arrays
@@ -18,6 +18,7 @@ from gaussavatar.tracking.solve import Motionless, State, project, step, visibil
 from gaussavatar.types import N_LANDMARKS, Landmarks, Tracking
 
 _REFERENCE_SIZE = 512
+_MAX_SAMPLE = 2000
 
 
 @dataclass(frozen=True)
@@ -68,45 +69,44 @@ def track_landmarks(
         raise UserError("a face in the clip", "none in any frame", "film one person from the front, closer")
     fitter = _Fitter(landmarks, config, focal_px or config.focal_of_size * landmarks.size)
     fitter.run()
-    return fitter.result(usable)
+    return fitter.result(landmarks, usable)
 
 
 class _Fitter:
-    """The state of one fit; all lengths in metres, pixels of the given landmarks, origin at the image's middle."""
+    """The state of one fit; all lengths in metres, pixels of the given landmarks, origin at the image's middle.
+
+    Shape and basis, which every frame shares, are fitted to a bounded ``sample`` of the frames.
+    """
 
     def __init__(self, landmarks: Landmarks, config: TrackingConfig, focal_px: float) -> None:
         self.config, self.focal_px, self.size = config, focal_px, landmarks.size
         self.valid = landmarks.valid
         self.px = landmarks.size / _REFERENCE_SIZE
-        centred = landmarks.points - np.float32([landmarks.size / 2, landmarks.size / 2, 0])
-        self.seen = centred[..., :2].astype(np.float64)
         self.points = solved_points()
-        alignment = align_frames(centred[self.valid])
+        known = np.flatnonzero(self.valid)
+        self.sample = known[np.linspace(0, len(known) - 1, min(len(known), _MAX_SAMPLE)).astype(int)]
+        centred = landmarks.points - np.float32([landmarks.size / 2, landmarks.size / 2, 0])
+        alignment = align_frames(centred, self.sample)
+        self.seen_solved = centred[:, self.points, :2].astype(np.float64)
+        self.seen_sample = centred[self.sample, :, :2].astype(np.float64)
+        self.displaced = alignment.undo(centred[self.sample], self.sample) - alignment.shape
         self.shape = self.prior = alignment.shape
-        self.state = self._first_state(alignment)
-        weights = self.valid.astype(np.float64)
-        displaced = np.zeros((len(self.valid), N_LANDMARKS, 3))
-        displaced[self.valid] = alignment.aligned - alignment.shape
-        self.displaced = displaced
-        self.frame_weights = weights
         self.basis = np.zeros((0, N_LANDMARKS, 3))
+        self.state = self._first_state(alignment)
 
     def _first_state(self, alignment: Alignment) -> State:
-        """Poses at which perspective and weak perspective agree at the head's origin, held over missing frames."""
-        depth = self.focal_px / alignment.scale
-        t = np.concatenate([alignment.offset[:, :2] / alignment.scale[:, None], depth[:, None]], 1)
-        known = np.flatnonzero(self.valid)
-        nearest = np.abs(np.arange(len(self.valid))[:, None] - known).argmin(1) if len(known) < len(self.valid) else ...
-        return State(alignment.R[nearest], t[nearest], np.zeros((len(self.valid), 0)))
+        """Poses at which perspective and weak perspective agree at the head's origin."""
+        scale = alignment.scale
+        t = np.stack([alignment.offset[:, 0] / scale, alignment.offset[:, 1] / scale, self.focal_px / scale], 1)
+        return State(alignment.R, t, np.zeros((len(t), 0)))
 
     def run(self) -> None:
         config = self.config
         self._steps(3)
         self._refine_shape()
         self._steps(1)
-        self.basis, codes = deformation_basis(self.displaced, self.frame_weights, config.n_modes)
-        self.basis = fix_gauge(self.shape, self.basis)
-        self.state.codes = codes
+        self.basis = fix_gauge(self.shape, deformation_basis(self.displaced, config.n_modes))
+        self.state.codes = np.zeros((len(self.valid), len(self.basis)))
         for _ in range(config.rounds):
             self._steps(config.steps_per_round)
             self._refine_shape()
@@ -114,16 +114,10 @@ class _Fitter:
         self._steps(config.last_steps)
         self._rest_at_median()
 
-    def _rest_at_median(self) -> None:
-        """Let zero codes be the median face: blinks and wide openings, being rare, leave it alone."""
-        median = np.median(self.state.codes[self.frame_weights > 0], axis=0)
-        self.shape = self.shape + np.tensordot(median, self.basis, 1)
-        self.state.codes = self.state.codes - median
-
     def _steps(self, count: int) -> None:
+        weights = self.valid[:, None] * visibility(self.shape[self.points], self.state.R, self.state.t)
         for _ in range(count):
-            weights = self.frame_weights[:, None] * visibility(self.shape[self.points], self.state.R, self.state.t)
-            self.state, _ = step(self._model(), self.state, self.seen[:, self.points], weights)
+            self.state = step(self._model(), self.state, self.seen_solved, weights)
 
     def _model(self) -> Motionless:
         config = self.config
@@ -141,45 +135,41 @@ class _Fitter:
             sigma_depth=config.sigma_depth_mm * 1e-3,
         )
 
-    def _all_weights(self) -> Float[np.ndarray, "n 478"]:
-        return self.frame_weights[:, None] * visibility(self.shape, self.state.R, self.state.t)
+    def _sampled(self) -> tuple[State, Float[np.ndarray, "m 478"]]:
+        state = State(self.state.R[self.sample], self.state.t[self.sample], self.state.codes[self.sample])
+        return state, visibility(self.shape, state.R, state.t)
 
     def _refine_shape(self) -> None:
+        """Refine the mean face; depth and size trade freely, so the metric scale is set again."""
         config = self.config
         precision = (config.sigma_px * self.px / (config.shape_sigma_mm * 1e-3)) ** 2
-        self.shape = refine_shape(
-            self.shape, self.basis, self.state, self.seen, self._all_weights(), self.focal_px, self.prior, precision,
+        state, weights = self._sampled()
+        shape = refine_shape(
+            self.shape, self.basis, state, self.seen_sample, weights, self.focal_px, self.prior, precision,
             config.sigma_px * self.px,
         )  # fmt: skip
-        self._keep_gauge()
-
-    def _keep_gauge(self) -> None:
-        """Poses were held, so the head's axes stay; only the scale (depth and size trade freely) is set again."""
-        scale = IPD_METRES / np.linalg.norm(self.shape[LEFT_IRIS[0]] - self.shape[RIGHT_IRIS[0]])
-        self.shape = self.shape * scale
-        self.basis = self.basis * scale
+        scale = IPD_METRES / np.linalg.norm(shape[LEFT_IRIS[0]] - shape[RIGHT_IRIS[0]])
+        self.shape, self.basis = shape * scale, self.basis * scale
         self.state = replace(self.state, t=self.state.t * scale)
 
     def _refit_basis(self) -> None:
-        basis = refit_basis(
-            self.shape, self.basis, self.state, self.seen, self._all_weights(), self.focal_px, ridge=0.05
-        )
+        state, weights = self._sampled()
+        basis = refit_basis(self.shape, self.basis, state, self.seen_sample, weights, self.focal_px, ridge=0.05)
         # Codes keep zero mean and unit variance, so that the prior on them keeps its meaning.
-        used = self.state.codes[self.frame_weights > 0]
-        mean, deviation = used.mean(0), np.maximum(used.std(0), 1e-3)
+        mean, deviation = state.codes.mean(0), np.maximum(state.codes.std(0), 1e-3)
         self.shape = self.shape + np.tensordot(mean, basis, 1)
         self.basis = fix_gauge(self.shape, basis * deviation[:, None, None])
         self.state.codes = (self.state.codes - mean) / deviation
 
-    def result(self, usable: Bool[np.ndarray, "n"]) -> Tracking:
-        pixels, _ = project(
-            self.shape + np.tensordot(self.state.codes, self.basis, 1), self.state.R, self.state.t, self.focal_px
-        )
-        weights = visibility(self.shape, self.state.R, self.state.t)
-        squared = ((self.seen - pixels) ** 2).sum(-1)
-        rms = np.sqrt((weights * squared).sum(1) / np.maximum(weights.sum(1), 1e-9))
+    def _rest_at_median(self) -> None:
+        """Let zero codes be the median face: blinks and wide openings, being rare, leave it alone."""
+        median = np.median(self.state.codes[self.valid], axis=0)
+        self.shape = self.shape + np.tensordot(median, self.basis, 1)
+        self.state.codes = self.state.codes - median
+
+    def result(self, landmarks: Landmarks, usable: Bool[np.ndarray, "n"]) -> Tracking:
         K = np.array([[self.focal_px, 0, self.size / 2], [0, self.focal_px, self.size / 2], [0, 0, 1]], np.float32)
-        return Tracking(
+        tracking = Tracking(
             R_camera_head=self.state.R.astype(np.float32),
             t_camera_head=self.state.t.astype(np.float32),
             K=K,
@@ -187,9 +177,26 @@ class _Fitter:
             shape=self.shape.astype(np.float32),
             basis=self.basis.astype(np.float32),
             codes=self.state.codes.astype(np.float32),
-            valid=usable & (rms < self.config.max_rms_px * self.px),
-            rms=rms.astype(np.float32),
+            valid=usable,
+            rms=np.zeros(len(usable), np.float32),
         )
+        rms = point_rms(landmarks, tracking, np.arange(N_LANDMARKS))
+        return replace(tracking, valid=usable & (rms < self.config.max_rms_px * self.px), rms=rms)
+
+
+def point_rms(landmarks: Landmarks, tracking: Tracking, points: Int[np.ndarray, "p"]) -> Float32[np.ndarray, "n"]:
+    """Reprojection error of the given landmarks in every frame, pixels of ``tracking.size``, weighted by visibility."""
+    rms = np.empty(len(tracking.rms), np.float32)
+    scale = tracking.size / landmarks.size
+    shape, basis = tracking.shape[points], tracking.basis[:, points]
+    for first in range(0, len(rms), 512):
+        part = slice(first, first + 512)
+        R, t = tracking.R_camera_head[part], tracking.t_camera_head[part]
+        pixels, _ = project(shape + np.tensordot(tracking.codes[part], basis, 1), R, t, float(tracking.K[0, 0]))
+        squared = ((landmarks.points[part][:, points, :2] * scale - tracking.K[:2, 2] - pixels) ** 2).sum(-1)
+        weights = visibility(shape, R, t)
+        rms[part] = np.sqrt((weights * squared).sum(1) / np.maximum(weights.sum(1), 1e-9))
+    return rms
 
 
 def solved_points() -> np.ndarray:

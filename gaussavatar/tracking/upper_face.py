@@ -29,7 +29,7 @@ _CLOSED_OVER_OPEN = 0.35
 
 _LEAST_CLOSED_OVER_OPEN = 0.1
 _STRONG_PERCENTILE = 97.0
-_LID_FLOOR, _BROW_FLOOR, _GAZE_FLOOR = 0.0012, 0.002, 0.06
+_LID_FLOOR, _BROW_FLOOR, _GAZE_FLOOR = 0.0008, 0.002, 0.06
 """Least movement that counts as strong: metres, metres, and eye widths."""
 
 _MAX_CHANNEL = 1.5
@@ -39,9 +39,7 @@ _OUTER_BROWS = (46, 70, 53, 63, 276, 300, 283, 293)
 _MIDDLE_BROWS = (52, 105, 282, 334)
 
 
-def upper_channels(
-    points: Float[np.ndarray, "n 478 3"], used: Bool[np.ndarray, "n"]
-) -> Float32[np.ndarray, "n 9"]:
+def upper_channels(points: Float[np.ndarray, "n 478 3"], used: Bool[np.ndarray, "n"]) -> Float32[np.ndarray, "n 9"]:
     """Channels of every frame in the order of :data:`CHANNEL_NAMES`.
 
     Blinks lie in 0..1 (1 closed) and are not smoothed; gaze is signed (x to the image's right, y down) and held
@@ -81,9 +79,7 @@ def upper_channels(
 
 def _blink(openness: Float[np.ndarray, "n"], used: np.ndarray) -> Float[np.ndarray, "n"]:
     opened = np.percentile(openness[used], 60)
-    closed = np.clip(
-        np.percentile(openness[used], 0.5), _LEAST_CLOSED_OVER_OPEN * opened, _CLOSED_OVER_OPEN * opened
-    )
+    closed = np.clip(np.percentile(openness[used], 0.5), _LEAST_CLOSED_OVER_OPEN * opened, _CLOSED_OVER_OPEN * opened)
     return np.clip((opened - openness) / (opened - closed), 0.0, 1.0)
 
 
