@@ -27,6 +27,7 @@ from gaussavatar.config import FitConfig, dump_config, load_recipe
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
+from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.segmentation.stage import segment_capture
 from gaussavatar.storage import (
@@ -169,7 +170,7 @@ def fit(
     """
     config = load_recipe(recipe, overrides)
     folder = out or Path("avatars") / video.stem
-    with only_writer(folder):
+    with only_writer(folder), frame_parallel():
         key = prepare(video, folder / "capture", config, focal, True, progress)
         facts = {"subject": subject, "consent": consent, "source": video.name, "recipe": recipe, "seed": seed}
         train_key = content_key(

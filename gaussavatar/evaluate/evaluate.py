@@ -21,6 +21,8 @@ from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.media.images import resize, write_image
 from gaussavatar.progress import Progress
 from gaussavatar.render.losses import ssim
+from gaussavatar.render.native_library import set_threads
+from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays, write_json
 from gaussavatar.capture.faces import FaceMesh
@@ -180,12 +182,14 @@ def rendering_speed(held: HeldOut, repetitions: int = 30) -> float:
     upper = torch.from_numpy(held.clip.motion.upper[index]).float()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    set_threads(1)
     times = []
     for _ in range(repetitions):
         started = time.perf_counter()
         held.avatar.render_float(codes, upper, cameras, under)
         times.append(time.perf_counter() - started)
     torch.set_num_threads(threads)
+    set_threads(None)
     return float(1 / np.quantile(times, 0.25))
 
 
@@ -195,8 +199,9 @@ def evaluate_avatar(folder: Path, save_frames: Path | None, progress: Progress) 
     Raises:
         UserError: the avatar is damaged or its capture folder is gone.
     """
-    held = open_held_out(folder)
-    figures, rendered, real = evaluate_held_out(held, progress)
+    with frame_parallel():
+        held = open_held_out(folder)
+        figures, rendered, real = evaluate_held_out(held, progress)
     metrics = {
         "pose_protocol": held.avatar.header["pose_protocol"],
         "image_size": held.clip.size,

@@ -12,6 +12,7 @@ from gaussavatar.avatar.player import LoadedAvatar, load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_audio, write_video
 from gaussavatar.progress import Progress
+from gaussavatar.render.threads import frame_parallel
 from gaussavatar.speak.timeline import back_and_forth, nearest
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Waveform
@@ -38,7 +39,7 @@ def speak(audio: Path, avatar: Path, out: Path | None, progress: Progress) -> Pa
         "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
         "title": f"{loaded.header.get('subject', 'unknown')} (synthetic)",
     }
-    with tempfile.TemporaryDirectory() as folder, progress.stage("speaking", n_frames) as advance:
+    with tempfile.TemporaryDirectory() as folder, frame_parallel(), progress.stage("speaking", n_frames) as advance:
         under = loaded.under_frames(Path(folder))
         frames = talking_frames(loaded, waveform, under, n_frames)
         counted = _counted(frames, advance)
@@ -53,9 +54,7 @@ def frame_count(waveform: Waveform) -> int:
     return max(1, round(waveform.seconds * VIDEO_FPS))
 
 
-def talking_frames(
-    avatar: LoadedAvatar, waveform: Waveform, under: FrameStore, n_frames: int
-) -> Iterator[np.ndarray]:
+def talking_frames(avatar: LoadedAvatar, waveform: Waveform, under: FrameStore, n_frames: int) -> Iterator[np.ndarray]:
     """Composited 8-bit frames of the avatar speaking a sound over its own pose track."""
     codes = avatar.codes_for_audio(waveform, n_frames)
     track = avatar.pose_track
