@@ -3,10 +3,16 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from gaussavatar.cli.main import run
-from gaussavatar.media.ffmpeg import find_ffmpeg
+from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.embedding import render_plain
+from gaussavatar.head.model import pose_vertices
+from gaussavatar.media.ffmpeg import find_ffmpeg, write_video
+from gaussavatar.media.images import resize
 
 
 def make_media(path: Path, *arguments: str) -> Path:
@@ -52,3 +58,40 @@ def message(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
         return lines[0]
 
     return command
+
+
+def head_frames(count: int, identity_seed: int, tint: tuple[float, float, float]) -> list[np.ndarray]:
+    """Pictures of the built-in head that talks a little, 512 px."""
+    head = builtin_head()
+    generator = torch.Generator().manual_seed(identity_seed)
+    identity = 0.12 * torch.randn(1, len(head.identity_names), generator=generator)
+    frames = []
+    for index in range(count):
+        opening = 0.25 * (1 + np.sin(2 * np.pi * index / count))
+        expression = torch.from_numpy(head.expression_row(jawOpen=float(opening)))[None]
+        vertices = pose_vertices(head, identity, expression)[0].numpy()
+        sway = 0.01 * np.sin(2 * np.pi * index / count)
+        image, _, _ = render_plain(head, (vertices + np.array([sway, 0, 0.75])).astype(np.float32))
+        frames.append((image * np.array(tint)).astype(np.uint8))
+    return frames
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of clips of generated heads, each with one thing wrong; ``good.mp4`` has nothing wrong."""
+    folder = tmp_path_factory.mktemp("people")
+    first, second = head_frames(6, 1, (1, 1, 1)), head_frames(6, 5, (0.35, 0.45, 0.7))
+    side = first[0].shape[0]
+    sound = folder / "sound.wav"
+    make_media(sound, "-f", "lavfi", "-i", "sine=frequency=200:duration=6")
+
+    def write(name: str, frames: list[np.ndarray], size: tuple[int, int], seconds: float = 6.0) -> None:
+        repeated = [frames[index % len(frames)] for index in range(round(seconds * 25))]
+        write_video(folder / name, repeated, 25, size, audio=sound, seconds=seconds)
+
+    write("good.mp4", first, (side, side))
+    write("short.mp4", first, (side, side), seconds=3.0)
+    write("two.mp4", [np.concatenate(pair, axis=1) for pair in zip(first, second, strict=True)], (2 * side, side))
+    write("small.mp4", [resize(frame, side // 6) for frame in first], (side // 6, side // 6))
+    write("cut.mp4", 12 * first + 13 * second, (side, side))
+    return folder

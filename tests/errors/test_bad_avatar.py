@@ -106,7 +106,7 @@ def test_speak_into_a_folder(message, media: Path, avatar: Path, tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="a small disk needs mount as root")
-def test_full_disk(message, media: Path, tmp_path: Path) -> None:
+def test_full_disk(message, media: Path, toy_avatar: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], capture_output=True)
@@ -118,8 +118,10 @@ def test_full_disk(message, media: Path, tmp_path: Path) -> None:
                 file.write(bytes(1 << 20))
             except OSError as error:
                 assert error.errno == errno.ENOSPC
-        assert "full disk" in message("fit", media / "faceless.mp4", "--out", small / "avatar")
-        assert not list(small.rglob("*.part*"))
+        line = message("speak", "--audio", media / "tone.wav", "--avatar", toy_avatar, "--out", small / "talk.mp4")
+        assert "full disk" in line and "talk.mp4" in line
+        assert "full disk" in message("head", "show", "--out", small / "head.png")
+        assert [path.name for path in small.iterdir()] == ["filler"]
     finally:
         subprocess.run(["umount", str(small)], check=True)
 

@@ -15,7 +15,7 @@ import pytest
         ("letter.mp4", ["letter.mp4", "cannot read", "another file"]),
         ("empty.wav", ["empty file"]),
         ("truncated.mp4", ["cut-off", "export the file again"]),
-        ("cut_off.mp4", ["cut-off", "export the file again"]),
+        ("cut_off.mp4", ["cut_off.mp4", "export the file again"]),
         ("tone.wav", ["expected a video", "sound file"]),
         ("faceless.mp4", ["face"]),
     ],
