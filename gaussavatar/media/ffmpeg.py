@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -217,7 +217,8 @@ def _frames_command(
     stream = ffmpeg.input(_url(info.path), **options)["V"]
     if fps is not None:
         # Counting from time 0, not from the first frame, keeps the picture in step with the sound.
-        stream = stream.filter("fps", fps=f"{fps:g}", start_time=0)
+        # The last key frame's own length rounds to nothing at a low rate, so there it is passed on.
+        stream = stream.filter("fps", fps=f"{fps:g}", start_time=0, eof_action="pass" if keyframes_only else "round")
     if not info.square_pixels:
         stream = stream.filter("scale", info.width, info.height).filter("setsar", 1)
     if crop is not None:
@@ -250,8 +251,10 @@ def read_audio(path: Path, rate: int = ANALYSIS_RATE) -> Waveform:
     if not info.has_audio:
         raise UserError(f"a sound track in {path}", "a file without audio", "give a file with sound")
     stream = ffmpeg.input(_url(path), protocol_whitelist=_LOCAL_ONLY)["a:0"]
-    stream = stream.filter("aresample", rate, **{"async": 1, "first_pts": 0})
-    stream = stream.output("pipe:", format="f32le", acodec="pcm_f32le", ac=1, ar=rate)
+    # Without the limit, equal channels would come out 1.4 times too loud and clip.
+    options = {"async": 1, "first_pts": 0, "ochl": "mono", "rematrix_maxval": 1}
+    stream = stream.filter("aresample", rate, **options)
+    stream = stream.output("pipe:", format="f32le", acodec="pcm_f32le", ar=rate)
     command = ffmpeg.compile(stream.global_args(*_QUIET), cmd=find_ffmpeg())
     with _child(command, stdout=subprocess.PIPE) as (process, log):
         data = process.stdout.read()  # type: ignore[union-attr]
@@ -358,8 +361,9 @@ def _child(command: list[str], **pipes: Any) -> Iterator[tuple[subprocess.Popen[
                 process.kill()
             if process.stdout is not None:
                 process.stdout.close()
-            if process.stdin is not None and not process.stdin.closed:
-                process.stdin.detach()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
             process.wait()
 
 
