@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
+from gaussavatar.segmentation.filling import shrink
 from gaussavatar.segmentation.geometry import OVAL, Outlines, draw_polygon
 
 CLASSES = ("skin", "hair", "cloth")
 
-_LEVELS = (16, 20, 20)
-"""Bins of lightness, a and b. a and b are four units wide and saturate at +-40."""
+_LEVELS = (16, 32, 32)
+"""Bins of lightness, a and b. a and b are four units wide and saturate at +-64."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def learn_colours(
     necks = []
     for frame, person, index in zip(frames, persons, indices, strict=True):
         bins = colour_bins(frame)
-        regions = _sample_regions(frame, outlines, int(index), person > 230)
+        # Well inside the person only, or the background's colours would be learnt as clothing.
+        inside = shrink(person > 230, max(1, round(0.02 * outlines.face_height)))
+        regions = _sample_regions(frame, outlines, int(index), inside)
         for row, region in enumerate(regions):
             counts[row] += np.bincount(bins[region], minlength=counts.shape[1])
         necks.append(frame[regions[0] & _chin_strip(outlines, int(index))])

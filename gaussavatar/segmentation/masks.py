@@ -40,8 +40,11 @@ def clothing_beside_jaw(
     centre = oval.mean(0)
     face = draw_polygon((centre + 0.95 * (oval - centre)) * (side / outlines.size), side)
     # The classes are zero off the person, so at its edge the share among what is there counts.
-    seen = cv2.blur(classes, (3, 3)).astype(np.float32)
+    seen = classes.astype(np.float32)
     cloth = soft_step(seen[..., 2] / np.maximum(channel_sum(seen), 1.0), 0.3, 0.7)
+    # The mixed colours along the face's edge can look like cloth; they form lines, cloth forms areas.
+    solid = cv2.morphologyEx((cloth > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    cloth = cloth * cv2.dilate(solid, disc(1))
     return cloth * (1.0 - face.astype(np.float32) / 255.0) * (below > -0.6)
 
 

@@ -34,10 +34,10 @@ class SegmentationConfig:
     """Inner-lip gap in pixels at 512 below which the mouth counts as shut."""
 
     exclusion: float = 0.030
-    """Width of the rim around the head that no pixel of ``under`` is taken from."""
+    """Width of the rim between head and background that no pixel of ``under`` is taken from."""
 
-    under_feather: float = 0.030
-    """Width over which the completed part of ``under`` gives way to the real frame."""
+    body_exclusion: float = 0.008
+    """The same between head and neck or torso, beyond the feathered cut."""
 
     neck_reach: float = 0.24
     """How far the neck is continued upward behind the jaw."""

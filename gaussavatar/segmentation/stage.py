@@ -200,7 +200,7 @@ def _under_block(
     for index in range(first, last):
         mask = masks.read(index)
         head, person = (np.ascontiguousarray(mask[..., channel]) for channel in (0, 3))
-        arounds.append(surroundings(frames.read(index), head, person, side, unit, config.exclusion))
+        arounds.append(surroundings(frames.read(index), head, person, side, unit, config))
     images, bodies = [a.image for a in arounds], [a.body for a in arounds]
     motion = shifts[first:last]
     past = list(islice(remember(images, bodies, motion), start - first, stop - first))

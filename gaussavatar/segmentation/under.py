@@ -19,13 +19,20 @@ NECK_HALF_WIDTH = 0.34
 """Of the face's width: as far to each side the neck is assumed behind a collar that hides it."""
 
 
-def excluded_region(head: UInt8[np.ndarray, "h w"], side: int, radius: float) -> Bool[np.ndarray, "s s"]:
-    """The head and a rim of ``radius`` small pixels, where the frame carries head colours, at ``side``.
+def excluded_region(
+    head: UInt8[np.ndarray, "h w"], person: UInt8[np.ndarray, "s s"], halo: float, edge: float
+) -> Bool[np.ndarray, "s s"]:
+    """The head and a rim around it, where the frame carries head colours, at the side of ``person``.
 
-    Any touched pixel makes the small one excluded, so that no head colour leaks in by averaging.
+    The rim is ``halo`` small pixels wide against the background, where hair thins out and
+    compression bleeds, and ``edge`` against neck and torso, which the jaw's feathered cut
+    has already left. Any touched pixel makes the small one excluded, so that no head colour
+    leaks in by averaging.
     """
-    touched = cv2.resize((head > 4).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 1e-3
-    return cv2.dilate(touched.astype(np.uint8), disc(max(1, round(radius)))) > 0
+    touched = cv2.resize((head > 4).astype(np.float32), person.shape, interpolation=cv2.INTER_AREA) > 1e-3
+    wide = cv2.dilate(touched.astype(np.uint8), disc(max(1, round(halo)))) > 0
+    tight = cv2.dilate(touched.astype(np.uint8), disc(max(1, round(edge)))) > 0
+    return tight | (wide & (person < 250))
 
 
 def complete_background(
@@ -145,11 +152,11 @@ def surroundings(
     person: UInt8[np.ndarray, "h w"],
     side: int,
     unit: float,
-    exclusion: float,
+    config: SegmentationConfig,
 ) -> Surroundings:
     """Take the head out of a frame at ``side``; ``unit`` is the face height in pixels there."""
-    region = excluded_region(head, side, exclusion * unit)
     small = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
+    region = excluded_region(head, small, config.exclusion * unit, config.body_exclusion * unit)
     near_person = cv2.dilate((small > 12).astype(np.uint8), disc(max(1, round(0.02 * unit)))) > 0
     return Surroundings(
         image=cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA),
