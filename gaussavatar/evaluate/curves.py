@@ -80,9 +80,12 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A number for an axis: few digits, thousands as k."""
+    """A number for an axis: few digits, thousands as k, small ones with a power of ten."""
     if abs(value) >= 10_000:
         return f"{value / 1000:.6g}k"
+    if 0 < abs(value) < 1e-3:
+        digits, power = f"{value:.2e}".split("e")
+        return f"{float(digits):g}e{int(power)}"
     return f"{value:.4g}"
 
 

@@ -84,6 +84,7 @@ class ViewerApp:
         self._clock = PlayClock(self._motion.seconds)
         self._closed = Face(avatar.closed.numpy(), np.median(avatar.pose_track.upper, axis=0))
         self._change = 0
+        self._rate = ""
         self._clients: dict[int, ClientState] = {}
         self._splats: viser.GaussianSplatHandle | None = None
         self._splats_sent: object = None
@@ -131,7 +132,7 @@ class ViewerApp:
     def step(self) -> bool:
         """Bring every open page up to date; returns whether anything was sent."""
         position = self._clock.position()
-        self.panel.show_time(position, self._motion.seconds)
+        self.panel.show(position, self._motion.seconds, self._rate)
         clients = self.server.get_clients()
         for gone in self._clients.keys() - clients.keys():
             del self._clients[gone]
@@ -248,7 +249,8 @@ class ViewerApp:
         state.times = [moment for moment in state.times if now - moment < 1.0] + [now]
         span = now - state.times[0]
         rate = (len(state.times) - 1) / span if span > 0 else 0.0
-        self.panel.show_rate(rate, width, height, took * 1000)
+        size = f", {width} x {height} px" if width else ""
+        self._rate = f"**{rate:.0f}** frames per second, {took * 1000:.0f} ms each{size}"
 
     def _follow_sound(self) -> None:
         """Keep the clock at what the browser's audio element plays."""
@@ -340,5 +342,7 @@ def serve(
         webbrowser.open(address)
     try:
         app.run()
+    except KeyboardInterrupt:
+        print("viewer closed", flush=True)
     finally:
         app.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from gaussavatar.view.clock import PlayClock
 
 EPOCH_KEY = "gaussavatar-epoch"
 """Where the browser keeps the moment at which the heard sound began; viser reads it as local storage."""
+
+SHOW_EVERY = 0.25
+"""Seconds between updates of position and read-out."""
 
 FIRST_SLIDERS = ("blink", "brow")
 """Upper-face sliders that are always in sight; the others are in a folder."""
@@ -35,6 +39,7 @@ class Panel:
         changed: Callable[[], None],
     ) -> None:
         self._clock = clock
+        self._shown = 0.0
         self._sound = _data_url(sound) if sound is not None else None
         gui = server.gui
         self.play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY)
@@ -82,14 +87,13 @@ class Panel:
         """Values of the upper-face sliders by group."""
         return {name: handle.value for name, handle in self.sliders.items()}
 
-    def show_rate(self, frames_per_second: float, width: int, height: int, milliseconds: float) -> None:
-        """Update the read-out."""
-        shown = f"**{frames_per_second:.0f}** frames per second, {milliseconds:.0f} ms each"
-        self.rate.content = f"{shown}, {width} x {height} px" if width else shown
-
-    def show_time(self, position: float, seconds: float) -> None:
-        """Update the position."""
-        self.time.content = f"{position:.1f} s of {seconds:.1f} s"
+    def show(self, position: float, seconds: float, rate: str) -> None:
+        """Update position and read-out, a few times per second: a page redraws its controls for every change."""
+        now = time.monotonic()
+        if now - self._shown >= SHOW_EVERY:
+            self._shown = now
+            self.time.content = f"{position:.1f} s of {seconds:.1f} s"
+            self.rate.content = rate
 
 
 def _slider(gui: viser.GuiApi, name: str) -> viser.GuiInputHandle[float]:
