@@ -25,10 +25,10 @@ class EncoderConfig:
     """
 
     n_codes: int
-    hidden: int = 48
-    members: int = 2
+    hidden: int = 40
+    members: int = 3
     linear: bool = True
-    dropout: float = 0.3
+    dropout: float = 0.15
 
 
 class MemberConv(nn.Module):

@@ -29,17 +29,17 @@ class AudioPretrainConfig:
         batches: the bank of augmented versions.
     """
 
-    steps: int = 2000
+    steps: int = 1000
     batch: int = 128
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.1
     silence_share: float = 0.06
     average: float = 0.995
     ridge: float = 0.6
-    hidden: int = 48
-    members: int = 2
+    hidden: int = 40
+    members: int = 3
     linear: bool = True
-    dropout: float = 0.3
+    dropout: float = 0.15
     batches: BatchConfig = field(default_factory=BatchConfig)
 
 
