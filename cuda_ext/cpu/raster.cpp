@@ -62,11 +62,12 @@ int slot_begin(int count, int slot, int slots) {
 }
 
 void forward_frame(Frame& frame, bool keep, float* rgb, float* alpha) {
-  const RasterKernels& kernels = current_raster_kernels();
+  const BlendKernels& blend = current_blend_kernels();
+  const ProjectKernels& project = current_project_kernels();
   const int n = frame.count, slots = frame.slots, tiles = frame.tiles();
   frame.splats.reserve(n), frame.boxes.reserve(n), frame.depth_bits.reserve(n), frame.rank.reserve(n);
   parallel_for(slots, [&](int slot) {
-    kernels.project(frame, slot_begin(n, slot, slots), slot_begin(n, slot + 1, slots));
+    project.forward(frame, slot_begin(n, slot, slots), slot_begin(n, slot + 1, slots));
   });
   bin_frame(frame);
   if (keep) {
@@ -75,9 +76,9 @@ void forward_frame(Frame& frame, bool keep, float* rgb, float* alpha) {
     frame.last.reserve(static_cast<size_t>(tiles) * kTilePixels);
   }
   if (slots == 1) {
-    for (int tile = 0; tile < tiles; ++tile) kernels.blend_forward(frame, tile, keep, rgb, alpha);
+    for (int tile = 0; tile < tiles; ++tile) blend.forward(frame, tile, keep, rgb, alpha);
   } else {
-    parallel_for(tiles, [&](int tile) { kernels.blend_forward(frame, tile, keep, rgb, alpha); });
+    parallel_for(tiles, [&](int tile) { blend.forward(frame, tile, keep, rgb, alpha); });
   }
 }
 
@@ -104,7 +105,8 @@ std::vector<std::vector<int>> share_tiles(const Frame& frame) {
 
 void backward_frame(Frame& frame, const float* v_rgb, const float* v_alpha, const FrameGradients& out,
                     float* v_T_camera_world) {
-  const RasterKernels& kernels = current_raster_kernels();
+  const BlendKernels& blend = current_blend_kernels();
+  const ProjectKernels& project = current_project_kernels();
   const int n = frame.count, slots = frame.slots;
   const size_t size = static_cast<size_t>(frame.visible) * kGradientStride;
   frame.gradients.reserve(size * slots);
@@ -112,11 +114,11 @@ void backward_frame(Frame& frame, const float* v_rgb, const float* v_alpha, cons
   parallel_for(slots, [&](int slot) {
     float* gradients = frame.gradients.data() + size * slot;
     std::fill(gradients, gradients + size, 0.0f);
-    for (int tile : shares[slot]) kernels.blend_backward(frame, tile, v_rgb, v_alpha, gradients);
+    for (int tile : shares[slot]) blend.backward(frame, tile, v_rgb, v_alpha, gradients);
   });
   std::vector<double> pose(static_cast<size_t>(slots) * 12, 0.0);
   parallel_for(slots, [&](int slot) {
-    kernels.project_backward(frame, slot_begin(n, slot, slots), slot_begin(n, slot + 1, slots), out, &pose[slot * 12]);
+    project.backward(frame, slot_begin(n, slot, slots), slot_begin(n, slot + 1, slots), out, &pose[slot * 12]);
   });
   for (int slot = 1; slot < slots; ++slot)
     for (int k = 0; k < 12; ++k) pose[k] += pose[slot * 12 + k];

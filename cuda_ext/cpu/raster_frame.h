@@ -13,7 +13,8 @@ namespace gaussavatar {
 
 constexpr int kTile = 16;             // tiles are kTile x kTile pixels
 constexpr int kTilePixels = kTile * kTile;
-constexpr int kGradientStride = 16;   // floats per Gaussian in a gradient buffer; 9 are used
+constexpr int kSums = 9;              // gradient sums per splat, see BlendKernels::backward
+constexpr int kGradientStride = 16;   // floats per Gaussian in a gradient buffer
 constexpr uint32_t kHidden = 0xffffffffu;
 
 // A projected Gaussian, ready to be blended: log2(alpha) = log_opacity + dx (qa dx + qb dy) + qc dy^2.
@@ -52,19 +53,23 @@ struct FrameGradients {
   float *means, *quats, *scales, *opacities, *colors;
 };
 
-struct RasterKernels {
+struct ProjectKernels {
   // Fills splats, boxes and depth_bits of Gaussians [begin, end).
-  void (*project)(Frame& frame, int begin, int end);
-  // Draws one tile. With keep, also stores what blend_backward needs.
-  void (*blend_forward)(Frame& frame, int tile, bool keep, float* rgb, float* alpha);
-  // Adds one tile's gradients to a buffer [visible][kGradientStride]: sums over pixels of g, g dx, g dy, g dx^2,
-  // g dx dy, g dy^2 (g = alpha dL/dalpha), and of the colour gradients.
-  void (*blend_backward)(const Frame& frame, int tile, const float* v_rgb, const float* v_alpha, float* gradients);
+  void (*forward)(Frame& frame, int begin, int end);
   // Chain rule from the sums to the inputs of Gaussians [begin, end); pose receives dL/dR (9) and dL/dt (3).
-  void (*project_backward)(const Frame& frame, int begin, int end, const FrameGradients& out, double* pose);
+  void (*backward)(const Frame& frame, int begin, int end, const FrameGradients& out, double* pose);
 };
 
-GA_DISPATCH(RasterKernels, raster_kernels)
+struct BlendKernels {
+  // Draws one tile. With keep, also stores what backward needs.
+  void (*forward)(Frame& frame, int tile, bool keep, float* rgb, float* alpha);
+  // Adds one tile's gradients to a buffer [visible][kGradientStride]: sums over pixels of g, g dx, g dy, g dx^2,
+  // g dx dy, g dy^2 (g = alpha dL/dalpha), and of the colour gradients.
+  void (*backward)(const Frame& frame, int tile, const float* v_rgb, const float* v_alpha, float* gradients);
+};
+
+GA_DISPATCH(ProjectKernels, project_kernels)
+GA_DISPATCH(BlendKernels, blend_kernels)
 
 // Sorts the visible Gaussians by depth and lists them per tile; runs on frame.slots threads.
 void bin_frame(Frame& frame);

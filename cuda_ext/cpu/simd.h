@@ -17,6 +17,9 @@
 #include <immintrin.h>
 #else
 #define GA_ISA generic
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #endif
 
 #define GA_INLINE static inline __attribute__((always_inline, unused))
@@ -79,6 +82,36 @@ GA_INLINE Vec load_strided(const float* p, int stride) {
   return _mm512_i32gather_ps(_mm512_mullo_epi32(lane, _mm512_set1_epi32(stride)), p, 4);
 }
 GA_INLINE float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
+// NaN for negative numbers, also for zero.
+GA_INLINE Vec rough_square_root(Vec a) { return _mm512_mul_ps(a.v, _mm512_rsqrt14_ps(a.v)); }
+constexpr bool kHasCompress = true;
+// Appends first + i to a list for every i whose masks[i] has the bit; returns how many. Writes kLanes entries.
+GA_INLINE int append_where(uint32_t* list, const uint32_t* masks, int first, uint32_t bit) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __mmask16 chosen = _mm512_test_epi32_mask(_mm512_load_si512(masks), _mm512_set1_epi32(static_cast<int>(bit)));
+  const __m512i numbers = _mm512_add_epi32(lane, _mm512_set1_epi32(first));
+  _mm512_storeu_si512(list, _mm512_maskz_compress_epi32(chosen, numbers));
+  return __builtin_popcount(chosen);
+}
+// target[j] += sum of lanes of the j-th of nine vectors.
+GA_INLINE void add_nine_sums(float* target, const float* nine) {
+  __m512 pairs[4], quads[2];
+  for (int j = 0; j < 4; ++j) {
+    const __m512 a = _mm512_load_ps(nine + 32 * j), b = _mm512_load_ps(nine + 32 * j + 16);
+    pairs[j] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
+  for (int j = 0; j < 2; ++j) {
+    const __m512d a = _mm512_castps_pd(pairs[2 * j]), b = _mm512_castps_pd(pairs[2 * j + 1]);
+    quads[j] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  const __m512 halves = _mm512_add_ps(_mm512_shuffle_f32x4(quads[0], quads[1], 0x88),
+                                      _mm512_shuffle_f32x4(quads[0], quads[1], 0xdd));
+  // 128-bit parts: two of the first four sums, two of the last four.
+  const __m256 low = _mm512_castps512_ps256(halves), high = _mm512_extractf32x8_ps(halves, 1);
+  const __m256 eight = _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+  _mm256_store_ps(target, _mm256_add_ps(_mm256_load_ps(target), eight));
+  target[8] += _mm512_reduce_add_ps(_mm512_load_ps(nine + 128));
+}
 
 #elif defined(GA_AVX2)
 
@@ -139,6 +172,21 @@ GA_INLINE float sum(Vec a) {
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
+GA_INLINE Vec rough_square_root(Vec a) { return _mm256_mul_ps(a.v, _mm256_rsqrt_ps(a.v)); }
+constexpr bool kHasCompress = false;
+GA_INLINE int append_where(uint32_t*, const uint32_t*, int, uint32_t) { return 0; }
+GA_INLINE void add_nine_sums(float* target, const float* nine) {
+  __m256 quads[2];
+  for (int j = 0; j < 2; ++j) {
+    const float* four = nine + 32 * j;
+    quads[j] = _mm256_hadd_ps(_mm256_hadd_ps(_mm256_load_ps(four), _mm256_load_ps(four + 8)),
+                              _mm256_hadd_ps(_mm256_load_ps(four + 16), _mm256_load_ps(four + 24)));
+  }
+  const __m256 eight = _mm256_add_ps(_mm256_permute2f128_ps(quads[0], quads[1], 0x20),
+                                     _mm256_permute2f128_ps(quads[0], quads[1], 0x31));
+  _mm256_store_ps(target, _mm256_add_ps(_mm256_load_ps(target), eight));
+  target[8] += sum(load(nine + 64));
+}
 
 #else
 
@@ -174,6 +222,9 @@ GA_INLINE Mask both(Mask a, Mask b) { return {a.m & b.m}; }
 GA_INLINE Vec min(Vec a, Vec b) { return select({(Int4)(a.v < b.v)}, a, b); }
 GA_INLINE Vec max(Vec a, Vec b) { return select({(Int4)(a.v > b.v)}, a, b); }
 GA_INLINE Vec square_root(Vec a) {
+#if defined(__SSE2__)
+  return _mm_sqrt_ps(a.v);
+#endif
   return Float4{__builtin_sqrtf(a.v[0]), __builtin_sqrtf(a.v[1]), __builtin_sqrtf(a.v[2]), __builtin_sqrtf(a.v[3])};
 }
 GA_INLINE Vec absolute(Vec a) { return (Float4)((Int4)a.v & 0x7fffffff); }
@@ -205,6 +256,12 @@ GA_INLINE Vec load_strided(const float* p, int stride) {
   return Float4{p[0], p[stride], p[2 * stride], p[3 * stride]};
 }
 GA_INLINE float sum(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+GA_INLINE Vec rough_square_root(Vec a) { return square_root(a); }
+constexpr bool kHasCompress = false;
+GA_INLINE int append_where(uint32_t*, const uint32_t*, int, uint32_t) { return 0; }
+GA_INLINE void add_nine_sums(float* target, const float* nine) {
+  for (int j = 0; j < 9; ++j) target[j] += sum(load(nine + 4 * j));
+}
 
 #endif
 
