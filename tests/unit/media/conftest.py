@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from gaussavatar.media.ffmpeg import find_ffmpeg
 
 MakeClip = Callable[..., Path]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from gaussavatar.errors import UserError
 from gaussavatar.media import ffmpeg
 from gaussavatar.media.ffmpeg import find_ffmpeg, probe, read_audio, read_frames

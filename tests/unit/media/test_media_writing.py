@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import find_ffmpeg, probe, read_audio, read_frames, write_video
 from gaussavatar.media.images import read_image, resize, write_image

@@ -1,0 +1,217 @@
+"""Capturing real clips, and refusing what cannot be used; clips are cut from the shared ones on the spot."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussavatar.capture import video as capture_module
+from gaussavatar.capture.store import load_capture
+from gaussavatar.capture.video import CaptureConfig, capture_video
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import find_ffmpeg, read_audio
+from gaussavatar.progress import QuietProgress
+
+CLIPS = Path(__file__).parents[4] / "shared" / "data" / "clips"
+needs_clips = pytest.mark.skipif(not CLIPS.is_dir(), reason=f"the real clips at {CLIPS} are absent")
+SMALL = CaptureConfig(size=128)
+
+
+def run_ffmpeg(*arguments: str | Path) -> None:
+    done = subprocess.run(
+        [find_ffmpeg(), "-loglevel", "error", "-nostdin", "-y", *map(str, arguments[:-1]), "-preset", "ultrafast",
+         str(arguments[-1])],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def capture(video: Path, folder: Path, config: CaptureConfig = SMALL, *, need_audio: bool = False):
+    return capture_video(video, folder, config, QuietProgress(), need_audio=need_audio)
+
+
+@needs_clips
+def test_a_real_clip_becomes_frames_and_sound(tmp_path: Path) -> None:
+    result = capture(CLIPS / "woman_8s.mp4", tmp_path / "capture", need_audio=True)
+    assert result.n_frames == 200 and len(result.frames()) == 200
+    assert result.frames().read(100).shape == (128, 128, 3)
+    assert result.audio is not None and read_audio(result.audio).seconds == 200 / 25
+    again = load_capture(tmp_path / "capture")
+    assert again == result
+    assert again.focal_px() == pytest.approx(1.2 * 512 * 128 / again.crop[2])
+
+
+@needs_clips
+def test_a_portrait_without_sound_is_cropped_to_the_head(tmp_path: Path) -> None:
+    source = tmp_path / "portrait.mp4"
+    run_ffmpeg("-t", "5.2", "-i", CLIPS / "portrait_1080x1920_20s.mp4", "-an", "-vf", "scale=540:960", source)
+    result = capture(source, tmp_path / "capture")
+    x, y, side = result.crop
+    assert result.audio is None and not (tmp_path / "capture" / "audio.wav").exists()
+    assert 0 <= x and 0 <= y and x + side <= 540 and y + side <= 960
+    assert result.source["face_px"] / side == pytest.approx(0.42, abs=0.06)
+    with pytest.raises(UserError, match="sound track"):
+        capture(source, tmp_path / "other", need_audio=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_no_face_is_said(tmp_path: Path) -> None:
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x240:duration=6", tmp_path / "bars.mp4")
+    with pytest.raises(UserError, match="no face"):
+        capture(tmp_path / "bars.mp4", tmp_path / "capture")
+
+
+def test_short_and_soundless_clips_are_said_before_any_work(tmp_path: Path) -> None:
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x240:duration=3", tmp_path / "short.mp4")
+    with pytest.raises(UserError, match=r"at least 5 s, got 3.0 s"):
+        capture(tmp_path / "short.mp4", tmp_path / "capture")
+    with pytest.raises(UserError, match="sound track"):
+        capture(tmp_path / "short.mp4", tmp_path / "capture", need_audio=True)
+    with pytest.raises(UserError, match="no such file"):
+        capture(tmp_path / "none.mp4", tmp_path / "capture")
+
+
+def test_a_picture_track_shorter_than_announced_is_said(tmp_path: Path) -> None:
+    """The sound lasts 8 s, the picture 2 s: the header promises enough, the frames do not come."""
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc=size=320x240:duration=2", "-f", "lavfi", "-i", "sine=duration=8",
+        tmp_path / "odd.mp4",
+    )  # fmt: skip
+    with pytest.raises(UserError):
+        capture(tmp_path / "odd.mp4", tmp_path / "capture")
+
+
+@needs_clips
+def test_two_faces_of_like_size_are_said(tmp_path: Path) -> None:
+    both = tmp_path / "both.mp4"
+    run_ffmpeg(
+        "-i",
+        CLIPS / "woman_8s.mp4",
+        "-i",
+        CLIPS / "senator_8s.mp4",
+        "-an",
+        "-t",
+        "6",
+        "-filter_complex",
+        "hstack",
+        both,
+    )
+    with pytest.raises(UserError, match="two of like size"):
+        capture(both, tmp_path / "capture")
+
+
+@needs_clips
+def test_a_small_second_face_is_allowed(tmp_path: Path) -> None:
+    both = tmp_path / "both.mp4"
+    graph = "[1]scale=200:200[small];[0][small]overlay=0:0"
+    run_ffmpeg(
+        "-i", CLIPS / "woman_8s.mp4", "-i", CLIPS / "senator_8s.mp4", "-an", "-t", "5.2", "-filter_complex", graph, both
+    )
+    assert capture(both, tmp_path / "capture").n_frames == 130
+
+
+@needs_clips
+def test_a_small_face_is_said(tmp_path: Path) -> None:
+    far = tmp_path / "far.mp4"
+    run_ffmpeg("-i", CLIPS / "woman_8s.mp4", "-an", "-t", "6", "-vf", "scale=144:144,pad=640:480:200:200", far)
+    with pytest.raises(UserError, match="at least 100 pixels"):
+        capture(far, tmp_path / "capture")
+
+
+@needs_clips
+@pytest.mark.parametrize("key_frames", ["at cuts", "rare"])
+def test_a_cut_to_another_person_is_said_with_its_time(tmp_path: Path, key_frames: str) -> None:
+    joined = tmp_path / "joined.mp4"
+    graph = "[0]trim=0:5,setpts=PTS-STARTPTS[a];[1]trim=0:3,setpts=PTS-STARTPTS[b];[a][b]concat=n=2"
+    options = () if key_frames == "at cuts" else ("-g", "1000", "-sc_threshold", "0")
+    run_ffmpeg(
+        "-i", CLIPS / "senator_8s.mp4", "-i", CLIPS / "woman_8s.mp4", "-an", "-filter_complex", graph, *options, joined
+    )
+    with pytest.raises(UserError, match="a cut to another") as caught:
+        capture(joined, tmp_path / "capture")
+    moment = float(caught.value.came.split("about ")[1].split(" s")[0])
+    assert moment == pytest.approx(5.0, abs=0.6)
+
+
+@needs_clips
+@pytest.mark.parametrize("name", ["head_turns_16s_silent.mp4", "statement_1080p_10s_silent.mp4", "senator_8s.mp4"])
+def test_one_person_is_never_taken_for_two(tmp_path: Path, name: str) -> None:
+    run_ffmpeg("-i", CLIPS / name, "-an", "-vf", "scale=-2:480", tmp_path / "clip.mp4")
+    assert capture(tmp_path / "clip.mp4", tmp_path / "capture", CaptureConfig(size=64)).n_frames >= 200
+
+
+class Interrupting(QuietProgress):
+    """Interrupts the decoding stage after ten frames, as Ctrl-C would."""
+
+    def stage(self, name: str, total: int):
+        real = super().stage(name, total)
+        if name != "decoding":
+            return real
+        return InterruptingStage()
+
+
+class InterruptingStage:
+    """Counts to ten."""
+
+    def __enter__(self):
+        self.count = 0
+        return self.advance
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def advance(self, steps: int) -> None:
+        self.count += steps
+        if self.count >= 10:
+            raise KeyboardInterrupt
+
+
+@needs_clips
+def test_an_interrupted_capture_is_unfinished_and_runs_again(tmp_path: Path) -> None:
+    folder = tmp_path / "capture"
+    capture(CLIPS / "woman_8s.mp4", folder)
+    with pytest.raises(KeyboardInterrupt):
+        capture_video(CLIPS / "senator_8s.mp4", folder, SMALL, Interrupting(), need_audio=False)
+    with pytest.raises(UserError, match="no such file"):
+        load_capture(folder)
+    (folder / ".frames.99.part.u8").write_bytes(b"left by a kill")
+    capture(CLIPS / "senator_8s.mp4", folder)
+    assert load_capture(folder).source["name"] == "senator_8s.mp4"
+    assert not list(folder.glob(".*"))
+
+
+@needs_clips
+def test_a_full_disk_is_said_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(capture_module.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(UserError, match="free disk space"):
+        capture(CLIPS / "woman_8s.mp4", tmp_path / "capture")
+
+
+@needs_clips
+def test_a_damaged_capture_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "capture"
+    capture(CLIPS / "woman_8s.mp4", folder)
+    record = folder / "capture.json"
+    text = record.read_text()
+    for damaged, message in (
+        (text.replace('"version": 1', '"version": 99'), "version 99"),
+        (text.replace('"crop"', '"crap"'), "damaged"),
+        (text[:20], "damaged"),
+        (text.replace('"n_frames": 200', '"n_frames": 199'), "199 frames"),
+    ):
+        record.write_text(damaged)
+        with pytest.raises(UserError, match=message):
+            load_capture(folder)
+    record.write_text(text)
+    (folder / "audio.wav").unlink()
+    with pytest.raises(UserError, match=r"audio\.wav"):
+        load_capture(folder)
+    frames = np.fromfile(folder / "frames.u8", np.uint8)
+    frames[:-1].tofile(folder / "frames.u8")
+    with pytest.raises(UserError):
+        load_capture(folder)
