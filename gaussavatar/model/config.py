@@ -33,5 +33,5 @@ class ModelConfig:
     """Inside of the mouth: listens to mouth codes only."""
     hair_fraction: float = 0.35
     """Share of the face branch that makes up hair, ears and skull; it does not move with the codes."""
-    mouth_gain: float = 1.0
+    mouth_gain: float = 1.25
     """Factor on audio-predicted mouth codes around their rest when the avatar speaks."""

@@ -197,7 +197,7 @@ def initial_mouth(tracking: Tracking, motion: Motion, count: int, seed: int) -> 
 
 def _raw(points: np.ndarray, spacing: np.ndarray, colors: np.ndarray, opacity: float) -> RawGaussians:
     count = len(points)
-    scales = np.repeat(np.maximum(spacing, 2e-4)[:, None], 3, axis=1) * 0.6
+    scales = np.repeat(np.maximum(spacing, 2e-4)[:, None], 3, axis=1) * 0.75
     quats = np.tile([1.0, 0, 0, 0], (count, 1))
     logit = np.full(count, np.log(opacity / (1 - opacity)))
     return RawGaussians(
