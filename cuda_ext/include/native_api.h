@@ -41,4 +41,12 @@ GA_EXPORT void ga_raster_free(void* saved);
 GA_EXPORT int ga_photometric(const float* pred, const float* target, const float* weight, int32_t batch, int32_t height,
                              int32_t width, double inverse_total, double dssim_weight, double* loss, float* gradient);
 GA_EXPORT int ga_ssim(const float* pred, const float* target, int32_t batch, int32_t height, int32_t width, float* map);
+
+// image = face + (1 - face_alpha) (mouth + (1 - mouth_alpha) under), images [pixels][3], alphas [pixels]. The gradient
+// for face is v_image itself; v_under may be null.
+GA_EXPORT int ga_composite_forward(const float* face, const float* face_alpha, const float* mouth,
+                                   const float* mouth_alpha, const float* under, int64_t pixels, float* image);
+GA_EXPORT int ga_composite_backward(const float* v_image, const float* face_alpha, const float* mouth,
+                                    const float* mouth_alpha, const float* under, int64_t pixels, float* v_face_alpha,
+                                    float* v_mouth, float* v_mouth_alpha, float* v_under);
 }
