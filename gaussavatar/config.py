@@ -91,13 +91,15 @@ def _override(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise UserError(f"a YAML value after {key}=", repr(text), "quote it") from error
     *parents, last = key.split(".")
+    place: Any = values
     for parent in parents:
-        if isinstance(values, list) and parent.isdigit() and int(parent) < len(values):
-            values = values[int(parent)]
+        if isinstance(place, list) and parent.isdigit() and int(parent) < len(place):
+            place = place[int(parent)]
             continue
-        values = values.setdefault(parent, {}) if isinstance(values, dict) else {}
-    if isinstance(values, dict):
-        values[last] = value
+        place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        raise UserError("a key of the recipe", repr(key), "see recipes/ for the keys")
+    place[last] = value
 
 
 def _check_keys(values: Any, kind: Any, source: str, prefix: str) -> None:

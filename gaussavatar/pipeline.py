@@ -35,7 +35,9 @@ from gaussavatar.storage import (
     explain_os_error,
     file_key,
     mark_stage,
+    peak_memory_mib,
     read_arrays,
+    read_json,
     stage_done,
     write_arrays,
 )
@@ -189,8 +191,9 @@ def fit(
             progress,
         )
         run_stage(folder / "capture", "evaluation", train_key, lambda: _evaluate(folder, progress), progress)
-    from gaussavatar.storage import read_json
-
+    stages = read_json(folder / "capture" / "manifest.json")
+    seconds = sum(entry["seconds"] for entry in stages.values())
+    progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")
     return FitResult(folder, read_json(folder / "report" / "metrics.json"), folder / "report" / "report.html")
 
 

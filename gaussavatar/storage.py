@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import resource
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,7 +142,7 @@ class FrameStore:
         if not 0 <= index < self.shape[0]:
             raise IndexError(f"frame {index} of {self.shape[0]}")
         image = np.empty(self.shape[1:], np.uint8)
-        os.preadv(self._descriptor, [image], index * self._bytes_per_frame)
+        os.preadv(self._descriptor, [image.data], index * self._bytes_per_frame)
         return image
 
     def read_batch(self, indices: Sequence[int]) -> UInt8[np.ndarray, "b h w c"]:
@@ -196,8 +198,15 @@ def stage_done(folder: Path, stage: str, key: str) -> bool:
 
 
 def mark_stage(folder: Path, stage: str, key: str, seconds: float) -> None:
-    """Record that ``stage`` is complete in ``folder``."""
+    """Record that ``stage`` is complete in ``folder``, how long it took, and the process's peak memory so far."""
     manifest = folder / "manifest.json"
     entries = read_json(manifest) if manifest.exists() else {}
-    entries[stage] = {"key": key, "seconds": round(seconds, 2)}
+    entries[stage] = {"key": key, "seconds": round(seconds, 2), "peak_mib": peak_memory_mib()}
     write_json(manifest, entries)
+
+
+def peak_memory_mib() -> int:
+    """The largest resident memory that this process has had, MiB."""
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

@@ -143,7 +143,7 @@ def _uncovered_pixels(shape: np.ndarray, view: ReferenceView) -> np.ndarray:
 
     outline = cv2.convexHull(project(shape[:468], view).astype(np.float32)).astype(np.int32)
     covered = np.zeros(view.head.shape, np.uint8)
-    cv2.fillConvexPoly(covered, outline, 1)
+    cv2.fillConvexPoly(covered, outline, (1,))
     rows, columns = np.nonzero((view.head > 127) & (covered == 0))
     return np.column_stack([columns, rows]).astype(np.float64)
 

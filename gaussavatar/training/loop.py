@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gaussavatar.audio.batches import AudioBatcher
+from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import Rasterizer
@@ -38,7 +39,7 @@ class Run:
     """What a training run works on; the modules change in place."""
 
     model: AvatarModel
-    encoder: nn.Module
+    encoder: AudioEncoder
     audio: AudioBatcher
     clip: Clip
     closed: Tensor
