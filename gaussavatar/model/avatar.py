@@ -14,6 +14,7 @@ from gaussavatar.model.deform_triplane import TriPlane
 from gaussavatar.model.gaussians import Gaussians, activate, motion_width
 from gaussavatar.model.initialise import InitialBranch
 from gaussavatar.render.api import Rasterizer
+from gaussavatar.render.composite import composite
 from gaussavatar.types import Activated, Cameras, Rendered
 
 
@@ -75,6 +76,4 @@ class AvatarModel(nn.Module):
         face_gaussians, face_motion = self.face(torch.cat([mouth_codes, upper], dim=-1), still)
         mouth_gaussians, mouth_motion = self.mouth(mouth_codes, still)
         face, mouth = rasterizer(face_gaussians, cameras), rasterizer(mouth_gaussians, cameras)
-        behind = mouth.rgb + (1 - mouth.alpha)[..., None] * under
-        image = face.rgb + (1 - face.alpha)[..., None] * behind
-        return AvatarImage(image, face, mouth, (face_motion, mouth_motion))
+        return AvatarImage(composite(face, mouth, under), face, mouth, (face_motion, mouth_motion))
