@@ -22,6 +22,7 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.losses import photometric_loss
+from gaussavatar.storage import atomic_path
 from gaussavatar.training import losses as terms
 from gaussavatar.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from gaussavatar.training.config import StageConfig, TrainingConfig
@@ -135,6 +136,7 @@ def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Pr
     modules = nn.ModuleDict({"avatar": run.model, "encoder": run.encoder})
     checkpoint = run.folder / "checkpoint.safetensors"
     position = load_checkpoint(checkpoint, run.key, modules, optimizer) or Position(0, 0)
+    _forget_later_lines(run.folder / "metrics.jsonl", config.stages, position)
     clip = run.clip
     for number, stage in enumerate(config.stages):
         if stage.kind == "poses":
@@ -147,6 +149,21 @@ def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Pr
         _run_stage(current, number, stage, start, config.checkpoint_every, optimizer, modules, checkpoint, progress)
     run.model.requires_grad_(False)
     return clip
+
+
+def _forget_later_lines(path: Path, stages: tuple[StageConfig, ...], position: Position) -> None:
+    """Drop what a killed run logged after its last checkpoint; those steps are done again."""
+    if not path.exists():
+        return
+    order = {stage.name: number for number, stage in enumerate(stages)}
+
+    def kept(line: str) -> bool:
+        entry = json.loads(line)
+        return (order.get(entry["stage"], len(stages)), entry["step"]) < (position.stage, position.iteration)
+
+    lines = [line for line in path.read_text().splitlines() if line.endswith("}") and kept(line)]
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in lines))
 
 
 def _run_stage(

@@ -131,3 +131,16 @@ def test_losses_respond_to_their_weights(tiny_clip: Clip, tmp_path: Path) -> Non
     run_stages(make_run(tiny_clip, tmp_path), (stage,))
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert set(line) == {"stage", "step", "photometric"}
+
+
+def test_a_resumed_run_logs_every_step_once(tiny_clip: Clip, tmp_path: Path) -> None:
+    import json
+
+    stages = (StageConfig("static", 3, train=("face", "mouth")), StageConfig("motion", 60))
+    run_stages(make_run(tiny_clip, tmp_path), stages[:1])
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(log.read_text() + '{"stage": "motion", "step": 0, "photometric": 9}\n{"stage": "mot')
+    run_stages(make_run(tiny_clip, tmp_path), stages)
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(entry["stage"], entry["step"]) for entry in entries] == [("static", 0), ("motion", 0), ("motion", 50)]
+    assert all(entry["photometric"] != 9 for entry in entries)
