@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from gaussavatar.segmentation.filling import channel_sum, grow, shrink, soft_step, weighted_blur
+from gaussavatar.segmentation.plate import Plate
 
 CONTRAST = 24.0
 """Colour distance (0..255) of fore- and background at which colour and network count alike."""
@@ -32,14 +33,13 @@ def largest_person(probability: Float32[np.ndarray, "p p"], seed: tuple[float, f
 def refine_alpha(
     image: UInt8[np.ndarray, "h h 3"],
     probability: Float32[np.ndarray, "p p"],
-    background: Float32[np.ndarray, "b b 3"] | None,
-    trust: Float32[np.ndarray, "b b"] | None,
+    plate: Plate | None,
     radius: float,
 ) -> UInt8[np.ndarray, "h h"]:
     """Person alpha, 0..255: ``probability`` sharpened within a band of ``radius`` image pixels about its edge.
 
     In the band the frame's colour I is taken as alpha F + (1 - alpha) B, with F the mean
-    of the sure foreground nearby and B the known background where ``trust`` is 1, else
+    of the sure foreground nearby and B the known background where the ``plate`` is trusted, else
     the mean of the sure background nearby; alpha is the projection of I on the line
     from B to F (Chuang et al., A Bayesian Approach to Digital Matting, 2001, equation 9). Where F and B are
     alike, or either varies as much as they differ (a textured background that was never
@@ -54,7 +54,7 @@ def refine_alpha(
     rows, columns = np.nonzero(alpha == 1)
     if not len(rows):
         return alpha
-    line, share = _colour_line(image, person, empty, background, trust, radius)
+    line, share = _colour_line(image, person, empty, plate, radius)
     smooth = _guided_coefficients(image, probability, max(2, round(0.5 * radius * side / size)))
     pixels = image[rows, columns].astype(np.float32)
     coefficients = _sample(line, rows, columns, size)
@@ -79,8 +79,7 @@ def _colour_line(
     image: UInt8[np.ndarray, "h h 3"],
     person: Bool[np.ndarray, "p p"],
     empty: Bool[np.ndarray, "p p"],
-    background: Float32[np.ndarray, "b b 3"] | None,
-    trust: Float32[np.ndarray, "b b"] | None,
+    plate: Plate | None,
     radius: float,
 ) -> tuple[Float32[np.ndarray, "s s 4"], Float32[np.ndarray, "s s"]]:
     """Coefficients of the affine map from colour to alpha, and how far it is to be believed, 0..1."""
@@ -95,10 +94,10 @@ def _colour_line(
     front, front_spread, front_weight = _local_colour(small, in_person, 2 * reach)
     back, back_spread, back_weight = _local_colour(small, in_empty, 4 * reach)
     seen = (back_weight > 0.005).astype(np.float32)
-    if background is not None and trust is not None:
-        plate = cv2.resize(background, side, interpolation=cv2.INTER_AREA)
-        share = cv2.resize(trust, side, interpolation=cv2.INTER_AREA)
-        back = back + share[..., None] * (plate - back)
+    if plate is not None:
+        share = cv2.resize(plate.trust, side, interpolation=cv2.INTER_AREA)
+        bare = cv2.resize(plate.image, side, interpolation=cv2.INTER_AREA)
+        back = back + share[..., None] * (bare - back)
         back_spread = (1 - share) * back_spread
         seen = np.maximum(seen, share)
     line = front - back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,13 @@ class Plate:
     """Whether the camera stood still."""
     residual: float
     """Median absolute difference of visible background from the plate, 0..255."""
+
+    def resized(self, side: int) -> Plate:
+        """The same plate at another size."""
+        image, trust = (
+            cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in (self.image, self.trust)
+        )
+        return dataclasses.replace(self, image=image, trust=trust)
 
 
 def estimate_plate(frames: UInt8[np.ndarray, "n h w 3"], persons: UInt8[np.ndarray, "n h w"], reach: float) -> Plate:

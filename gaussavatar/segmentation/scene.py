@@ -21,7 +21,7 @@ from gaussavatar.segmentation.masks import (
     mouth_mask,
     to_bytes,
 )
-from gaussavatar.segmentation.matting import largest_person, refine_alpha
+from gaussavatar.segmentation.matting import COLOUR_SIDE, largest_person, refine_alpha
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.segmentation.torso import body_shift
@@ -34,6 +34,10 @@ class Scene:
 
     outlines: Outlines
     plate: Plate
+    colour_plate: Plate
+    """The plate at the size at which local colours are compared with it."""
+    small_plate: Plate
+    """The plate at :func:`small_side`."""
     colours: ColourModel
     long_hair: bool
     config: SegmentationConfig
@@ -49,7 +53,8 @@ def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, con
     plate = estimate_plate(images, masks, 0.06 * outlines.face_height)
     few = slice(None, None, max(1, len(chosen) // 16))
     colours = learn_colours(images[few], masks[few], outlines, chosen[few])
-    scene = Scene(outlines, plate, colours, True, config)
+    sides = min(COLOUR_SIDE, size), small_side(size)
+    scene = Scene(outlines, plate, *(plate.resized(side) for side in sides), colours, True, config)
     areas = [
         _fallen_area(image, mask, scene, int(index))
         for image, mask, index in zip(images[few], masks[few], chosen[few], strict=True)
@@ -86,12 +91,12 @@ def segment_frame(
     image: UInt8[np.ndarray, "h w 3"], probability: Float32[np.ndarray, "p p"], scene: Scene, index: int
 ) -> UInt8[np.ndarray, "h w 4"]:
     """Masks of one frame, channels as in ``MASK_CHANNELS``."""
-    outlines, plate, config = scene.outlines, scene.plate, scene.config
+    outlines, config = scene.outlines, scene.config
     size, side = outlines.size, small_side(outlines.size)
     centre = outlines.points[index].mean(0) / size
     probability = largest_person(probability, (float(centre[0]), float(centre[1])))
-    background, trust = (plate.image, plate.trust) if plate.static else (None, None)
-    person = refine_alpha(image, probability, background, trust, 0.022 * outlines.face_height)
+    backdrop = scene.colour_plate if scene.plate.static else None
+    person = refine_alpha(image, probability, backdrop, 0.022 * outlines.face_height)
     classes = _person_classes(image, person, scene, side)
     head = cv2.multiply(person, _head_share(classes, scene, index), scale=1 / 255)
     head = drop_whiskers(head, outlines, index)

@@ -22,7 +22,7 @@ from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, Segmenta
 from gaussavatar.segmentation.scene import Scene, body_motion, segment_frame, small_side, study_scene
 from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
 from gaussavatar.segmentation.torso import merge_memories, remember
-from gaussavatar.segmentation.under import complete_under, surroundings
+from gaussavatar.segmentation.under import complete_under, first_body_row, surroundings
 from gaussavatar.storage import FrameStore, atomic_path, explain_os_error, frame_writer, write_json
 from gaussavatar.types import Landmarks, Tracking
 
@@ -112,9 +112,9 @@ def find_persons(
                 with lock:
                     local.network = networks.pop()
             image = source.read(index)
-            network_image = _resize(image, NETWORK_SIDE)
-            probability = local.network.segment(network_image)
-            return _resize(image, size), to_bytes(probability)
+            small = _resize(image, NETWORK_SIDE)
+            probability = local.network.segment(small)
+            return small if size == NETWORK_SIDE else _resize(image, size), to_bytes(probability)
 
         side = NETWORK_SIDE
         frame_out = stack.enter_context(frame_writer(frames, (size, size, 3)))
@@ -196,12 +196,9 @@ def _under_block(
     side = small_side(outlines.size)
     unit = outlines.face_height * side / outlines.size
     first, last = max(0, start - MARGIN), min(len(frames), stop + MARGIN)
-    arounds = []
-    for index in range(first, last):
-        mask = masks.read(index)
-        head, person = (np.ascontiguousarray(mask[..., channel]) for channel in (0, 3))
-        arounds.append(surroundings(frames.read(index), head, person, side, unit, config))
-    images, bodies = [a.image for a in arounds], [a.body for a in arounds]
+    arounds = [surroundings(frames.read(index), masks.read(index), side, unit, config) for index in range(first, last)]
+    top = first_body_row(outlines, side, config)
+    images, bodies = [a.image[top:] for a in arounds], [a.body[top:] for a in arounds]
     motion = shifts[first:last]
     past = list(islice(remember(images, bodies, motion), start - first, stop - first))
     # Backward in time the motion into frame i is minus that from i to i + 1.
@@ -212,7 +209,7 @@ def _under_block(
             frames.read(index),
             arounds[index - first],
             merge_memories(past[index - start], future[index - start]),
-            scene.plate,
+            scene.small_plate,
             scene.colours,
             outlines,
             index,

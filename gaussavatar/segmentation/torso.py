@@ -24,7 +24,7 @@ FORGOTTEN = 0.25
 
 
 def body_shift(
-    before: UInt8[np.ndarray, "s s"], after: UInt8[np.ndarray, "s s"], body: UInt8[np.ndarray, "s s"]
+    before: UInt8[np.ndarray, "b s"], after: UInt8[np.ndarray, "b s"], body: UInt8[np.ndarray, "b s"]
 ) -> tuple[float, float] | None:
     """Motion in pixels (x, y) of the ``body`` mask between two grey images; None where it cannot be followed.
 
@@ -51,10 +51,10 @@ def body_shift(
 
 
 def remember(
-    images: Sequence[UInt8[np.ndarray, "s s 3"]],
-    bodies: Sequence[UInt8[np.ndarray, "s s"]],
+    images: Sequence[UInt8[np.ndarray, "b s 3"]],
+    bodies: Sequence[UInt8[np.ndarray, "b s"]],
     shifts: Float32[np.ndarray, "n 2"],
-) -> Iterator[tuple[UInt8[np.ndarray, "s s 3"], Float32[np.ndarray, "s s"]]]:
+) -> Iterator[tuple[UInt8[np.ndarray, "b s 3"], Float32[np.ndarray, "b s"]]]:
     """For every frame the body as it was last seen before, moved along with it, and the confidence in that.
 
     ``bodies`` is 255 where neck or torso is visible; ``shifts[i]`` is the body's motion from
@@ -62,12 +62,12 @@ def remember(
     in the body's own coordinates, so that a pixel is resampled twice however old it is. Run it
     on the reversed clip (and shifts) to remember what will be seen.
     """
-    side = bodies[0].shape[0]
-    pad = side // 8
+    size = bodies[0].shape[::-1]
+    pad = size[0] // 8
     broken = ~np.isfinite(shifts).all(-1)
     steps = np.where(broken[:, None], 0.0, shifts)
     offsets = np.clip(np.cumsum(steps, axis=0) - steps[0], -pad, pad)
-    canvas = np.zeros((side + 2 * pad, side + 2 * pad, 3), np.uint8)
+    canvas = np.zeros((size[1] + 2 * pad, size[0] + 2 * pad, 3), np.uint8)
     confidence = np.zeros(canvas.shape[:2], np.float32)
     for image, body, (x, y), forget in zip(images, bodies, offsets, broken, strict=True):
         confidence *= np.float32(0.0 if forget else DECAY)
@@ -75,8 +75,8 @@ def remember(
         # The edge of what was seen is left out: interpolation would mix in the empty canvas.
         sure = cv2.erode(confidence, np.ones((3, 3), np.uint8))
         yield (
-            cv2.warpAffine(canvas, back, (side, side)),
-            cv2.warpAffine(sure, back, (side, side), flags=cv2.INTER_NEAREST),
+            cv2.warpAffine(canvas, back, size),
+            cv2.warpAffine(sure, back, size, flags=cv2.INTER_NEAREST),
         )
         into = np.float32([[1, 0, pad - x], [0, 1, pad - y]])
         seen = cv2.warpAffine(body, into, canvas.shape[1::-1]) > 250
@@ -85,9 +85,9 @@ def remember(
 
 
 def merge_memories(
-    past: tuple[UInt8[np.ndarray, "s s 3"], Float32[np.ndarray, "s s"]],
-    future: tuple[UInt8[np.ndarray, "s s 3"], Float32[np.ndarray, "s s"]],
-) -> tuple[UInt8[np.ndarray, "s s 3"], Bool[np.ndarray, "s s"]]:
+    past: tuple[UInt8[np.ndarray, "b s 3"], Float32[np.ndarray, "b s"]],
+    future: tuple[UInt8[np.ndarray, "b s 3"], Float32[np.ndarray, "b s"]],
+) -> tuple[UInt8[np.ndarray, "b s 3"], Bool[np.ndarray, "b s"]]:
     """Mean of what was and what will be seen, the nearer in time the heavier, and where that is known."""
     first, second = (np.where(memory[1] > FORGOTTEN, memory[1], 0.0) ** 2 for memory in (past, future))
     known = (first + second) > 0
@@ -96,10 +96,10 @@ def merge_memories(
 
 
 def match_memory(
-    memory: UInt8[np.ndarray, "s s 3"],
-    image: UInt8[np.ndarray, "s s 3"],
-    both: Bool[np.ndarray, "s s"],
-) -> UInt8[np.ndarray, "s s 3"]:
+    memory: UInt8[np.ndarray, "b s 3"],
+    image: UInt8[np.ndarray, "b s 3"],
+    both: Bool[np.ndarray, "b s"],
+) -> UInt8[np.ndarray, "b s 3"]:
     """Bring the memory to the present light: add the smoothly continued difference where ``both`` show the body.
 
     A chin that moved leaves its old shadow in the memory; without this the border

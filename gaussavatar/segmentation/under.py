@@ -82,11 +82,11 @@ def _smooth_columns(
 
 
 def complete_neck(
-    fill: Float32[np.ndarray, "s s 3"],
-    image: Float32[np.ndarray, "s s 3"],
-    body: Float32[np.ndarray, "s s"],
-    skin: Float32[np.ndarray, "s s"],
-    region: Bool[np.ndarray, "s s"],
+    fill: Float32[np.ndarray, "b s 3"],
+    image: Float32[np.ndarray, "b s 3"],
+    body: Float32[np.ndarray, "b s"],
+    skin: Float32[np.ndarray, "b s"],
+    region: Bool[np.ndarray, "b s"],
     neck_colour: Float32[np.ndarray, "3"],
     centre: float,
     half_width: float,
@@ -100,9 +100,9 @@ def complete_neck(
     the skin seen below the chin (else the clip's), goes on for ``reach`` face heights
     where skin or the inside of a collar lies below. ``unit`` is the face height in pixels.
     """
-    side = body.shape[0]
+    height, width = body.shape
     covered = region.any(0)
-    bottom = np.where(covered, side - 1 - np.argmax(region[::-1], 0), 0)
+    bottom = np.where(covered, height - 1 - np.argmax(region[::-1], 0), 0)
     near, presence, inside = _below_columns(image, body, bottom, max(2, round(0.012 * unit)))
     deep, share, _ = _below_columns(image, body * skin, bottom, max(3, round(0.08 * unit)))
     known = covered * inside
@@ -110,7 +110,7 @@ def complete_neck(
     presence = np.where(known > 0.5, presence, 1.0) * covered
     near = _smooth_columns(near, presence * known + 1e-4, max(0.6, 0.006 * unit))
 
-    aside = np.abs(np.arange(side) + 0.5 - centre) / half_width
+    aside = np.abs(np.arange(width) + 0.5 - centre) / half_width
     skin_here = _smooth_columns(share[:, None], known, max(0.6, 0.01 * unit))[:, 0]
     behind = presence * np.maximum(soft_step(aside, 1.15, 0.95), soft_step(skin_here, 0.25, 0.6))
     trusted = share * known
@@ -148,13 +148,13 @@ class Surroundings:
 
 def surroundings(
     image: UInt8[np.ndarray, "h w 3"],
-    head: UInt8[np.ndarray, "h w"],
-    person: UInt8[np.ndarray, "h w"],
+    mask: UInt8[np.ndarray, "h w 4"],
     side: int,
     unit: float,
     config: SegmentationConfig,
 ) -> Surroundings:
     """Take the head out of a frame at ``side``; ``unit`` is the face height in pixels there."""
+    head, person = (np.ascontiguousarray(mask[..., channel]) for channel in (0, 3))
     small = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
     region = excluded_region(head, small, config.exclusion * unit, config.body_exclusion * unit)
     near_person = cv2.dilate((small > 12).astype(np.uint8), disc(max(1, round(0.02 * unit)))) > 0
@@ -166,10 +166,16 @@ def surroundings(
     )
 
 
+def first_body_row(outlines: Outlines, side: int, config: SegmentationConfig) -> int:
+    """Row of the small image above which no neck is ever drawn, in any frame of the clip."""
+    highest = outlines.points[:, [58, 288], 1].min() - (config.neck_reach + 0.05) * outlines.face_height
+    return int(np.clip(highest * side / outlines.size, 0, side - 8))
+
+
 def complete_under(
     image: UInt8[np.ndarray, "h w 3"],
     around: Surroundings,
-    memory: tuple[UInt8[np.ndarray, "s s 3"], Bool[np.ndarray, "s s"]],
+    memory: tuple[UInt8[np.ndarray, "b s 3"], Bool[np.ndarray, "b s"]],
     plate: Plate,
     colours: ColourModel,
     outlines: Outlines,
@@ -179,27 +185,29 @@ def complete_under(
     """The frame with the head taken out: neck and torso continued behind it over the completed background.
 
     Outside the head and its rim the frame is returned unchanged. Inside comes first what
-    ``memory`` knows of the body from other moments; what was never seen is continued from there.
-    The completed part is smooth, so it is computed small and enlarged.
+    ``memory`` (of the last rows, from :func:`first_body_row` on) knows of the body from other
+    moments; what was never seen is continued from there. The completed part is smooth, so it
+    is computed at the side of ``around`` and ``plate`` and enlarged.
     """
     if not around.region.any():
         return image.copy()
     side = around.region.shape[0]
     scale = side / outlines.size
     unit = outlines.face_height * scale
-    small_plate = cv2.resize(plate.image, (side, side), interpolation=cv2.INTER_AREA) if plate.static else None
-    fill = complete_background(around.image, around.empty.astype(np.float32), small_plate)
-    recalled = around.region & memory[1]
-    known = around.image
+    top = side - memory[1].shape[0]
+    region, body, seen = around.region[top:], around.body[top:], around.image[top:]
+    fill = complete_background(around.image, around.empty.astype(np.float32), plate.image if plate.static else None)
+    recalled = region & memory[1]
+    known = seen
     if recalled.any():
-        matched = match_memory(memory[0], around.image, memory[1] & (around.body > 250))
-        known = np.where(recalled[..., None], matched, around.image)
-    body = np.where(recalled, np.uint8(255), around.body)
-    hidden = around.region & ~recalled
+        matched = match_memory(memory[0], seen, memory[1] & (body > 250))
+        known = cv2.copyTo(matched, recalled.astype(np.uint8), seen.copy())
+        body = np.where(recalled, np.uint8(255), body)
+    hidden = region & ~recalled
     if hidden.any():
         middle = outlines.points[max(0, index - 4) : index + 5][:, [58, 288]].mean((0, 1)) * scale
         complete_neck(
-            fill,
+            fill[top:],
             known.astype(np.float32),
             body * np.float32(1 / 255),
             colours.classify(known)[..., 0] * np.float32(1 / 255),
@@ -210,22 +218,22 @@ def complete_under(
             unit,
             config.neck_reach,
         )
+    whole = cv2.copyTo(cv2.convertScaleAbs(np.maximum(fill, 0.0)), around.region.astype(np.uint8), around.image.copy())
+    cv2.copyTo(known, recalled.astype(np.uint8), whole[top:])
     # A light blur over the border with the real surroundings hides the seam and the columns.
-    fill = np.where(hidden[..., None], fill, known).astype(np.float32)
-    soft = cv2.GaussianBlur(fill, (0, 0), max(0.7, 0.01 * unit))
-    fill = np.where(recalled[..., None], 0.5 * (soft + fill), soft)
-    return _paste(image, fill, around.region)
+    soft = cv2.GaussianBlur(whole, (0, 0), max(0.7, 0.01 * unit))
+    half = cv2.addWeighted(soft[top:], 0.5, whole[top:], 0.5, 0.0)
+    cv2.copyTo(half, recalled.astype(np.uint8), soft[top:])
+    return _paste(image, soft, around.region)
 
 
 def _paste(
-    image: UInt8[np.ndarray, "h w 3"], fill: Float32[np.ndarray, "s s 3"], region: Bool[np.ndarray, "s s"]
+    image: UInt8[np.ndarray, "h w 3"], fill: UInt8[np.ndarray, "s s 3"], region: Bool[np.ndarray, "s s"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Put the enlarged ``fill`` into the enlarged ``region``, its inner edge softened by a pixel."""
     shape = image.shape[1::-1]
-    large = cv2.resize(cv2.convertScaleAbs(np.maximum(fill, 0.0)), shape, interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(fill, shape, interpolation=cv2.INTER_LINEAR)
     inside = cv2.resize(region.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
     core = cv2.erode(inside, np.ones((3, 3), np.uint8))
-    under = cv2.copyTo(large, core, image.copy())
-    edge = np.nonzero(inside - core)
-    under[edge] = (image[edge].astype(np.uint16) + large[edge]) // 2
-    return under
+    under = cv2.copyTo(cv2.addWeighted(image, 0.5, large, 0.5, 0.0), inside, image.copy())
+    return cv2.copyTo(large, core, under)

@@ -14,7 +14,7 @@ from gaussavatar.segmentation import load_segmentation
 from gaussavatar.segmentation.filling import fill_holes
 from gaussavatar.segmentation.matting import largest_person, refine_alpha
 from gaussavatar.segmentation.parallel import ordered_map
-from gaussavatar.segmentation.plate import estimate_plate
+from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.torso import body_shift, merge_memories, remember
 
 
@@ -83,7 +83,8 @@ def test_known_background_sharpens_a_blurred_probability() -> None:
     background = _texture(side)
     image = (truth[..., None] * np.float32([60, 40, 30]) + (1 - truth[..., None]) * background).astype(np.uint8)
     probability = cv2.GaussianBlur(truth, (0, 0), 4.0)
-    alpha = refine_alpha(image, probability, background, np.ones((side, side), np.float32), 6.0) / 255.0
+    plate = Plate(background, np.ones((side, side), np.float32), True, 0.0)
+    alpha = refine_alpha(image, probability, plate, 6.0) / 255.0
     assert np.abs(alpha - truth).mean() < 0.25 * np.abs(probability - truth).mean()
 
 
@@ -92,7 +93,7 @@ def test_alike_colours_fall_back_on_the_network() -> None:
     side = 128
     probability = cv2.GaussianBlur((np.mgrid[:side, :side][1] > 64).astype(np.float32), (0, 0), 3.0)
     image = np.full((side, side, 3), 120, np.uint8)
-    alpha = refine_alpha(image, probability, None, None, 5.0) / 255.0
+    alpha = refine_alpha(image, probability, None, 5.0) / 255.0
     assert _close(alpha, probability)
 
 
