@@ -33,31 +33,62 @@ double edge(const Corner& a, const Corner& b, double x, double y) {
   return (b.x - a.x) * (y - a.y) - (b.y - a.y) * (x - a.x);
 }
 
+// The weights of two corners at a point of the image, and their steps from pixel to pixel along a row. `scale` is one
+// over twice the triangle's signed area.
+struct Plane {
+  double weight_a, weight_b, step_a, step_b;
+};
+
+Plane weights_at(const Corner& a, const Corner& b, const Corner& c, double scale, double x, double y) {
+  return {edge(b, c, x, y) * scale, edge(c, a, x, y) * scale, -(c.y - b.y) * scale, -(a.y - c.y) * scale};
+}
+
 void draw_triangle(const Frame& frame, int32_t index, const Corner& a, const Corner& b, const Corner& c,
                    double area, int32_t width, int32_t height) {
   const double low_x = std::min({a.x, b.x, c.x}), high_x = std::max({a.x, b.x, c.x});
   const double low_y = std::min({a.y, b.y, c.y}), high_y = std::max({a.y, b.y, c.y});
   if (!(high_x >= 0.5 && low_x <= width - 0.5 && high_y >= 0.5 && low_y <= height - 0.5)) return;
-  const int x0 = std::max(0, static_cast<int>(std::ceil(std::max(low_x, 0.0) - 0.5)));
-  const int x1 = std::min(width - 1, static_cast<int>(std::floor(std::min(high_x, double(width)) - 0.5)));
-  const int y0 = std::max(0, static_cast<int>(std::ceil(std::max(low_y, 0.0) - 0.5)));
-  const int y1 = std::min(height - 1, static_cast<int>(std::floor(std::min(high_y, double(height)) - 0.5)));
+  const int x0 = static_cast<int>(std::ceil(std::max(low_x, 0.0) - 0.5));
+  const int x1 = static_cast<int>(std::floor(std::min(high_x, static_cast<double>(width)) - 0.5));
+  const int y0 = static_cast<int>(std::ceil(std::max(low_y, 0.0) - 0.5));
+  const int y1 = static_cast<int>(std::floor(std::min(high_y, static_cast<double>(height)) - 0.5));
+  if (x0 > x1 || y0 > y1) return;
   const double scale = 1.0 / area;
-  const double step_a = -(c.y - b.y) * scale, step_b = -(a.y - c.y) * scale;
   for (int y = y0; y <= y1; ++y) {
     // The weights are linear along a row, so only the row's start needs the edge functions.
-    const double start_a = edge(b, c, 0.5, y + 0.5) * scale, start_b = edge(c, a, 0.5, y + 0.5) * scale;
+    const Plane plane = weights_at(a, b, c, scale, x0 + 0.5, y + 0.5);
     for (int x = x0; x <= x1; ++x) {
-      const double weight_a = start_a + step_a * x, weight_b = start_b + step_b * x;
+      const double weight_a = plane.weight_a + plane.step_a * (x - x0);
+      const double weight_b = plane.weight_b + plane.step_b * (x - x0);
       const double weight_c = 1.0 - weight_a - weight_b;
       if (weight_a < 0 || weight_b < 0 || weight_c < 0) continue;
-      const double pa = weight_a * a.inverse_z, pb = weight_b * b.inverse_z, pc = weight_c * c.inverse_z;
-      const double z = 1.0 / (pa + pb + pc);
+      const double z = 1.0 / (weight_a * a.inverse_z + weight_b * b.inverse_z + weight_c * c.inverse_z);
       const std::size_t pixel = static_cast<std::size_t>(y) * width + x;
       if (frame.triangle_index[pixel] >= 0 && !(static_cast<float>(z) < frame.depth[pixel])) continue;
       frame.triangle_index[pixel] = index;
       frame.depth[pixel] = static_cast<float>(z);
+    }
+  }
+}
+
+// Barycentrics are written once for the triangle that won each pixel, not for every one that was drawn there.
+void write_barycentrics(const Frame& frame, const int32_t* triangles, const std::vector<Corner>& corners,
+                        int32_t width, int32_t height) {
+  for (int32_t y = 0; y < height; ++y) {
+    for (int32_t x = 0; x < width; ++x) {
+      const std::size_t pixel = static_cast<std::size_t>(y) * width + x;
       float* weights = frame.barycentrics + 3 * pixel;
+      const int32_t t = frame.triangle_index[pixel];
+      if (t < 0) {
+        weights[0] = weights[1] = weights[2] = 0;
+        continue;
+      }
+      const Corner &a = corners[triangles[3 * t]], &b = corners[triangles[3 * t + 1]],
+                   &c = corners[triangles[3 * t + 2]];
+      const Plane plane = weights_at(a, b, c, 1.0 / edge(a, b, c.x, c.y), x + 0.5, y + 0.5);
+      const double pa = plane.weight_a * a.inverse_z, pb = plane.weight_b * b.inverse_z;
+      const double pc = (1.0 - plane.weight_a - plane.weight_b) * c.inverse_z;
+      const double z = 1.0 / (pa + pb + pc);
       weights[0] = static_cast<float>(pa * z);
       weights[1] = static_cast<float>(pb * z);
       weights[2] = static_cast<float>(pc * z);
@@ -69,7 +100,6 @@ void draw_frame(const Frame& frame, const int32_t* triangles, int32_t n_vertices
                 int32_t width, int32_t height, float near, int32_t cull) {
   const std::size_t n_pixels = static_cast<std::size_t>(width) * height;
   std::fill_n(frame.triangle_index, n_pixels, -1);
-  std::fill_n(frame.barycentrics, 3 * n_pixels, 0.0f);
   std::fill_n(frame.depth, n_pixels, 0.0f);
   std::vector<Corner> corners(n_vertices);
   for (int32_t v = 0; v < n_vertices; ++v)
@@ -84,6 +114,7 @@ void draw_frame(const Frame& frame, const int32_t* triangles, int32_t n_vertices
     if (!(std::abs(area) > 1e-12) || (cull && area > 0)) continue;
     draw_triangle(frame, t, corners[i], corners[j], corners[k], area, width, height);
   }
+  write_barycentrics(frame, triangles, corners, width, height);
 }
 
 }  // namespace

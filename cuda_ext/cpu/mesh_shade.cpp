@@ -62,32 +62,80 @@ void light_surface(const GaMeshScene& scene, const GaMeshMaterial& material, Vec
   }
 }
 
+// The linear colour of one point of a triangle.
+void light_point(const GaMeshScene& scene, const GaMeshMaterial& material, const int32_t* corners, const float* uv,
+                 const float* w, const float* vertices, float* out) {
+  const float* a = vertices + 12 * static_cast<std::size_t>(corners[0]);
+  const float* b = vertices + 12 * static_cast<std::size_t>(corners[1]);
+  const float* c = vertices + 12 * static_cast<std::size_t>(corners[2]);
+  float value[12];
+  for (int k = 0; k < 12; ++k) value[k] = w[0] * a[k] + w[1] * b[k] + w[2] * c[k];
+  if (material.emissive) {
+    std::copy_n(value + 3, 3, out);
+    return;
+  }
+  float albedo[4] = {value[3], value[4], value[5], value[6]};
+  if (material.textured)
+    sample(scene, w[0] * uv[0] + w[1] * uv[2] + w[2] * uv[4], w[0] * uv[1] + w[1] * uv[3] + w[2] * uv[5], albedo);
+  light_surface(scene, material, unit(load(value)), unit(-1.0f * load(value + 9)), albedo, albedo[3], value[7],
+                value[8], out);
+}
+
+// A film-like shoulder, 1 - exp(-exposure * linear) by the exponential's series: 0 stays 0, bright light nears 1.
+float tone(const GaMeshScene& scene, float linear) {
+  const float x = scene.exposure * linear;
+  return 1.0f - 1.0f / (1.0f + x * (1.0f + x * (0.5f + x * (1.0f / 6 + x * (1.0f / 24)))));
+}
+
+Vec tone(const GaMeshScene& scene, Vec linear) {
+  return {tone(scene, linear.x), tone(scene, linear.y), tone(scene, linear.z)};
+}
+
+// Gamma 2.2, by a table.
+struct Codes {
+  uint8_t of[4096];
+  Codes() {
+    for (int i = 0; i < 4096; ++i) of[i] = static_cast<uint8_t>(std::pow(i / 4095.0, 1 / 2.2) * 255.0 + 0.5);
+  }
+};
+
+uint8_t encode(float toned) {
+  static const Codes codes;
+  return codes.of[static_cast<int>(clamp01(toned) * 4095.0f + 0.5f)];
+}
+
 }  // namespace
 
 void ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
                    const int32_t* parts, const float* corner_uv, const float* vertices,
-                   const GaMeshMaterial* materials, const GaMeshScene* scene, int64_t n_pixels, float* out) {
-  for (int64_t p = 0; p < n_pixels; ++p) {
-    const int32_t t = triangle_index[p];
-    if (t < 0) continue;
-    const float* w = barycentrics + 3 * p;
-    const float* a = vertices + 12 * static_cast<std::size_t>(triangles[3 * t]);
-    const float* b = vertices + 12 * static_cast<std::size_t>(triangles[3 * t + 1]);
-    const float* c = vertices + 12 * static_cast<std::size_t>(triangles[3 * t + 2]);
-    float value[12];
-    for (int k = 0; k < 12; ++k) value[k] = w[0] * a[k] + w[1] * b[k] + w[2] * c[k];
-    const GaMeshMaterial& material = materials[parts[t]];
-    if (material.emissive) {
-      std::copy_n(value + 3, 3, out + 3 * p);
-      continue;
+                   const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall, int32_t size,
+                   int32_t oversample, uint8_t* out) {
+  const int32_t fine = size * oversample;
+  const float share = 1.0f / (oversample * oversample);
+  for (int32_t y = 0; y < size; ++y) {
+    for (int32_t x = 0; x < size; ++x) {
+      const std::size_t pixel = static_cast<std::size_t>(y) * size + x;
+      const Vec behind = tone(*scene, load(wall + 3 * pixel));
+      Vec sum{0, 0, 0};
+      for (int32_t s = 0; s < oversample * oversample; ++s) {
+        const std::size_t at = static_cast<std::size_t>(y * oversample + s / oversample) * fine +
+                               (x * oversample + s % oversample);
+        const int32_t t = triangle_index[at];
+        if (t < 0) {
+          sum = sum + behind;
+          continue;
+        }
+        Vec colour;
+        light_point(*scene, materials[parts[t]], triangles + 3 * static_cast<std::size_t>(t),
+                    corner_uv + 6 * static_cast<std::size_t>(t), barycentrics + 3 * at, vertices, &colour.x);
+        // Bright light is compressed before the mean is taken, so that edges of highlights stay smooth.
+        sum = sum + tone(*scene, colour);
+      }
+      const Vec mean = share * sum;
+      out[3 * pixel] = encode(mean.x);
+      out[3 * pixel + 1] = encode(mean.y);
+      out[3 * pixel + 2] = encode(mean.z);
     }
-    float albedo[4] = {value[3], value[4], value[5], value[6]};
-    if (material.textured) {
-      const float* uv = corner_uv + 6 * static_cast<std::size_t>(t);
-      sample(*scene, w[0] * uv[0] + w[1] * uv[2] + w[2] * uv[4], w[0] * uv[1] + w[1] * uv[3] + w[2] * uv[5], albedo);
-    }
-    light_surface(*scene, material, unit(load(value)), unit(-1.0f * load(value + 9)), albedo, albedo[3], value[7],
-                  value[8], out + 3 * p);
   }
 }
 

@@ -50,18 +50,20 @@ typedef struct {
   float sky[3], ground[3];
   // The texture covers texels x = (u - left) * scale, y = (v - top) * scale; 4 channels: colour and gloss.
   const float* texture;
-  float left, top, scale;
+  float left, top, scale, exposure;
   int32_t texture_width, texture_height;
 } GaMeshScene;
 
-// Lights every covered pixel and writes its linear colour to out (n_pixels, 3); other pixels are left as they are.
+// Lights a raster of (size * oversample)^2 pixels and filters it to a picture of size^2: sRGB bytes (size, size, 3).
 //
 // parts      (n_triangles) index into materials
 // corner_uv  (n_triangles, 3, 2)
 // vertices   (n_vertices, 12): normal 3, colour 3, gloss, sky seen, key seen, camera-space position 3
+// wall       (size, size, 3) linear colour behind the mesh
 GA_EXPORT void ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
                              const int32_t* parts, const float* corner_uv, const float* vertices,
-                             const GaMeshMaterial* materials, const GaMeshScene* scene, int64_t n_pixels, float* out);
+                             const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall,
+                             int32_t size, int32_t oversample, uint8_t* out);
 
 // Lights hair strands: points (n_strands, n_points, 3) in camera space, normal the same, colour (n_strands, 3),
 // sky and key seen per point; writes out (n_strands, n_points, 3).

@@ -23,7 +23,14 @@ from gaussavatar.demo.speech import babble
 from gaussavatar.demo.voice import speak_phones, write_wave
 from gaussavatar.errors import UserError
 from gaussavatar.head.builtin import builtin_head
-from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, landmark_points, pose_vertices
+from gaussavatar.head.model import (
+    ARKIT_EXPRESSIONS,
+    REGIONS,
+    HeadModel,
+    landmark_head,
+    landmark_points,
+    pose_vertices,
+)
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.storage import FrameWriter, frame_writer, read_arrays, write_arrays
@@ -47,8 +54,8 @@ class ActorTruth:
     """What the actor did: the files, and per frame the pose, the 52 expressions and the lips' opening.
 
     A point of the rigid head (head space, metres) is at ``R_camera_head[i] @ x +
-    t_camera_head[i]``; ``K`` projects it to pixels. ``aperture`` is the inner-lip gap over
-    the distance of the outer eye corners. ``landmarks`` are MediaPipe's points on the
+    t_camera_head[i]``; ``K`` projects it to pixels. ``aperture`` is the inner-lip gap,
+    beyond that of closed lips, over the distance of the outer eye corners. ``landmarks`` are MediaPipe's points on the
     surface, in pixels, with camera z in metres as the third number.
     """
 
@@ -110,7 +117,7 @@ def make_actor_clip(
         frames = _frames(film, n_frames, writer, advance)
         write_video(video, frames, fps, (size, size), audio=sound, seconds=n_frames / fps)
     truth = ActorTruth(
-        video, sound, fps, size, film.R, film.t, stage.K, motion.expression, ARKIT_EXPRESSIONS,
+        video, sound, fps, size, film.R, film.t, stage.K, film.expression, ARKIT_EXPRESSIONS,
         *film.landmarks(), masks_path,
     )  # fmt: skip
     save_truth(folder / "truth.safetensors", truth)
@@ -197,20 +204,21 @@ class _Film:
         R, t = head_pose(motion.joints, head.joint_positions, head.joint_parents, head.joint_names.index("head"))
         self._place = (motion.body + np.array(PLACE)).astype(np.float32)
         self.R, self.t = R.astype(np.float32), (t + self._place).astype(np.float32)
-        self._rest = head.expression_row(**RESTING_MOUTH)
+        opening = np.clip(motion.expression[:, ARKIT_EXPRESSIONS.index("jawOpen")] / 0.06, 0, 1)
+        self.expression = motion.expression + (1 - opening)[:, None] * head.expression_row(**RESTING_MOUTH)
 
-    def head_vertices(self, frame: int) -> np.ndarray:
-        """The head model's vertices of one frame in camera space."""
-        motion, head = self._motion, self._stage.body.head
-        opening = min(float(motion.expression[frame, ARKIT_EXPRESSIONS.index("jawOpen")]) / 0.06, 1.0)
-        row = torch.tensor(motion.expression[frame] + (1 - opening) * self._rest)[None]
-        joints, place = torch.tensor(motion.joints[frame])[None], torch.tensor(self._place[frame])[None]
-        return pose_vertices(head, torch.zeros(1, 0), row, joints, place)[0].numpy()
+        self._closed_lips = stage.body.landmarks[[13, 14]]
+
+    def pose(self, head: HeadModel, frames: slice) -> np.ndarray:
+        """Vertices (f, v, 3) of the head model, or of a part of it, in camera space."""
+        rows, joints = torch.tensor(self.expression[frames]), torch.tensor(self._motion.joints[frames])
+        return pose_vertices(head, torch.zeros(1, 0), rows, joints, torch.tensor(self._place[frames])).numpy()
 
     def draw(self, frame: int) -> Picture:
         """Draw one frame."""
         stage = self._stage
-        posed = pose_actor(stage.body, self.head_vertices(frame), self.R[frame], self.t[frame])
+        vertices = self.pose(stage.body.head, slice(frame, frame + 1))[0]
+        posed = pose_actor(stage.body, vertices, self.R[frame], self.t[frame])
         return draw_actor(stage.body, posed, stage.seen, stage.K, stage.wall)
 
     def masks(self, picture: Picture) -> UInt8[np.ndarray, "s s 4"]:
@@ -219,17 +227,15 @@ class _Film:
 
     def landmarks(self) -> tuple[np.ndarray, np.ndarray]:
         """The lips' opening and the landmarks in pixels, for every frame."""
-        head = self._stage.body.head
+        head = landmark_head(self._stage.body.head)
         assert head.embedding is not None
-        apertures, pixels = [], []
-        for frame in range(len(self.R)):
-            vertices = torch.tensor(self.head_vertices(frame))[None]
-            points = landmark_points(vertices, head.triangles, head.embedding)[0].numpy()
-            eyes = np.linalg.norm(points[33] - points[263])
-            apertures.append(np.linalg.norm(points[13] - points[14]) / eyes)
-            projected = points @ self._stage.K.T
-            pixels.append(np.c_[projected[:, :2] / projected[:, 2:], points[:, 2]])
-        return np.array(apertures, np.float32), np.array(pixels, np.float32)
+        vertices = torch.tensor(self.pose(head, slice(None)))
+        points = landmark_points(vertices, head.triangles, head.embedding).numpy()
+        gap = np.linalg.norm(points[:, 13] - points[:, 14], axis=1)
+        closed = np.linalg.norm(self._closed_lips[0] - self._closed_lips[1])
+        aperture = np.maximum(gap - closed, 0) / np.linalg.norm(points[:, 33] - points[:, 263], axis=1)
+        projected = points @ self._stage.K.T
+        return aperture, np.concatenate([projected[..., :2] / projected[..., 2:], points[..., 2:]], -1)
 
 
 def _frames(film: _Film, n_frames: int, masks: FrameWriter | None, advance: object) -> Iterator[np.ndarray]:

@@ -17,7 +17,6 @@ from gaussavatar.demo.paint import SkinTexture, paint_skin, skin_tone, value_noi
 from gaussavatar.demo.subdivide import loop_subdivision, unshrunk
 from gaussavatar.head.eyeball import eyeball_colour, fit_sphere
 from gaussavatar.head.model import HeadModel, landmark_points, pose_vertices
-from gaussavatar.head.surface import vertex_normals
 
 PARTS = ("skin", "mouth", "eyes", "shirt", "lashes", "brows", "hair")
 """What each triangle of the actor's mesh belongs to."""
@@ -32,12 +31,14 @@ class ActorBody:
     Vertices are, in this order: ``surface @ head vertices`` (skin, mouth, eyes, lash
     cards), ``bound @ surface + bound_distance * normal`` (shirt, brows), lashes
     (``lashes @ head vertices``) and hair (``hair.vertices``, rigid with the head).
+    ``normal_sum`` adds the normals of the triangles around each surface vertex.
     Colours are linear light; ``gloss`` scales the highlights.
     """
 
     head: HeadModel
     surface: csr_matrix
     surface_triangles: Int32[np.ndarray, "s 3"]
+    normal_sum: csr_matrix
     bound: csr_matrix
     bound_distance: Float[np.ndarray, "b"]
     lashes: csr_matrix
@@ -117,14 +118,16 @@ def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
     colour, gloss = _surface_colours(head, rest, share, look)
     cloth = _cloth_colours(bound[:n_shirt] @ rest, shirt.collar, look)
     dark = to_linear(look.hair)
+    surface_triangles = np.concatenate([fine, head.triangles[hard]]).astype(np.int32)
     return ActorBody(
         head=head,
-        surface=surface,
-        surface_triangles=np.concatenate([fine, head.triangles[hard]]),
-        bound=bound,
-        bound_distance=np.concatenate([shirt.distance, brow_distance]),
-        lashes=lashes,
-        hair=hair,
+        surface=surface.astype(np.float32),
+        surface_triangles=surface_triangles,
+        normal_sum=_normal_sum(surface_triangles, n_surface),
+        bound=bound.astype(np.float32),
+        bound_distance=np.concatenate([shirt.distance, brow_distance]).astype(np.float32),
+        lashes=lashes.astype(np.float32),
+        hair=_single(hair),
         triangles=np.concatenate([pieces[name] for name in PARTS]).astype(np.int32),
         part=np.concatenate([np.full(len(pieces[name]), k, np.int32) for k, name in enumerate(PARTS)]),
         corner_uv=np.concatenate(uv).astype(np.float32),
@@ -142,6 +145,20 @@ def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
         ),
         texture=paint_skin(rest, skin, fine_uv[is_skin], share["lips"], landmarks, look),
         landmarks=landmarks,
+    )
+
+
+def _single(ribbons: Ribbons) -> Ribbons:
+    """Ribbons in single precision, as they are drawn."""
+    names = ("vertices", "along", "tangent", "normal", "shade")
+    return replace(ribbons, **{name: getattr(ribbons, name).astype(np.float32) for name in names})
+
+
+def _normal_sum(triangles: Int32[np.ndarray, "t 3"], n_vertices: int) -> csr_matrix:
+    """The sparse 0/1 matrix from triangles to their corners."""
+    columns = np.repeat(np.arange(len(triangles)), 3)
+    return csr_matrix(
+        (np.ones(3 * len(triangles), np.float32), (triangles.ravel(), columns)), (n_vertices, len(triangles))
     )
 
 
@@ -198,16 +215,19 @@ def pose_actor(
         R_camera_head: rotation of the skull.
         t_camera_head: its translation.
     """
+    R, t = np.asarray(R_camera_head, np.float32), np.asarray(t_camera_head, np.float32)
+    head_vertices = np.asarray(head_vertices, np.float32)
     surface = body.surface @ head_vertices
-    normals = vertex_normals(surface, body.surface_triangles)
-    bound_normals = body.bound @ normals
-    bound_normals /= np.maximum(np.linalg.norm(bound_normals, axis=1, keepdims=True), 1e-9)
+    a, b, c = (surface[body.surface_triangles[:, k]] for k in range(3))
+    normals = _unit(body.normal_sum @ np.cross(b - a, c - a))
+    bound_normals = _unit(body.bound @ normals)
     bound = body.bound @ surface + body.bound_distance[:, None] * bound_normals
     lashes = body.lashes @ head_vertices
-    hair = body.hair.vertices @ R_camera_head.T + t_camera_head
-    hair_normals = body.hair.normal @ R_camera_head.T
-    lash_normals = np.tile(R_camera_head @ [0, -0.5, -0.87], (len(lashes), 1))
-    return PosedActor(
-        np.concatenate([surface, bound, lashes, hair]).astype(np.float32),
-        np.concatenate([normals, bound_normals, lash_normals, hair_normals]).astype(np.float32),
-    )
+    hair = body.hair.vertices @ R.T + t
+    lash_normals = np.tile(R @ np.float32([0, -0.5, -0.87]), (len(lashes), 1))
+    vertices = np.concatenate([surface, bound, lashes, hair])
+    return PosedActor(vertices, np.concatenate([normals, bound_normals, lash_normals, body.hair.normal @ R.T]))
+
+
+def _unit(vectors: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:
+    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(1, keepdims=True)), 1e-12)

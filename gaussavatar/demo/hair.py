@@ -21,9 +21,9 @@ HAIRLINE = np.array(
 PART_SIDE = 1.0
 """Hair on top is combed away from the person's left (+1) or right (-1)."""
 
-STRANDS = 15_000
+STRANDS = 12_000
 CLUMPS = 700
-POINTS = 8
+POINTS = 7
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gaussavatar.head.raster import interpolate, rasterize_mesh
 CHART = (0.630, 0.165, 1.0, 0.875)
 """The head's part of MakeHuman's texture square: left, top, right, bottom."""
 
-TEXELS = 2400
+TEXELS = 1900
 """Texels along the whole texture square."""
 
 LIP_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
@@ -100,8 +100,11 @@ def _surface_of_texels(
 
 def _near(points: np.ndarray, centres: np.ndarray, width: float) -> np.ndarray:
     """A bump of 1 at any of the centres that fades over ``width`` metres."""
-    distance, _ = cKDTree(centres).query(points)
-    return np.exp(-0.5 * (distance / width) ** 2)
+    close = ((points > centres.min(0) - 4 * width) & (points < centres.max(0) + 4 * width)).all(1)
+    bump = np.zeros(len(points))
+    distance, _ = cKDTree(centres).query(points[close], distance_upper_bound=4 * width)
+    bump[close] = np.exp(-0.5 * (distance / width) ** 2)
+    return bump
 
 
 def _blush(points: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

