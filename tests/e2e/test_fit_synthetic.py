@@ -1,0 +1,212 @@
+"""The whole road on a clip of a person who does not exist: interrupted, killed, continued, evaluated, spoken."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussavatar.capture.faces import quiet_stderr
+from gaussavatar.cli.main import run
+from gaussavatar.demo.actor import load_truth, make_actor_clip
+from gaussavatar.demo.voice import make_voice_sentence
+from gaussavatar.evaluate.evaluate import measure_faces
+from gaussavatar.evaluate.metrics import psnr
+from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
+from gaussavatar.media.images import read_image
+from gaussavatar.tracking.track import load_tracking
+
+pytestmark = pytest.mark.slow
+"""Draws a clip of 14 seconds and fits it: about two minutes on two cores."""
+
+SECONDS, SIZE, SEED = 14.0, 256, 3
+RECIPE = Path(__file__).with_name("tiny.yaml")
+PATIENCE = 420
+"""Seconds after which a fit counts as stuck; nothing is asserted about its speed."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    make_actor_clip(folder, SECONDS, SEED, SIZE)
+    return folder / "actor.mp4"
+
+
+def start_fit(clip: Path, out: Path) -> subprocess.Popen[str]:
+    words = ["fit", str(clip), "--out", str(out), "--recipe", str(RECIPE), "--subject", "the demo's actor"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "gaussavatar.cli", *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a running fit has written ``path``."""
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert process.poll() is None, f"the fit ended before it wrote {path.name}:\n{process.communicate()[1]}"
+        assert time.monotonic() < deadline, f"no {path.name} after {PATIENCE} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def story(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Ctrl-C while the video is prepared, a kill during training, then the same command until it is done."""
+    out = tmp_path_factory.mktemp("avatars") / "actor"
+    first = start_fit(clip, out)
+    wait_for(out / "capture" / "landmarks.safetensors", first)
+    first.send_signal(signal.SIGINT)
+    _, interrupted = first.communicate(timeout=PATIENCE)
+    second = start_fit(clip, out)
+    wait_for(out / "train" / "checkpoint.safetensors", second)
+    second.kill()
+    second.communicate()
+    left = sorted(path.name for path in out.iterdir())
+    third = start_fit(clip, out)
+    shown, told = third.communicate(timeout=PATIENCE)
+    assert third.returncode == 0, told
+    return {"avatar": out, "first": (first.returncode, interrupted), "left": left, "shown": shown, "told": told}
+
+
+@pytest.fixture(scope="module")
+def metrics(story: dict) -> dict:
+    return json.loads((story["avatar"] / "report" / "metrics.json").read_text())
+
+
+def test_ctrl_c_is_answered_in_one_line(story: dict) -> None:
+    code, told = story["first"]
+    assert code == 130 and "Traceback" not in told
+    assert told.rstrip().splitlines()[-1] == "interrupted; nothing is lost, the same command continues from here"
+
+
+def test_a_killed_fit_left_no_avatar_that_looks_finished(story: dict) -> None:
+    assert "avatar.json" not in story["left"] and "report" not in story["left"]
+
+
+def test_the_same_command_continued(story: dict) -> None:
+    for stage in ("capture", "landmarks", "tracking", "masks"):
+        assert f"{stage}: kept from before" in story["told"]
+    assert "training: static: done" in story["told"] or "training: motion: done" in story["told"]
+    lines = (story["avatar"] / "train" / "metrics.jsonl").read_text().splitlines()
+    steps = [(entry["stage"], entry["step"]) for entry in map(json.loads, lines)]
+    assert len(steps) == len(set(steps)) and {stage for stage, _ in steps} == {"static", "motion", "joint"}
+    assert not list(story["avatar"].rglob("*.part*"))
+
+
+def test_the_command_ends_with_the_figures_and_where_things_are(story: dict) -> None:
+    for words in ("Head PSNR", "By audio", "Oracle", "Static", "avatar:", "report:", "next:"):
+        assert words in story["shown"]
+
+
+def test_the_tracked_heads_are_where_the_actor_held_them(story: dict, clip: Path) -> None:
+    truth = load_truth(clip.parent / "truth.safetensors")
+    tracking = load_tracking(story["avatar"] / "capture" / "tracking.safetensors")
+    used = tracking.valid
+    turns = tracking.R_camera_head @ tracking.R_camera_head[0].T
+    wanted = truth.R_camera_head @ truth.R_camera_head[0].T
+    cosine = (np.einsum("nij,nij->n", turns, wanted) - 1) / 2
+    assert np.degrees(np.arccos(np.clip(cosine[used], -1, 1))).mean() < 2.0
+
+
+def test_the_talking_avatar_beats_its_own_still_face(metrics: dict) -> None:
+    audio, static, oracle = metrics["audio"], metrics["static"], metrics["oracle"]
+    assert audio["psnr_head"] > static["psnr_head"] + 0.2
+    assert audio["psnr_mouth"] > static["psnr_mouth"] + 1.5
+    assert audio["lmd"] < 0.75 * static["lmd"]
+    assert oracle["psnr_mouth"] > audio["psnr_mouth"] and oracle["lmd"] < audio["lmd"]
+    assert oracle["psnr_head"] > 28 and oracle["ssim_full"] > 0.95
+
+
+def test_the_lips_follow_the_sound_and_not_a_shifted_one(metrics: dict) -> None:
+    audio = metrics["audio"]
+    assert audio["lip_r"] > 0.6
+    assert audio["lip_r_shifted"] < audio["lip_r"] - 0.35
+    assert audio["lip_r_drop"] == pytest.approx(audio["lip_r"] - audio["lip_r_shifted"], abs=2e-4)
+    assert 0.6 < audio["aperture_std_ratio"] < 1.4
+    assert metrics["oracle"]["lip_r"] > 0.9
+    assert metrics["static"]["lip_r"] < 0.4, "a face that does not talk must not seem to"
+
+
+def test_the_lids_follow_the_video(metrics: dict) -> None:
+    assert metrics["audio"]["blink_r"] > 0.85
+
+
+def test_evaluate_finds_the_same_figures_and_saves_the_frames_it_measured(
+    story: dict, metrics: dict, tmp_path: Path
+) -> None:
+    assert run(["evaluate", str(story["avatar"]), "--save-frames", str(tmp_path / "frames")]) == 0
+    again = json.loads((story["avatar"] / "report" / "metrics.json").read_text())
+    for drive in ("audio", "oracle", "static"):
+        assert again[drive] == pytest.approx(metrics[drive], abs=2e-3)
+    rendered = sorted((tmp_path / "frames").glob("rendered_*.png"))
+    real = sorted((tmp_path / "frames").glob("real_*.png"))
+    assert len(rendered) == len(real) == metrics["held_out_frames"]
+    assert [path.name.split("_")[1] for path in rendered] == [path.name.split("_")[1] for path in real]
+    figures = [psnr(read_image(a), read_image(b)) for a, b in zip(rendered, real, strict=True)]
+    assert np.mean(figures) == pytest.approx(metrics["audio"]["psnr_full"], abs=0.02)
+
+
+def test_the_report_shows_the_figures(story: dict, metrics: dict) -> None:
+    page = (story["avatar"] / "report" / "report.html").read_text()
+    assert f"{metrics['audio']['psnr_head']:.2f}" in page and "data:video/mp4;base64," in page
+    assert page.count("data:image/jpeg;base64,") >= 8 and "<polyline" in page
+
+
+def test_the_avatar_is_portable_and_says_whose_it_is(story: dict, clip: Path) -> None:
+    header = (story["avatar"] / "avatar.json").read_text()
+    assert "the demo's actor" in header and json.loads(header)["synthetic"] is True
+    assert str(clip.parent) not in header and str(story["avatar"].parent) not in header
+
+
+@pytest.fixture(scope="module")
+def spoken(story: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A sentence that was in no clip, two seconds of silence after it, and the video of it."""
+    folder = tmp_path_factory.mktemp("spoken")
+    make_voice_sentence(folder / "sentence.wav", 7, 4.0)
+    waveform = read_audio(folder / "sentence.wav")
+    import soundfile
+
+    samples = np.concatenate([waveform.samples, np.zeros(2 * waveform.rate, np.float32)])
+    soundfile.write(folder / "said.wav", samples, waveform.rate)
+    video = folder / "said.mp4"
+    words = ["speak", "--audio", folder / "said.wav", "--avatar", story["avatar"], "--out", video]
+    assert run([str(word) for word in words]) == 0
+    return folder / "said.wav", video
+
+
+def test_the_video_is_as_long_as_the_sound_and_marked(spoken: tuple[Path, Path]) -> None:
+    sound, video = spoken
+    facts = probe(video)
+    assert facts.has_audio and facts.width == facts.height == 112
+    assert abs(facts.seconds - read_audio(sound).seconds) <= 1 / 25
+    heard = read_audio(video).samples[: 4 * 16_000]
+    assert np.corrcoef(heard, read_audio(sound).samples[: len(heard)])[0, 1] > 0.9
+    assert b"AI-generated" in video.read_bytes()
+
+
+def test_it_speaks_and_falls_silent(spoken: tuple[Path, Path]) -> None:
+    images = np.stack(list(read_frames(spoken[1], width=112, height=112)))
+    with quiet_stderr():
+        aperture = measure_faces(images).aperture
+    assert np.isfinite(aperture).mean() > 0.95, "the face stays a face"
+    speech, silence = aperture[5:95], aperture[112:145]
+    assert np.nanstd(speech) > 0.03
+    assert np.nanmean(silence) < 0.05 and np.nanmean(silence) < 0.5 * np.nanmean(speech)
+    assert np.nanstd(silence) < 0.4 * np.nanstd(speech)
+
+
+def test_the_avatar_alone_is_enough_to_speak(story: dict, spoken: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    alone = tmp_path / "moved"
+    alone.mkdir()
+    for path in story["avatar"].iterdir():
+        if path.is_file():
+            shutil.copy(path, alone)
+    assert run(["speak", "--audio", str(spoken[0]), "--avatar", str(alone), "--out", str(tmp_path / "a.mp4")]) == 0
+    assert abs(probe(tmp_path / "a.mp4").seconds - probe(spoken[1]).seconds) < 0.01
