@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import frame_writer, write_json
 from gaussavatar.training.data import Clip, open_clip
-from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.types import Landmarks, Motion, Tracking
 
 SIZE = 64

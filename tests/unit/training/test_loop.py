@@ -1,4 +1,4 @@
-"""The training loop learns, resumes to the same weights, freezes what a stage does not train, and names its failures."""
+"""The training loop learns, resumes to the same weights, freezes what is not trained, and names its failures."""
 
 from __future__ import annotations
 
