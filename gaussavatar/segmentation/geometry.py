@@ -110,6 +110,17 @@ def head_outline(outlines: Outlines, index: int, margin: float) -> Float32[np.nd
     return np.concatenate([jaw, right_back[None], dome, left_back[None]]).astype(np.float32)
 
 
+def face_hull(outlines: Outlines, index: int, margin: float) -> Float32[np.ndarray, "p 2"]:
+    """Convex outline of the whole face, widened by ``margin`` face heights.
+
+    In half profile nose, lips and chin stand out beyond the far end of the jaw line.
+    """
+    hull = cv2.convexHull(outlines.points[index][:468].astype(np.float32))[:, 0]
+    outward = hull - hull.mean(0)
+    scale = margin * outlines.face_height / np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-3)
+    return (hull + outward * scale).astype(np.float32)
+
+
 def draw_polygon(polygon: Float32[np.ndarray, "p 2"], size: int) -> UInt8[np.ndarray, "h w"]:
     """Fill a polygon with antialiased edges, 0 or 255; pixel centres are at +0.5."""
     canvas = np.zeros((size, size), np.uint8)

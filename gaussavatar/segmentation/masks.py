@@ -10,10 +10,10 @@ from gaussavatar.segmentation.colours import along_head
 from gaussavatar.segmentation.filling import channel_sum, disc, soft_step
 from gaussavatar.segmentation.geometry import (
     INNER_LIPS,
-    OVAL,
     Outlines,
     draw_polygon,
     draw_small_polygon,
+    face_hull,
     head_outline,
     mouth_opening,
 )
@@ -26,6 +26,7 @@ LONG_HAIR_AREA = 0.03
 def head_region(outlines: Outlines, index: int, config: SegmentationConfig) -> UInt8[np.ndarray, "h w"]:
     """Soft region, 0..255, above the jaw line and above the line that runs back from its ends."""
     polygon = draw_polygon(head_outline(outlines, index, config.jaw_margin), outlines.size)
+    polygon = cv2.max(polygon, draw_polygon(face_hull(outlines, index, config.jaw_margin), outlines.size))
     sigma = max(0.5, config.jaw_feather * outlines.face_height)
     return cv2.GaussianBlur(polygon, (0, 0), sigma)
 
@@ -36,9 +37,7 @@ def clothing_beside_jaw(
     """Where collar or shoulder shows inside the head region, outside the face and below the eyes."""
     side = classes.shape[0]
     below, _ = along_head(outlines, index, side)
-    oval = outlines.points[index][list(OVAL)]
-    centre = oval.mean(0)
-    face = draw_polygon((centre + 0.95 * (oval - centre)) * (side / outlines.size), side)
+    face = draw_polygon(face_hull(outlines, index, -0.025) * (side / outlines.size), side)
     # The classes are zero off the person, so at its edge the share among what is there counts.
     seen = classes.astype(np.float32)
     cloth = soft_step(seen[..., 2] / np.maximum(channel_sum(seen), 1.0), 0.3, 0.7)
@@ -105,8 +104,8 @@ def mouth_mask(outlines: Outlines, index: int, config: SegmentationConfig) -> UI
 def face_mask(
     outlines: Outlines, index: int, head: UInt8[np.ndarray, "h w"], mouth: UInt8[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w"]:
-    """The face oval inside the head, without the inside of the mouth."""
-    oval = draw_polygon(outlines.points[index][list(OVAL)], outlines.size)
+    """The face's outline inside the head, without the inside of the mouth."""
+    oval = draw_polygon(face_hull(outlines, index, 0.0), outlines.size)
     oval = cv2.GaussianBlur(oval, (0, 0), max(0.5, 0.008 * outlines.face_height))
     return cv2.min(cv2.min(oval, head), cv2.bitwise_not(mouth))
 

@@ -33,7 +33,7 @@ class SegmentationConfig:
     min_mouth_opening: float = 1.5
     """Inner-lip gap in pixels at 512 below which the mouth counts as shut."""
 
-    exclusion: float = 0.030
+    exclusion: float = 0.022
     """Width of the rim between head and background that no pixel of ``under`` is taken from."""
 
     body_exclusion: float = 0.008
