@@ -32,7 +32,7 @@ class ColourModel:
 
 def colour_bins(image: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
     """Index of every pixel's colour bin."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), np.uint8)
     return _LIGHT_BIN[lab[..., 0]] + _A_BIN[lab[..., 1]] + _B_BIN[lab[..., 2]]
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from gaussavatar.errors import UserError
 from gaussavatar.types import Landmarks, Tracking
 
 JAW = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
@@ -47,25 +48,29 @@ def outlines_of(landmarks: Landmarks, tracking: Tracking, size: int) -> Outlines
 
     The points are smoothed over three frames (1/4, 1/2, 1/4): that leaves even motion
     unchanged and takes the detector's frame-to-frame wobble out of the mask edges.
+
+    Raises:
+        UserError: no frame of the clip has landmarks.
     """
+    if not landmarks.valid.any():
+        raise UserError("a face in the clip", "no frame with landmarks", "choose a clip that shows one person's face")
     points = _close_gaps(landmarks.points[:, :, :2] * np.float32(size / landmarks.size), landmarks.valid)
     padded = np.concatenate([points[:1], points, points[-1:]])
     smooth = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
     height = np.linalg.norm(points[:, 10] - points[:, 152], axis=-1)
     width = np.linalg.norm(points[:, LEFT_EAR] - points[:, RIGHT_EAR], axis=-1)
-    used = landmarks.valid if landmarks.valid.any() else np.ones(len(points), bool)
     return Outlines(
         points=smooth.astype(np.float32),
         R_camera_head=tracking.R_camera_head,
-        face_height=float(np.median(height[used])),
-        face_width=float(np.percentile(width[used], 80)),
+        face_height=float(np.median(height[landmarks.valid])),
+        face_width=float(np.percentile(width[landmarks.valid], 80)),
         size=size,
     )
 
 
 def _close_gaps(points: Float32[np.ndarray, "n 478 2"], valid: Bool[np.ndarray, "n"]) -> Float32[np.ndarray, "n 478 2"]:
     """Interpolate the frames without landmarks linearly in time."""
-    if valid.all() or not valid.any():
+    if valid.all():
         return points
     known = np.flatnonzero(valid)
     right = np.clip(np.searchsorted(known, np.arange(len(points))), 0, len(known) - 1)
@@ -125,7 +130,7 @@ def draw_polygon(polygon: Float32[np.ndarray, "p 2"], size: int) -> UInt8[np.nda
     """Fill a polygon with antialiased edges, 0 or 255; pixel centres are at +0.5."""
     canvas = np.zeros((size, size), np.uint8)
     fixed = np.round((polygon - 0.5) * 16.0).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(canvas, [fixed], (255,), cv2.LINE_AA, shift=4)
     return canvas
 
 
@@ -139,7 +144,7 @@ def draw_small_polygon(polygon: Float32[np.ndarray, "p 2"], size: int, factor: i
         return canvas
     large = np.zeros((height * factor, width * factor), np.uint8)
     fixed = np.round(((polygon - low) * factor - 0.5) * 16.0).astype(np.int32)
-    cv2.fillPoly(large, [fixed], 255, cv2.LINE_8, shift=4)
+    cv2.fillPoly(large, [fixed], (255,), cv2.LINE_8, shift=4)
     small = cv2.resize(large, (int(width), int(height)), interpolation=cv2.INTER_AREA)
     canvas[low[1] : high[1], low[0] : high[0]] = small
     return canvas

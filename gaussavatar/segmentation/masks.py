@@ -87,6 +87,7 @@ def falling_hair(
     count, labels = cv2.connectedComponents(thin, connectivity=4, ltype=cv2.CV_16U)
     rooted = np.bincount(labels[(region > 127) & (below < -0.4)], minlength=count) > 0.01 * unit * unit
     rooted[0] = False
+    labels = np.asarray(labels, np.uint16)
     kept = cv2.dilate(rooted[labels].astype(np.uint8), disc(max(1, round(0.02 * unit))))
     return likely * kept
 

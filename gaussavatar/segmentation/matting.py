@@ -67,7 +67,7 @@ def refine_alpha(
     return alpha
 
 
-_GREY = np.float32([0.299, 0.587, 0.114]) / np.float32(255.0)
+_GREY = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255.0)
 
 
 def _stretch(alpha: Float32[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:

@@ -53,8 +53,15 @@ def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, con
     plate = estimate_plate(images, masks, 0.06 * outlines.face_height)
     few = slice(None, None, max(1, len(chosen) // 16))
     colours = learn_colours(images[few], masks[few], outlines, chosen[few])
-    sides = min(COLOUR_SIDE, size), small_side(size)
-    scene = Scene(outlines, plate, *(plate.resized(side) for side in sides), colours, True, config)
+    scene = Scene(
+        outlines=outlines,
+        plate=plate,
+        colour_plate=plate.resized(min(COLOUR_SIDE, size)),
+        small_plate=plate.resized(small_side(size)),
+        colours=colours,
+        long_hair=True,
+        config=config,
+    )
     areas = [
         _fallen_area(image, mask, scene, int(index))
         for image, mask, index in zip(images[few], masks[few], chosen[few], strict=True)

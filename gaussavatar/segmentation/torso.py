@@ -35,7 +35,7 @@ def body_shift(
     corners = cv2.goodFeaturesToTrack(before, 60, 0.02, 4, mask=body, blockSize=5)
     if corners is not None and len(corners) >= 8:
         followed, found, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, corners, None, winSize=(15, 15), maxLevel=2, criteria=(3, 8, 0.03)
+            before, after, corners, np.empty(0, np.float32), winSize=(15, 15), maxLevel=2, criteria=(3, 8, 0.03)
         )
         motion = (followed - corners)[:, 0]
         middle = np.median(motion, axis=0)
@@ -71,14 +71,14 @@ def remember(
     confidence = np.zeros(canvas.shape[:2], np.float32)
     for image, body, (x, y), forget in zip(images, bodies, offsets, broken, strict=True):
         confidence *= np.float32(0.0 if forget else DECAY)
-        back = np.float32([[1, 0, x - pad], [0, 1, y - pad]])
+        back = np.array([[1, 0, x - pad], [0, 1, y - pad]], np.float32)
         # The edge of what was seen is left out: interpolation would mix in the empty canvas.
         sure = cv2.erode(confidence, np.ones((3, 3), np.uint8))
         yield (
             cv2.warpAffine(canvas, back, size),
             cv2.warpAffine(sure, back, size, flags=cv2.INTER_NEAREST),
         )
-        into = np.float32([[1, 0, pad - x], [0, 1, pad - y]])
+        into = np.array([[1, 0, pad - x], [0, 1, pad - y]], np.float32)
         seen = cv2.warpAffine(body, into, canvas.shape[1::-1]) > 250
         cv2.copyTo(cv2.warpAffine(image, into, canvas.shape[1::-1]), seen.astype(np.uint8), canvas)
         confidence[seen] = 1.0

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.segmentation import load_segmentation
+from gaussavatar.progress import QuietProgress
+from gaussavatar.segmentation import SegmentationConfig, load_segmentation, segment_capture
 from gaussavatar.segmentation.filling import fill_holes
+from gaussavatar.segmentation.geometry import outlines_of
 from gaussavatar.segmentation.matting import largest_person, refine_alpha
 from gaussavatar.segmentation.parallel import ordered_map
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.torso import body_shift, merge_memories, remember
+from gaussavatar.types import Landmarks, Tracking
 
 
 def _texture(side: int, seed: int = 0) -> np.ndarray:
@@ -167,3 +170,41 @@ def test_missing_or_garbled_record_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "segmentation.json").write_text('{"size": "x"}')
     with pytest.raises(UserError, match="run again"):
         load_segmentation(tmp_path)
+
+
+def _clip(valid: np.ndarray) -> tuple[Landmarks, Tracking]:
+    n = len(valid)
+    points = np.zeros((n, 478, 3), np.float32)
+    points[:, 10, 1], points[:, 152, 1] = 20, 120
+    points[:, 234, 0], points[:, 454, 0] = 30, 110
+    points += np.arange(n, dtype=np.float32)[:, None, None]
+    points[~valid] = 0
+    landmarks = Landmarks(points, valid, 128)
+    eye = np.tile(np.eye(3, dtype=np.float32), (n, 1, 1))
+    shape, zeros = points[0], np.zeros((n, 3), np.float32)
+    codes, basis = np.zeros((n, 1), np.float32), np.zeros((1, 478, 3), np.float32)
+    return landmarks, Tracking(eye, zeros, eye[0], 128, shape, basis, codes, valid, np.zeros(n, np.float32))
+
+
+def test_frames_without_landmarks_are_interpolated() -> None:
+    """A gap in even motion closes exactly, and lengths scale with the output size."""
+    valid = np.ones(9, bool)
+    valid[3:6] = False
+    outlines = outlines_of(*_clip(valid), size=64)
+    steps = np.diff(outlines.points[1:-1, 10, 0])
+    np.testing.assert_allclose(steps, 0.5, atol=1e-4)
+    assert outlines.face_height == pytest.approx(50.0) and outlines.face_width == pytest.approx(40.0)
+
+
+def test_clip_without_a_face_is_a_user_error() -> None:
+    """There is nothing to segment."""
+    with pytest.raises(UserError, match="a face in the clip"):
+        outlines_of(*_clip(np.zeros(4, bool)), size=64)
+
+
+def test_unwritable_folder_is_a_user_error(tmp_path: Path) -> None:
+    """The output folder is a file: say so before any work is done."""
+    (tmp_path / "file").write_text("")
+    landmarks, tracking = _clip(np.ones(3, bool))
+    with pytest.raises(UserError, match="choose another"):
+        segment_capture(None, landmarks, tracking, tmp_path / "file" / "out", 64, SegmentationConfig(), QuietProgress())  # type: ignore[arg-type]
