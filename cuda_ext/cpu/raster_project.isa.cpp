@@ -100,17 +100,20 @@ void project(Frame& frame, int begin, int end) {
 void project_backward(const Frame& frame, int begin, int end, const FrameGradients& out, double* pose) {
   Vec pose_sum[12];
   for (Vec& v : pose_sum) v = Vec(0.0f);
+  const float* gradients = frame.gradients.data();
   const size_t slot_size = static_cast<size_t>(frame.visible) * kGradientStride;
   for (int first = begin; first < end; first += kLanes) {
     const int valid = end - first < kLanes ? end - first : kLanes;
     float sums[kSums][kLanes] = {}, shown[kLanes] = {};
     bool some = false;
+    for (int i = first + 2 * kLanes; i < first + 3 * kLanes && i < end; ++i)
+      if (frame.rank[i] != kHidden) __builtin_prefetch(gradients + static_cast<size_t>(frame.rank[i]) * kGradientStride);
     for (int i = 0; i < valid; ++i) {
       const uint32_t rank = frame.rank[first + i];
       if (rank == kHidden) continue;
       some = true, shown[i] = 1.0f;
       for (int slot = 0; slot < frame.slots; ++slot) {
-        const float* source = frame.gradients.data() + slot_size * slot + static_cast<size_t>(rank) * kGradientStride;
+        const float* source = gradients + slot_size * slot + static_cast<size_t>(rank) * kGradientStride;
         for (int j = 0; j < kSums; ++j) sums[j][i] += source[j];
       }
     }
