@@ -27,28 +27,28 @@ def images(shape, seed=0, noise=0.2):
     return pred, target, torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("isa", ["generic", "avx2", "avx512"])
-def test_loss_and_gradient_agree_with_the_twin(isa, shape, threads):
-    if isa not in available_isas():
-        pytest.skip(f"this processor has no {isa}")
-    force_isa(isa)
-    set_threads(threads)
+def test_loss_and_gradient_agree_with_the_twin_on_every_instruction_set(shape):
     pred, target, weight = images(shape)
+    similarity = ssim_torch(pred, target)
     for dssim_weight in (0.0, 0.25):
-        exact, single = pred.clone().requires_grad_(), pred.float().requires_grad_()
+        exact = pred.clone().requires_grad_()
         expected = photometric_loss_torch(exact, target, weight, dssim_weight)
-        loss = photometric_loss(single, target.float(), weight.float(), dssim_weight)
         (3 * expected).backward()
-        (3 * loss).backward()
-        assert loss.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-7)
-        assert (single.grad - exact.grad).abs().max() < 1e-5 * exact.grad.abs().max()
-    assert (ssim(pred.float(), target.float()) - ssim_torch(pred, target)).abs().max() < 1e-5
+        for isa in available_isas():
+            force_isa(isa)
+            for threads in (1, 2, 7):
+                set_threads(threads)
+                single = pred.float().requires_grad_()
+                loss = photometric_loss(single, target.float(), weight.float(), dssim_weight)
+                (3 * loss).backward()
+                assert loss.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-7)
+                assert (single.grad - exact.grad).abs().max() < 1e-5 * exact.grad.abs().max()
+                assert (ssim(pred.float(), target.float()) - similarity).abs().max() < 1e-5
 
 
 def test_twin_gradient_agrees_with_finite_differences():
-    pred, target, weight = images((1, 6, 5), noise=0.5)
+    pred, target, weight = images((1, 4, 3), noise=0.5)
     pred.requires_grad_()
     assert torch.autograd.gradcheck(lambda image: photometric_loss_torch(image, target, weight, 0.4), pred)
 

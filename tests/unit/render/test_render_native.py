@@ -84,19 +84,20 @@ SCENES = {
 }
 
 
-@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", SCENES)
-@pytest.mark.parametrize("isa", ISAS)
-def test_image_and_gradients_agree_with_the_oracle(isa, name, threads):
-    use(isa)
+def test_image_and_gradients_agree_with_the_oracle_on_every_instruction_set(name):
     options = dict(SCENES[name])
     oracle_scene = make_scene(**options)
     native_scene = make_scene(**options, dtype=torch.float32)
     if name == "nearly opaque":
         for scene in (oracle_scene, native_scene):
             scene[0]["opacities"] = (scene[0]["opacities"].detach() + 0.5).clamp(max=0.9985).requires_grad_()
-    set_threads(threads)
-    assert_close(run(NativeRasterizer(), native_scene), run(TorchRasterizer(), oracle_scene))
+    oracle = run(TorchRasterizer(), oracle_scene)
+    for isa in available_isas():
+        force_isa(isa)
+        for threads in (1, 3):
+            set_threads(threads)
+            assert_close(run(NativeRasterizer(), native_scene), oracle)
 
 
 @pytest.mark.parametrize("isa", ISAS)
