@@ -27,6 +27,10 @@ class LossConfig:
     """Squared error of audio-predicted mouth codes against the landmarks' codes."""
     silence: float = 0.02
     """Squared error of the codes of synthetic silence against the closed mouth."""
+    colors: float = 0.2
+    """How far colours lie outside 0..1: what only hidden Gaussians do, and side views show."""
+    large: float = 0.02
+    """Standard deviations beyond ``LARGE`` metres, in millimetres: needles that side views show."""
     motion: float = 1e-3
     """Mean absolute deformation, in units of each attribute's motion scale."""
 

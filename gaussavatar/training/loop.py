@@ -119,6 +119,10 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         parts["alpha_head"] = weights.alpha_head * terms.head_alpha(rendered, batch)
     if weights.alpha_mouth:
         parts["alpha_mouth"] = weights.alpha_mouth * terms.mouth_alpha(rendered, batch)
+    if weights.colors:
+        parts["colors"] = weights.colors * terms.color_range(run.model)
+    if weights.large:
+        parts["large"] = weights.large * terms.large_scales(run.model)
     if weights.motion and not still:
         parts["motion"] = weights.motion * terms.motion_size(rendered)
     return parts

@@ -6,8 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaussavatar.model.avatar import AvatarImage
+from gaussavatar.model.avatar import AvatarImage, AvatarModel
 from gaussavatar.training.data import Batch
+
+LARGE = 5e-3
+"""Standard deviation in metres from which on a Gaussian of a head counts as too large."""
 
 
 def head_alpha(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
@@ -32,3 +35,15 @@ def motion_size(rendered: AvatarImage) -> Float[Tensor, ""]:
 def code_error(predicted: Float[Tensor, "b m"], target: Float[Tensor, "b m"]) -> Float[Tensor, ""]:
     """Mean squared error of mouth codes."""
     return (predicted - target).square().mean()
+
+
+def color_range(model: AvatarModel) -> Float[Tensor, ""]:
+    """Mean distance of the canonical colours from 0..1, both branches."""
+    colors = torch.cat([model.face.gaussians.colors, model.mouth.gaussians.colors])
+    return (colors - colors.clamp(0, 1)).abs().mean()
+
+
+def large_scales(model: AvatarModel) -> Float[Tensor, ""]:
+    """Mean excess of the canonical standard deviations over :data:`LARGE`, in millimetres."""
+    scales = torch.cat([model.face.gaussians.log_scales, model.mouth.gaussians.log_scales]).exp()
+    return (scales - LARGE).clamp_min(0).mean() * 1e3

@@ -127,7 +127,7 @@ def test_open_share_draws_open_mouths(tiny_clip: Clip) -> None:
 def test_losses_respond_to_their_weights(tiny_clip: Clip, tmp_path: Path) -> None:
     import json
 
-    stage = StageConfig("static", 1, losses=LossConfig(alpha_head=0.0, alpha_mouth=0.0, motion=0.0))
+    stage = StageConfig("static", 1, losses=LossConfig(alpha_head=0, alpha_mouth=0, motion=0, colors=0, large=0))
     run_stages(make_run(tiny_clip, tmp_path), (stage,))
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert set(line) == {"stage", "step", "photometric"}
@@ -144,3 +144,16 @@ def test_a_resumed_run_logs_every_step_once(tiny_clip: Clip, tmp_path: Path) -> 
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(entry["stage"], entry["step"]) for entry in entries] == [("static", 0), ("motion", 0), ("motion", 50)]
     assert all(entry["photometric"] != 9 for entry in entries)
+
+
+def test_colours_outside_the_range_and_needles_are_pulled_in(tiny_clip: Clip, tmp_path: Path) -> None:
+    run = make_run(tiny_clip, tmp_path)
+    gaussians = run.model.face.gaussians
+    with torch.no_grad():
+        gaussians.means[:20, 2] += 0.05
+        gaussians.logit_opacities[:20] = -9.0
+        gaussians.colors[:20] = 3.0
+        gaussians.log_scales[:20] = -4.0
+    run_stages(run, (StageConfig("static", 40, train=("face",)),))
+    assert float(gaussians.colors[:20].max()) < 2.9
+    assert float(gaussians.log_scales[:20].max()) < -4.1
