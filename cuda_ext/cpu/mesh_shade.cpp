@@ -42,9 +42,9 @@ bool sample(const GaMeshScene& scene, float u, float v, float* out) {
 void light_surface(const GaMeshScene& scene, const GaMeshMaterial& material, Vec normal, Vec view, const float* albedo,
                    float gloss, float sky_seen, float key_seen, float* out) {
   const float key = dot(normal, load(scene.key.direction));
-  const float fill = std::max(dot(normal, load(scene.fill.direction)), 0.0f) * sky_seen;
-  const float rim = std::max(dot(normal, load(scene.rim.direction)), 0.0f) * sky_seen;
-  const float up = clamp01(0.5f - 0.5f * normal.y) * sky_seen;
+  const float fill = std::max(dot(normal, load(scene.fill.direction)), 0.0f);
+  const float rim = std::max(dot(normal, load(scene.rim.direction)), 0.0f);
+  const float up = clamp01(0.5f - 0.5f * normal.y);
   const float facing = clamp01(dot(normal, view));
   const float grazing = 1 - facing;
   const float fresnel = 0.028f + 0.5f * grazing * squared_times(grazing, 2);
@@ -56,8 +56,10 @@ void light_surface(const GaMeshScene& scene, const GaMeshMaterial& material, Vec
     const float lambert = std::max((key + wrap) / (1 + wrap), 0.0f);
     // Shadows of skin are tinted like its terminator: red light travels furthest below the surface.
     const float shadow = key_seen * (1 + 1.4f * wrap * (1 - key_seen));
-    const float light = lambert * shadow * scene.key.colour[k] + fill * scene.fill.colour[k] +
-                        rim * scene.rim.colour[k] + up * scene.sky[k] + (sky_seen - up) * scene.ground[k];
+    const float open = sky_seen * (1 + 1.4f * wrap * (1 - sky_seen));
+    const float light = lambert * shadow * scene.key.colour[k] +
+                        open * (fill * scene.fill.colour[k] + rim * scene.rim.colour[k] + up * scene.sky[k] +
+                                (1 - up) * scene.ground[k]);
     out[k] = albedo[k] * light + highlight;
   }
 }

@@ -45,7 +45,10 @@ WORKERS = 2
 MASKS = ("person", "head", "face", "inner_mouth")
 """Channels of the masks, each 0..255 coverage."""
 
-RESTING_MOUTH = {"mouthPressLeft": 0.12, "mouthPressRight": 0.12, "mouthRollLower": 0.06}
+MOUTH_GLOW = 0.07
+"""Share of the sky that the deepest corner of the mouth still gets, through its own walls."""
+
+RESTING_MOUTH = {"mouthClose": 0.065, "mouthPressLeft": 0.08, "mouthPressRight": 0.08}
 """What brings the built-in head's lips together at rest."""
 
 
@@ -103,7 +106,7 @@ def make_actor_clip(
             f"{seconds} s, {size} pixels, {fps} frames per second",
             "give larger numbers",
         )
-    progress = progress or QuietProgress()
+    report = progress or QuietProgress()
     n_frames = round(seconds * fps)
     stage = _Stage.build(seed, size)
     phones = babble(n_frames / fps, seed)
@@ -112,7 +115,7 @@ def make_actor_clip(
     motion = actor_motion(phones, n_frames, fps, seed, stage.body.head.joint_names)
     film = _Film(stage, motion)
     video, masks_path = folder / "actor.mp4", folder / "masks.u8" if masks else None
-    with progress.stage("actor", n_frames) as advance, ExitStack() as open_files:
+    with report.stage("actor", n_frames) as advance, ExitStack() as open_files:
         writer = open_files.enter_context(frame_writer(masks_path, (size, size, len(MASKS)))) if masks_path else None
         frames = _frames(film, n_frames, writer, advance)
         write_video(video, frames, fps, (size, size), audio=sound, seconds=n_frames / fps)
@@ -190,7 +193,10 @@ def light_at_rest(body: ActorBody) -> SeenLight:
     opened = bake(40, 8, jawOpen=0.35, mouthUpperUpLeft=0.3, mouthUpperUpRight=0.3)
     mouth = np.unique(body.triangles[body.part == PARTS.index("mouth")])
     sky, key = closed.sky.copy(), closed.key.copy()
-    sky[mouth], key[mouth] = opened.sky[mouth], opened.key[mouth]
+    sky[mouth], key[mouth] = np.maximum(opened.sky[mouth], MOUTH_GLOW), opened.key[mouth]
+    # An eye's glint is the lamp's mirror image: lids and brows dim it less than they dim diffuse light.
+    eyes = np.unique(body.triangles[body.part == PARTS.index("eyes")])
+    key[eyes] = np.maximum(key[eyes], 0.6)
     solid = body.triangles[body.part <= PARTS.index("shirt")]
     return SeenLight(smooth_over_mesh(sky, solid, 2), smooth_over_mesh(key, solid, 3))
 
@@ -267,9 +273,8 @@ def coverage_masks(body: ActorBody, picture: Picture) -> UInt8[np.ndarray, "s s 
 
 def _triangle_classes(body: ActorBody) -> np.ndarray:
     """0 wall, 1 body, 2 head besides the face, 3 face, 4 inside of the mouth, for every triangle."""
-    region = np.zeros((body.surface.shape[0], len(REGIONS)), np.float32)
-    region[:] = body.surface @ np.eye(len(REGIONS), dtype=np.float32)[body.head.regions]
-    vertex = region.argmax(1)
+    share = np.asarray(body.surface @ np.eye(len(REGIONS), dtype=np.float32)[body.head.regions])
+    vertex = share.argmax(1)
     face = np.isin(vertex, [REGIONS.index(name) for name in ("face", "lips")])
     neck = np.isin(vertex, [REGIONS.index(name) for name in ("neck", "torso")])
     classes = np.full(len(body.part), 2, np.int8)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Bool, Float, Float32, Int32
 from scipy.sparse import csr_matrix, vstack
+from scipy.spatial import cKDTree
 
 from gaussavatar.demo.clothes import make_shirt
 from gaussavatar.demo.face_hair import bind_to_skin, brow_ribbons, lash_binding
 from gaussavatar.demo.hair import Ribbons, grow_scalp_hair
+from gaussavatar.demo.light import smooth_over_mesh
 from gaussavatar.demo.look import ActorLook, to_linear
 from gaussavatar.demo.paint import SkinTexture, paint_skin, skin_tone, value_noise
 from gaussavatar.demo.subdivide import loop_subdivision, unshrunk
@@ -20,6 +22,9 @@ from gaussavatar.head.model import HeadModel, landmark_points, pose_vertices
 
 PARTS = ("skin", "mouth", "eyes", "shirt", "lashes", "brows", "hair")
 """What each triangle of the actor's mesh belongs to."""
+
+CORNEA_RADIUS = 0.0078
+"""Metres; the textbook radius of the human cornea."""
 
 SMOOTH = ("face", "lips", "inner_mouth", "ear", "scalp", "neck", "torso", "tongue")
 
@@ -48,6 +53,7 @@ class ActorBody:
     corner_uv: Float32[np.ndarray, "t 3 2"]
     colour: Float32[np.ndarray, "n 3"]
     gloss: Float32[np.ndarray, "n"]
+    corneas: tuple[tuple[Int32[np.ndarray, "e"], Float32[np.ndarray, "e"]], ...]
     texture: SkinTexture
     landmarks: Float[np.ndarray, "478 3"]
 
@@ -75,77 +81,97 @@ def shape_head(model: HeadModel, look: ActorLook) -> HeadModel:
     )
 
 
+@dataclass(frozen=True)
+class _Skin:
+    """The subdivided head at rest: what hair, clothes and paint are laid on.
+
+    ``share`` says how much each vertex belongs to each smooth region; ``hard`` marks the
+    head's triangles that are not subdivided (teeth, eyeballs).
+    """
+
+    surface: csr_matrix
+    rest: Float[np.ndarray, "s 3"]
+    fine: Int32[np.ndarray, "t 3"]
+    fine_uv: Float[np.ndarray, "t 3 2"]
+    is_skin: Bool[np.ndarray, "t"]
+    share: dict[str, Float[np.ndarray, "s"]]
+    hard: Bool[np.ndarray, "h"]
+
+    @property
+    def triangles(self) -> Int32[np.ndarray, "k 3"]:
+        """The skin's triangles, without the mouth's inside."""
+        return self.fine[self.is_skin]
+
+
 def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
     """Build the actor: subdivide the head, dress it, grow hair, paint the skin."""
     random = np.random.default_rng([look.seed, 3])
     head = shape_head(model, look)
     assert head.corner_uv is not None and head.embedding is not None
     landmarks = landmark_points(torch.tensor(head.template)[None], head.triangles, head.embedding)[0].numpy()
-    lash_cards = head.region("lashes")[head.triangles].any(1)
-    smooth = head.region(*SMOOTH)[head.triangles].all(1)
-    hard = ~smooth & ~lash_cards
-    surface, fine, fine_uv = loop_subdivision(head.triangles[smooth], len(head.template), head.corner_uv[smooth])
-    surface = unshrunk(surface)
-    rest = surface @ head.template
-    share = {name: surface @ head.region(name).astype(float) for name in SMOOTH}
-    is_skin = (sum(share[name] for name in ("face", "lips", "ear", "scalp", "neck", "torso")) > 0.5)[fine].all(1)
-    skin = fine[is_skin]
-
-    shirt = make_shirt(rest, skin, (share["torso"] + share["neck"] + share["scalp"]) > 0.5)
-    scalp = (share["face"] + share["scalp"] + share["neck"] > 0.6)[skin].all(1)
-    hair = grow_scalp_hair(rest, skin[scalp], random)
+    skin = _subdivide(head)
+    share, rest = skin.share, skin.rest
+    shirt = make_shirt(rest, skin.triangles, (share["torso"] + share["neck"] + share["scalp"]) > 0.5)
+    haired = (share["face"] + share["scalp"] + share["neck"] > 0.6)[skin.triangles].all(1)
+    hair = grow_scalp_hair(rest, skin.triangles[haired], random)
     brows = brow_ribbons(landmarks, random)
-    brow_matrix, brow_distance = bind_to_skin(brows, rest, skin)
+    brow_matrix, brow_distance = bind_to_skin(brows, rest, skin.triangles)
+    cards = head.region("lashes")[head.triangles].any(1)
     lashes, lash_triangles, lash_along = lash_binding(
-        head.triangles[lash_cards], head.corner_uv[lash_cards], len(head.template), random
+        head.triangles[cards], head.corner_uv[cards], len(head.template), random
     )
-    bound = vstack([shirt.matrix, brow_matrix]).tocsr()
-
-    n_surface, n_shirt = len(rest), len(shirt.distance)
-    starts = np.cumsum([0, n_surface, n_shirt, len(brows.along), len(lash_along)])
-    mouth = np.concatenate([fine[~is_skin], head.triangles[hard & ~_eyes(head)]])
+    bound = csr_matrix(vstack([shirt.matrix, brow_matrix]), dtype=np.float32)
+    n_shirt = len(shirt.distance)
+    counts = [len(rest), n_shirt, len(brows.along), len(lash_along)]
+    shirt_at, brows_at, lashes_at, hair_at = np.cumsum(counts)
+    bare = ~shirt.covered
     pieces = {
-        "skin": skin[~shirt.covered],
-        "mouth": mouth,
-        "eyes": head.triangles[hard & _eyes(head)],
-        "shirt": shirt.triangles + starts[1],
-        "brows": brows.triangles + starts[2],
-        "lashes": lash_triangles + starts[3],
-        "hair": hair.triangles + starts[4],
+        "skin": skin.triangles[bare],
+        "mouth": np.concatenate([skin.fine[~skin.is_skin], head.triangles[skin.hard & ~_eyes(head)]]),
+        "eyes": head.triangles[skin.hard & _eyes(head)],
+        "shirt": shirt.triangles + shirt_at,
+        "brows": brows.triangles + brows_at,
+        "lashes": lash_triangles + lashes_at,
+        "hair": hair.triangles + hair_at,
     }
-    uv = [fine_uv[is_skin][~shirt.covered]]
-    uv += [np.full((len(pieces[name]), 3, 2), -1.0) for name in PARTS[1:]]
+    skin_uv = skin.fine_uv[skin.is_skin]
+    uv = [skin_uv[bare], *(np.full((len(pieces[name]), 3, 2), -1.0) for name in PARTS[1:])]
     colour, gloss = _surface_colours(head, rest, share, look)
-    cloth = _cloth_colours(bound[:n_shirt] @ rest, shirt.collar, look)
+    cloth = _cloth_colours(shirt.matrix @ rest, shirt.collar, look)
     dark = to_linear(look.hair)
-    surface_triangles = np.concatenate([fine, head.triangles[hard]]).astype(np.int32)
+    shades = [1.2 * brows.shade, 0.25 + 0.1 * lash_along, hair.shade]
+    plain = np.full(n_shirt + len(brows.along) + len(lash_along), 0.08)
+    surface_triangles = np.concatenate([skin.fine, head.triangles[skin.hard]]).astype(np.int32)
     return ActorBody(
         head=head,
-        surface=surface.astype(np.float32),
+        surface=csr_matrix(skin.surface, dtype=np.float32),
         surface_triangles=surface_triangles,
-        normal_sum=_normal_sum(surface_triangles, n_surface),
-        bound=bound.astype(np.float32),
+        normal_sum=_normal_sum(surface_triangles, len(rest)),
+        bound=bound,
         bound_distance=np.concatenate([shirt.distance, brow_distance]).astype(np.float32),
-        lashes=lashes.astype(np.float32),
+        lashes=csr_matrix(lashes, dtype=np.float32),
         hair=_single(hair),
         triangles=np.concatenate([pieces[name] for name in PARTS]).astype(np.int32),
-        part=np.concatenate([np.full(len(pieces[name]), k, np.int32) for k, name in enumerate(PARTS)]),
+        part=np.repeat(np.arange(len(PARTS), dtype=np.int32), [len(pieces[name]) for name in PARTS]),
         corner_uv=np.concatenate(uv).astype(np.float32),
-        colour=np.concatenate(
-            [
-                colour,
-                cloth,
-                dark * (0.75 * brows.shade)[:, None],
-                dark * (0.25 + 0.1 * lash_along)[:, None],
-                dark * hair.shade[:, None],
-            ]
-        ).astype(np.float32),
-        gloss=np.concatenate([gloss, np.full(n_shirt, 0.05), np.full(starts[4] - starts[2], 0.1), hair.along]).astype(
-            np.float32
-        ),
-        texture=paint_skin(rest, skin, fine_uv[is_skin], share["lips"], landmarks, look),
+        colour=np.concatenate([colour, cloth, *(shade[:, None] * dark for shade in shades)]).astype(np.float32),
+        gloss=np.concatenate([gloss, plain, hair.along]).astype(np.float32),
+        corneas=(_cornea(head, "eyeball_left"), _cornea(head, "eyeball_right")),
+        texture=paint_skin(rest, skin.triangles, skin_uv, _lip_share(model, skin), landmarks, look),
         landmarks=landmarks,
     )
+
+
+def _subdivide(head: HeadModel) -> _Skin:
+    """Refine the smooth parts of the head; teeth, eyeballs and lash cards stay as they are."""
+    assert head.corner_uv is not None
+    cards = head.region("lashes")[head.triangles].any(1)
+    smooth = head.region(*SMOOTH)[head.triangles].all(1)
+    surface, fine, fine_uv = loop_subdivision(head.triangles[smooth], len(head.template), head.corner_uv[smooth])
+    surface = unshrunk(surface)
+    share = {name: surface @ head.region(name).astype(float) for name in SMOOTH}
+    outside = np.sum([share[name] for name in ("face", "lips", "ear", "scalp", "neck", "torso")], 0)
+    return _Skin(surface, surface @ head.template, fine, fine_uv, (outside > 0.5)[fine].all(1), share, ~smooth & ~cards)
 
 
 def _single(ribbons: Ribbons) -> Ribbons:
@@ -160,6 +186,24 @@ def _normal_sum(triangles: Int32[np.ndarray, "t 3"], n_vertices: int) -> csr_mat
     return csr_matrix(
         (np.ones(3 * len(triangles), np.float32), (triangles.ravel(), columns)), (n_vertices, len(triangles))
     )
+
+
+def _lip_share(model: HeadModel, skin: _Skin) -> Float[np.ndarray, "s"]:
+    """How much each surface vertex belongs to the lips, evened out between left and right and neighbours."""
+    symmetric = skin.surface @ model.template
+    _, partner = cKDTree(symmetric).query(symmetric * [-1, 1, 1])
+    lips = skin.share["lips"]
+    return smooth_over_mesh((lips + lips[partner]) / 2, skin.fine, 1)
+
+
+def _cornea(head: HeadModel, name: str) -> tuple[Int32[np.ndarray, "e"], Float32[np.ndarray, "e"]]:
+    """An eyeball's vertices, the pole first, and how much steeper their normals are than the sphere's."""
+    eye = np.flatnonzero(head.region(name)).astype(np.int32)
+    centre, radius = fit_sphere(head.template[eye])
+    away = np.linalg.norm(np.cross((head.template[eye] - centre) / radius, np.array([0.0, 0.0, 1.0])), axis=1) * radius
+    front = head.template[eye][:, 2] < centre[2]
+    tilt = 1 + (radius / CORNEA_RADIUS - 1) * np.clip((0.0068 - away) / 0.0012, 0, 1) * front
+    return eye, tilt.astype(np.float32)
 
 
 def _eyes(head: HeadModel) -> np.ndarray:
@@ -220,6 +264,7 @@ def pose_actor(
     surface = body.surface @ head_vertices
     a, b, c = (surface[body.surface_triangles[:, k]] for k in range(3))
     normals = _unit(body.normal_sum @ np.cross(b - a, c - a))
+    _bulge_corneas(body, normals)
     bound_normals = _unit(body.bound @ normals)
     bound = body.bound @ surface + body.bound_distance[:, None] * bound_normals
     lashes = body.lashes @ head_vertices
@@ -227,6 +272,15 @@ def pose_actor(
     lash_normals = np.tile(R @ np.float32([0, -0.5, -0.87]), (len(lashes), 1))
     vertices = np.concatenate([surface, bound, lashes, hair])
     return PosedActor(vertices, np.concatenate([normals, bound_normals, lash_normals, body.hair.normal @ R.T]))
+
+
+def _bulge_corneas(body: ActorBody, normals: Float32[np.ndarray, "s 3"]) -> None:
+    """Tilt the eyes' normals outward over the iris as a cornea's are: that is where the eye's glint lies."""
+    for eye, tilt in body.corneas:
+        axis = normals[eye[0]]
+        along = normals[eye] @ axis
+        sideways = normals[eye] - along[:, None] * axis
+        normals[eye] = _unit(along[:, None] * axis + tilt[:, None] * sideways)
 
 
 def _unit(vectors: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:

@@ -55,14 +55,15 @@ def make_shirt(
     used, local = np.unique(cloth, return_inverse=True)
     plain = used[used < n_vertices]
     pick = csr_matrix((np.ones(len(plain)), (np.arange(len(plain)), plain)), (len(plain), n_vertices))
-    matrix = vstack([pick, cut[used[used >= n_vertices] - n_vertices]]).tocsr()
+    cut_rows = csr_matrix(cut)[used[used >= n_vertices] - n_vertices]  # pyright: ignore[reportOptionalSubscript]
+    matrix = csr_matrix(vstack([pick, cut_rows]))
     collar_matrix, collar_distance, collar_triangles = _collar(vertices, triangles, cut @ vertices)
     n_cloth = matrix.shape[0]
     rest = matrix @ vertices
     distance = CLOTH_DISTANCE + 0.0022 * _folds(rest)
     covered = (below > 0.006)[triangles].all(1)
     return Shirt(
-        vstack([matrix, collar_matrix]).tocsr(),
+        csr_matrix(vstack([matrix, collar_matrix])),
         np.concatenate([distance, collar_distance]),
         np.concatenate([local.reshape(-1, 3), collar_triangles + n_cloth]).astype(np.int32),
         np.arange(n_cloth + len(collar_distance)) >= n_cloth,

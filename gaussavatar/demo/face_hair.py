@@ -14,7 +14,7 @@ BROW_UPPER = {"right": (107, 66, 105, 63, 70), "left": (336, 296, 334, 293, 300)
 BROW_LOWER = {"right": (55, 65, 52, 53, 46), "left": (285, 295, 282, 283, 276)}
 """Landmarks of the brows' edges, from the nose outwards."""
 
-BROW_HAIRS = 330
+BROW_HAIRS = 300
 LASH_HAIRS = {"upper": 70, "lower": 34}
 UV_SCALE = 16_000
 
@@ -42,7 +42,7 @@ def brow_ribbons(landmarks: Float[np.ndarray, "478 3"], random: np.random.Genera
         paths.append(roots[:, None] + steps * length[:, None, None] * direction[:, None] + bend)
     count = 2 * BROW_HAIRS
     shade = np.clip(random.normal(1, 0.2, count), 0.5, 1.5)
-    return make_ribbons(np.concatenate(paths), np.full(count, 0.00026), shade, np.array([0, 0, 0.06]), taper=0.8)
+    return make_ribbons(np.concatenate(paths), np.full(count, 0.00019), shade, np.array([0, 0, 0.06]), taper=0.8)
 
 
 def bind_to_skin(
@@ -71,7 +71,7 @@ def lash_binding(
         along.append(np.tile(np.repeat(np.linspace(0, 1, 4), 2), count))
         matrices.append(matrix)
         start += 2 * 4 * count
-    return vstack(matrices).tocsr(), np.concatenate(triangles).astype(np.int32), np.concatenate(along)
+    return csr_matrix(vstack(matrices)), np.concatenate(triangles).astype(np.int32), np.concatenate(along)
 
 
 def _cards(cards: np.ndarray, corner_uv: np.ndarray, n_vertices: int) -> list[tuple[np.ndarray, bool]]:

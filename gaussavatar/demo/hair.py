@@ -85,8 +85,8 @@ def _roots(vertices: np.ndarray, triangles: np.ndarray, random: np.random.Genera
     weights = np.stack([1 - u - v, u, v], 1)
     roots = (weights[..., None] * corners[chosen]).sum(1)
     normals = (weights[..., None] * vertex_normals(vertices, triangles)[triangles[chosen]]).sum(1)
-    # The edge is ragged: some hairs grow a little in front of it.
-    kept = above_hairline(roots) > random.exponential(0.0025, STRANDS) * random.choice([-1, 1], STRANDS, p=[0.4, 0.6])
+    # The edge is ragged: hair thins out over a few millimetres.
+    kept = above_hairline(roots) > random.exponential(0.0022, STRANDS) - 0.0012
     return roots[kept], normals[kept] / np.linalg.norm(normals[kept], axis=1, keepdims=True)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int32
 
 from gaussavatar.head.raster import rasterize_mesh
 
-KEY_DIRECTION = np.array([-0.46, -0.50, -0.73])
+KEY_DIRECTION = np.array([-0.46, -0.41, -0.79])
 """Towards the key lamp in camera space: from the image's upper left, in front."""
 
 FILL_DIRECTION = np.array([0.80, -0.12, -0.58])

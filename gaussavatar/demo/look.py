@@ -30,7 +30,7 @@ BASE_IDENTITY = {
     "old": 0.05,
     "head-scale-vert": -0.15,
     "eyebrows-trans-up": -0.1,
-    "eye-height2": -0.15,
+    "eye-height2": 0.12,
     "cheek-bones": 0.25,
     "chin-width": -0.1,
 }

@@ -22,7 +22,7 @@ MOUTH_SHAPES: dict[str, dict[str, float]] = {
     "o": {"jawOpen": 0.26, "mouthFunnel": 0.62, "mouthPucker": 0.22, "mouthLowerDown": 0.10},
     "u": {"jawOpen": 0.10, "mouthFunnel": 0.30, "mouthPucker": 0.72},
     "@": {"jawOpen": 0.17, "mouthLowerDown": 0.25, "mouthUpperUp": 0.12},
-    "closed": {"mouthPress": 0.28, "mouthRollLower": 0.22, "mouthRollUpper": 0.16},
+    "closed": {"mouthPress": 0.22, "mouthClose": 0.06, "mouthRollLower": 0.20, "mouthRollUpper": 0.14},
     "f": {"jawOpen": 0.05, "mouthRollLower": 0.62, "mouthUpperUp": 0.34, "mouthShrugLower": 0.15},
     "s": {"jawOpen": 0.035, "mouthLowerDown": 0.42, "mouthUpperUp": 0.26, "mouthStretch": 0.26},
     "S": {"jawOpen": 0.06, "mouthFunnel": 0.62, "mouthLowerDown": 0.30, "mouthUpperUp": 0.28},
@@ -57,6 +57,10 @@ DOMINANCE = {
 
 OPENING = ("jawOpen", "mouthLowerDown", "mouthUpperUp", "mouthFunnel")
 """Channels that part the lips, and that closed lips therefore hold down."""
+
+
+RESTING_GAZE = 0.03
+"""Radians by which the eyes rest below the head's axis: it centres the built-in head's irises between the lids."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def actor_motion(
         [_wander(time, random, 0.008), _wander(time, random, 0.018), _wander(time, random, 0.010)], 1
     )
     for side in ("left", "right"):
-        joints[:, joint_names.index(f"eye_{side}"), 0] = gaze[:, 1]
+        joints[:, joint_names.index(f"eye_{side}"), 0] = gaze[:, 1] + RESTING_GAZE
         joints[:, joint_names.index(f"eye_{side}"), 1] = gaze[:, 0]
     breath = 0.0016 * np.sin(2 * np.pi * time / 3.7)
     body = np.stack(
@@ -218,10 +222,10 @@ def _upper_face(
     moods = [np.clip(_wander(time, random, 0.22) - 0.05, 0, 0.6) for _ in range(3)]
     add("browInnerUp", 0.25 * lifted + 0.8 * moods[0])
     for side in ("Left", "Right"):
-        add(f"eyeBlink{side}", np.maximum(0.90 * blink, 0.07 + 0.10 * np.clip(gaze[:, 1] / 0.1, -0.5, 1)))
+        add(f"eyeBlink{side}", np.maximum(0.90 * blink, 0.02 + 0.10 * np.clip(gaze[:, 1] / 0.1, 0, 1)))
         add(f"browOuterUp{side}", 0.18 * lifted + 0.6 * moods[0])
         add(f"browDown{side}", 0.5 * moods[1])
-        add(f"eyeSquint{side}", 0.10 + 0.5 * moods[2])
+        add(f"eyeSquint{side}", 0.04 + 0.4 * moods[2])
         add(f"mouthSmile{side}", 0.05 + 0.10 * moods[2])
         add(f"cheekSquint{side}", 0.2 * moods[2])
 

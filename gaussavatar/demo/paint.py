@@ -80,7 +80,7 @@ def paint_skin(
     full = np.zeros((*inside.shape, 4), np.float32)
     full[inside] = np.c_[np.clip(colour, 0.003, 1), np.clip(gloss, 0, 1.5)]
     # Texels beside the chart take their nearest neighbour's colour, so that seams stay clean.
-    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    _, nearest = distance_transform_edt(~inside, return_indices=True)  # type: ignore[misc]
     return SkinTexture(np.ascontiguousarray(full[tuple(nearest)]))
 
 

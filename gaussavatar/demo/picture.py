@@ -18,10 +18,10 @@ from gaussavatar.render.native_library import load_library
 
 OVERSAMPLE = 2
 KEY = np.array([1.0, 0.95, 0.88]) * 1.55
-FILL = np.array([0.80, 0.90, 1.0]) * 0.30
+FILL = np.array([0.90, 0.94, 1.0]) * 0.30
 RIM = np.array([0.92, 0.96, 1.0]) * 0.55
-SKY = np.array([0.88, 0.94, 1.0]) * 0.48
-GROUND = np.array([1.0, 0.86, 0.76]) * 0.22
+SKY = np.array([0.94, 0.97, 1.0]) * 0.48
+GROUND = np.array([1.0, 0.87, 0.78]) * 0.26
 EXPOSURE = 1.24
 SKIN_WRAP = (0.34, 0.18, 0.12)
 """How far the key light bleeds around the terminator of skin, by channel (a stand-in for subsurface scattering)."""

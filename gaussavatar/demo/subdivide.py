@@ -78,4 +78,5 @@ def unshrunk(matrix: csr_matrix) -> csr_matrix:
     the eyeball. Pushing the coarse vertices outward by what they would lose mends that.
     """
     n_coarse = matrix.shape[1]
-    return (matrix @ (2 * identity(n_coarse, format="csr") - matrix[:n_coarse])).tocsr()
+    lost = csr_matrix(identity(n_coarse)) - csr_matrix(matrix[:n_coarse])  # pyright: ignore[reportOptionalSubscript]
+    return csr_matrix(matrix + matrix @ lost)

@@ -206,7 +206,7 @@ def _band_noise(noise: np.ndarray, band: np.ndarray) -> np.ndarray:
         b, a = _resonator(min(centre, RATE * 0.46), width)
         gain = np.sqrt(width / 4000.0) * np.sqrt(1.0 + (centre / 1500.0) ** 2) / (1.0 + (centre / 1000.0) ** 2)
         out[span], state = lfilter(np.array(b) * gain, a, out[span], zi=state)
-    return lfilter([1, -0.9], [1], out)
+    return out - 0.9 * np.concatenate([[0.0], out[:-1]])
 
 
 def _gate(phones: tuple[Phone, ...], n_samples: int) -> np.ndarray:

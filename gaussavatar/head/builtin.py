@@ -30,7 +30,7 @@ from gaussavatar.head.eyeball import eyeball_colour, eyeball_directions, fit_sph
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, load_head, save_head, validate_head
 from gaussavatar.head.teeth import affine_displacement, make_row
 
-VERSION = 4
+VERSION = 5
 """Changes whenever the generated head changes; part of the cache's file name."""
 
 JOINTS = ("torso", "neck", "head", "jaw", "eye_left", "eye_right")
@@ -68,7 +68,7 @@ REGION_COLOURS = {
 }
 IRIS_COLOUR = (0.30, 0.22, 0.14)
 GUM_COLOUR = (0.72, 0.38, 0.36)
-TONGUE_SHIFT = (0.0, 0.007, -0.005)
+TONGUE_SHIFT = (0.0, 0.0055, -0.0015)
 """Metres, head space: brings the tongue to its place behind the new teeth."""
 
 

@@ -263,7 +263,7 @@ def _closest_on_mesh(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest allowed surface point of each landmark as triangle and barycentric weights."""
     face = np.zeros(N_LANDMARKS, np.int32)
-    barycentrics = np.tile(np.float32([1, 0, 0]), (N_LANDMARKS, 1))
+    barycentrics = np.tile(np.array([1, 0, 0], np.float32), (N_LANDMARKS, 1))
     kinds = _landmark_kind()
     for kind in range(len(allowed)):
         candidates = np.flatnonzero(allowed[kind])

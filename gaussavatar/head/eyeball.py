@@ -11,7 +11,7 @@ IRIS_RADIUS = 0.0059
 PUPIL_RADIUS = 0.0019
 """Metres, in room light."""
 
-SEGMENTS = 24
+SEGMENTS = 40
 
 
 def eyeball_directions(radius: float) -> tuple[Float64[np.ndarray, "v 3"], Int32[np.ndarray, "t 3"]]:
@@ -24,7 +24,7 @@ def eyeball_directions(radius: float) -> tuple[Float64[np.ndarray, "v 3"], Int32
     rings = np.concatenate(
         [
             [pupil * 0.5, pupil * 0.97, pupil * 1.03],
-            np.linspace(pupil, iris * 0.88, 4)[1:],
+            np.linspace(pupil, iris * 0.88, 6)[1:],
             [iris * 0.97, iris * 1.05],
             np.linspace(iris * 1.05, np.pi, 15)[1:-1],
         ]
@@ -62,8 +62,10 @@ def eyeball_colour(
     """Colours of an eyeball's vertices: pupil, iris with a dark rim, white that reddens backwards."""
     angle = np.arccos(np.clip(-directions[:, 2], -1, 1))
     pupil, edge = np.arcsin(PUPIL_RADIUS / radius), np.arcsin(IRIS_RADIUS / radius)
-    white = np.array([0.93, 0.91, 0.89]) + np.clip((angle - 0.6) / 1.2, 0, 1)[:, None] * [-0.05, -0.22, -0.24]
+    white = np.array([0.88, 0.855, 0.84]) + np.clip((angle - 0.6) / 1.2, 0, 1)[:, None] * [-0.05, -0.22, -0.24]
     within = np.clip((angle - pupil) / (edge - pupil), 0, 1)[:, None]
-    coloured = np.array(iris) * (1.15 - 0.75 * within**3)
+    turn = np.arctan2(directions[:, 1], directions[:, 0])[:, None]
+    fibres = 0.16 * np.sin(11 * turn + 2) * np.sin(7 * turn) + 0.10 * np.sin(23 * turn + 4 * within)
+    coloured = np.array(iris) * (1.2 - 0.8 * within**3) * (1 + fibres * np.sin(np.pi * within))
     colour = np.where((angle < edge)[:, None], coloured, white)
     return np.where((angle < pupil)[:, None], 0.015, colour)

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -334,7 +335,7 @@ def load_head(path: Path) -> HeadModel:
     return model
 
 
-def _plain(name: str, array: np.ndarray) -> object:
+def _plain(name: str, array: np.ndarray) -> Any:
     """Turn the text fields of a head file back into strings, names and parents."""
     if name == "name":
         return str(array)

@@ -137,7 +137,7 @@ def _gum(
     for position in at:
         place, outward = _on_arch(curve, length, abs(position))
         sign = -1.0 if position < 0 else 1.0
-        centre = np.array([sign * place[0], up * (height * 0.9 + 0.0035), place[1]])
+        centre = np.array([sign * place[0], up * (height * 0.80 + 0.0035), place[1]])
         out = np.array([sign * outward[0], 0, outward[1]])
         rings.append(
             centre
