@@ -1,7 +1,9 @@
 // The C interface of the image losses: one item of work per frame, or per band of rows when frames are few.
 #include "image_loss.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <new>
 #include <vector>
 
@@ -53,7 +55,15 @@ int run_bands(LossBand whole, int batch, double* loss) {
 }  // namespace gaussavatar
 
 int ga_photometric(const float* pred, const float* target, const float* weight, int32_t batch, int32_t height,
-                   int32_t width, double inverse_total, double dssim_weight, double* loss, float* gradient) {
+                   int32_t width, double dssim_weight, double* loss, float* gradient) {
+  const int64_t weights = static_cast<int64_t>(batch) * height * width;
+  const double total = gaussavatar::current_loss_kernels().sum(weight, weights);
+  if (!(total > 0.0)) {
+    *loss = total == 0.0 ? 0.0 : std::nan("");
+    if (gradient != nullptr) std::fill(gradient, gradient + 3 * weights, static_cast<float>(*loss));
+    return 0;
+  }
+  const double inverse_total = 1.0 / total;
   gaussavatar::LossBand band{};
   band.pred = pred, band.target = target, band.weight = weight, band.width = width, band.height = height;
   band.l1_scale = static_cast<float>(inverse_total / 3), band.gradient = gradient;

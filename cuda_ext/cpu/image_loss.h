@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "dispatch.h"
 
@@ -27,6 +28,7 @@ inline size_t loss_scratch(int width) {
 }
 
 struct LossKernels {
+  double (*sum)(const float* values, int64_t count);
   // Returns the band's loss.
   double (*photometric)(const LossBand& band, float* scratch);
 };

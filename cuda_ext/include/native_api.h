@@ -36,10 +36,11 @@ GA_EXPORT int ga_raster_backward(const GaScene* scene, void* saved, const float*
                                  const GaSceneGradients* gradients);
 GA_EXPORT void ga_raster_free(void* saved);
 
-// loss = inverse_total * sum over pixels of weight * (mean_c |pred - target| + dssim_weight * mean_c (1 - SSIM)).
+// loss = sum over pixels of weight * (mean_c |pred - target| + dssim_weight * mean_c (1 - SSIM)) / sum of weight; zero
+// where all weights are, not a number where their sum is negative or not a number.
 // Images are [batch][height][width][3], weight is [batch][height][width]; gradient is dloss/dpred, or null.
 GA_EXPORT int ga_photometric(const float* pred, const float* target, const float* weight, int32_t batch, int32_t height,
-                             int32_t width, double inverse_total, double dssim_weight, double* loss, float* gradient);
+                             int32_t width, double dssim_weight, double* loss, float* gradient);
 GA_EXPORT int ga_ssim(const float* pred, const float* target, int32_t batch, int32_t height, int32_t width, float* map);
 
 // image = face + (1 - face_alpha) (mouth + (1 - mouth_alpha) under), images [pixels][3], alphas [pixels]. The gradient

@@ -74,7 +74,8 @@ def bench_raster(
 
     Returns:
         ``{"machine": {...}, "rows": [{"what", "size", "count", "batch", "threads", "isa",
-        "min", "p25", "median"}]}`` with times in milliseconds per frame.
+        "min", "p25", "median", "cpu"}]}`` with times in milliseconds per frame; ``cpu`` is the
+        least processor time, which a busy machine disturbs least.
     """
     rasterizer = get_rasterizer(device, backend)  # type: ignore[arg-type]
     native = rasterizer.name == "native"
@@ -95,8 +96,14 @@ def bench_raster(
             set_threads(None)
     machine["load_after"] = _load()
     rows = [
-        {**case, "min": float(np.min(t)), "p25": float(np.percentile(t, 25)), "median": float(np.median(t))}
-        for case, t in timed
+        {
+            **case,
+            "min": float(np.min(wall)),
+            "p25": float(np.percentile(wall, 25)),
+            "median": float(np.median(wall)),
+            "cpu": float(np.min(cpu)),
+        }
+        for case, wall, cpu in timed
     ]
     return {"machine": machine, "rows": rows}
 
@@ -106,12 +113,13 @@ def format_rows(result: dict[str, Any]) -> str:
     facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     lines = [
         facts,
-        f"{'what':8} {'isa':8} {'px':>4} {'N':>6} {'B':>2} {'thr':>3} {'min':>8} {'p25':>8} {'median':>8} ms",
+        f"{'what':8} {'isa':8} {'px':>4} {'N':>6} {'B':>2} {'thr':>3}"
+        f" {'min':>8} {'p25':>8} {'median':>8} {'cpu':>8} ms",
     ]
     for row in result["rows"]:
         lines.append(
             f"{row['what']:8} {row['isa']:8} {row['size']:4} {row['count']:6} {row['batch']:2} {row['threads']:3}"
-            f" {row['min']:8.2f} {row['p25']:8.2f} {row['median']:8.2f}"
+            f" {row['min']:8.2f} {row['p25']:8.2f} {row['median']:8.2f} {row['cpu']:8.2f}"
         )
     return "\n".join(lines)
 
@@ -151,20 +159,21 @@ def _jobs(
 
 def _interleave(
     jobs: list[tuple[dict[str, Any], Callable[[], None]]], repetitions: int, native: bool, device: str
-) -> list[tuple[dict[str, Any], list[float]]]:
-    times: list[list[float]] = [[] for _ in jobs]
+) -> list[tuple[dict[str, Any], list[float], list[float]]]:
+    times: list[tuple[list[float], list[float]]] = [([], []) for _ in jobs]
     for repetition in range(repetitions + 1):
-        for (case, job), samples in zip(jobs, times, strict=True):
+        for (case, job), (wall, cpu) in zip(jobs, times, strict=True):
             if native:
                 force_isa(case["isa"])
                 set_threads(case["threads"])
             if device != "cpu":
                 torch.cuda.synchronize()
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             job()
             if device != "cpu":
                 torch.cuda.synchronize()
             # The first round builds, allocates and warms up.
             if repetition > 0:
-                samples.append((time.perf_counter() - start) * 1e3 / case["batch"])
-    return [(case, samples) for (case, _), samples in zip(jobs, times, strict=True)]
+                wall.append((time.perf_counter() - start) * 1e3 / case["batch"])
+                cpu.append((time.process_time() - cpu_start) * 1e3 / case["batch"])
+    return [(case, wall, cpu) for (case, _), (wall, cpu) in zip(jobs, times, strict=True)]

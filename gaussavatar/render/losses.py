@@ -72,32 +72,25 @@ class _Photometric(torch.autograd.Function):
     def forward(
         ctx: Any, need_gradient: bool, pred: Tensor, target: Tensor, weight: Tensor, dssim_weight: float
     ) -> Tensor:
-        total = float(weight.sum())
-        gradient = torch.zeros_like(pred) if need_gradient and total <= 0 else None
+        # Everything happens in the native library: a torch reduction here would wake torch's own threads, which then
+        # spin for a while on the cores that the native ones need.
+        gradient = torch.empty_like(pred) if need_gradient else None
         loss = ctypes.c_double(0.0)
-        if total > 0:
-            gradient = torch.empty_like(pred) if need_gradient else None
-            function = load_library().ga_photometric
-            function.argtypes = [
-                *[ctypes.c_void_p] * 3,
-                *[ctypes.c_int32] * 3,
-                *[ctypes.c_double] * 2,
-                *[ctypes.c_void_p] * 2,
-            ]
-            batch, height, width, _ = pred.shape
-            status = function(
-                pred.data_ptr(),
-                target.data_ptr(),
-                weight.data_ptr(),
-                batch,
-                height,
-                width,
-                1.0 / total,
-                dssim_weight,
-                ctypes.addressof(loss),
-                None if gradient is None else gradient.data_ptr(),
-            )
-            check_status(status, "photometric loss")
+        function = load_library().ga_photometric
+        function.argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_int32] * 3, ctypes.c_double, *[ctypes.c_void_p] * 2]
+        batch, height, width, _ = pred.shape
+        status = function(
+            pred.data_ptr(),
+            target.data_ptr(),
+            weight.data_ptr(),
+            batch,
+            height,
+            width,
+            dssim_weight,
+            ctypes.addressof(loss),
+            None if gradient is None else gradient.data_ptr(),
+        )
+        check_status(status, "photometric loss")
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return torch.tensor(loss.value, dtype=torch.float32)
@@ -106,4 +99,5 @@ class _Photometric(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, v_loss: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return None, gradient * v_loss, None, None, None
+        scale = v_loss.item()
+        return None, gradient if scale == 1.0 else gradient * scale, None, None, None
