@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from gaussavatar.errors import EXIT_USER_ERROR, UserError
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it to a program that SIGINT ended."""
+
+EXIT_BROKEN_PIPE = 141
+"""Exit code when the reader of stdout has gone, as a shell gives it to a program that SIGPIPE ended."""
 
 
 def run_verb(work: Callable[[], int | None]) -> int:
@@ -22,6 +26,10 @@ def run_verb(work: Callable[[], int | None]) -> int:
         return work() or 0
     except UserError as error:
         return complain(error)
+    except BrokenPipeError:
+        # The reader of a pipe such as `gaussavatar doctor | head -1` has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except OSError as error:
         from gaussavatar.storage import explain_os_error
 

@@ -97,4 +97,6 @@ class Demo:
         say(f"clip:   {shown(result.clip)}")
         say(f"avatar: {shown(result.avatar)}")
         say(f"report: {shown(result.report)}")
+        if result.english is not None:
+            say(f"video:  {shown(result.english)} (a sentence by espeak-ng)")
         say(f"video:  {shown(result.video)}")

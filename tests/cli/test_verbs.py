@@ -71,3 +71,9 @@ def test_a_mistyped_command_says_what_is_wrong(
     captured = capsys.readouterr()
     assert shown in captured.err + captured.out
     assert "Traceback" not in captured.err
+
+
+def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m gaussavatar.cli head list | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.startswith("built-in") and "Traceback" not in done.stderr and "rror" not in done.stderr
