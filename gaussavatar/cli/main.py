@@ -11,7 +11,7 @@ from gaussavatar import __version__
 from gaussavatar.cli.common import run_verb
 from gaussavatar.cli.inspect import Bench, Doctor, Head
 from gaussavatar.cli.make import Demo, Fit, Track
-from gaussavatar.cli.use import Evaluate, Speak, View
+from gaussavatar.cli.use import Evaluate, Export, Speak, View
 
 VERBS: dict[str, type] = {
     "fit": Fit,
@@ -19,6 +19,7 @@ VERBS: dict[str, type] = {
     "view": View,
     "track": Track,
     "evaluate": Evaluate,
+    "export": Export,
     "head": Head,
     "bench": Bench,
     "doctor": Doctor,

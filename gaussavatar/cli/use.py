@@ -85,3 +85,25 @@ class Evaluate:
         say(f"metrics: {shown(folder / 'report' / 'metrics.json')}")
         if self.save_frames is not None:
             say(f"frames:  {shown(self.save_frames)}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write an avatar for other programs; ply is the avatar at rest, as splat viewers and editors read it."""
+
+    avatar: Positional[Path | None] = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    format: str = "ply"
+    """Format to write: ply."""
+
+    out: Path | None = None
+    """The file to write; <name of the avatar>.<format> when not given."""
+
+    def run(self) -> None:
+        """Write the file and say where it is."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.export.registry import export_avatar
+
+        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out)
+        say(f"{count} Gaussians: {shown(path)}")

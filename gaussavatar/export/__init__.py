@@ -1,0 +1,1 @@
+"""Avatars in formats that other programs read."""
