@@ -44,6 +44,7 @@ from gaussavatar.storage import (
 from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.tracking.motion import extract_motion, load_motion, save_motion
 from gaussavatar.tracking.track import load_tracking, save_tracking, track_landmarks
+from gaussavatar.tracking.transforms import write_transforms
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def prepare(
     landmark_key = content_key("landmarks 1", capture_key)
     run_stage(capture_folder, "landmarks", landmark_key, lambda: _detect(capture, progress), progress)
     tracking_key = content_key(
-        "tracking 1", landmark_key, msgspec.to_builtins(config.tracking), msgspec.to_builtins(config.motion), focal
+        "tracking 2", landmark_key, msgspec.to_builtins(config.tracking), msgspec.to_builtins(config.motion), focal
     )
     run_stage(capture_folder, "tracking", tracking_key, lambda: _track(capture, config, focal, progress), progress)
     mask_key = content_key("masks 1", tracking_key, config.image_size, msgspec.to_builtins(config.segmentation))
@@ -129,6 +130,7 @@ def _track(capture: Capture, config: FitConfig, focal: float | None, progress: P
     with progress.stage("tracking", 2) as advance:
         tracking = track_landmarks(landmarks, config.tracking, focal_px=focal_px)
         save_tracking(capture.folder / "tracking.safetensors", tracking)
+        write_transforms(capture.folder / "transforms.json", tracking)
         advance(1)
         save_motion(capture.folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
         advance(1)
