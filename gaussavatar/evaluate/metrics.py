@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185) + (
-    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)  # fmt: skip
+from gaussavatar.tracking.indices import LEFT_EYE_CORNERS, LIPS_INNER, LIPS_OUTER, RIGHT_EYE_CORNERS
 
-EYE_CORNERS = (33, 133, 362, 263)
+LIPS = LIPS_OUTER + LIPS_INNER
+EYE_CORNERS = RIGHT_EYE_CORNERS + LEFT_EYE_CORNERS
 
 LANDMARK_SIZE = 512
 """Landmark distances are given in pixels of an image of this side, whatever was rendered."""

@@ -10,13 +10,18 @@ from jaxtyping import Float, Int, UInt8
 from scipy.spatial import Delaunay, cKDTree
 
 from gaussavatar.model.gaussians import MOTION_SCALE, RawGaussians
+from gaussavatar.tracking.indices import (
+    LEFT_EYE,
+    LEFT_IRIS,
+    LIPS_INNER,
+    LIPS_OUTER,
+    RIGHT_EYE,
+    RIGHT_IRIS,
+)
 from gaussavatar.types import Motion, Tracking
 
-INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-EYES = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246) + (
-    263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)  # fmt: skip
-IRISES = tuple(range(468, 478))
+EYES = RIGHT_EYE + LEFT_EYE
+IRISES = RIGHT_IRIS + LEFT_IRIS
 
 DETAIL = 3.0
 """Density of Gaussians on lips and eyes, relative to the cheeks."""
@@ -65,7 +70,7 @@ def sample_image(image: UInt8[np.ndarray, "s s c"], pixels: Float[np.ndarray, "n
 def landmark_triangles(shape: Float[np.ndarray, "478 3"]) -> Int[np.ndarray, "t 3"]:
     """Triangles over the landmarks, from their frontal projection; the mouth stays open."""
     triangles = Delaunay(shape[:, :2]).simplices
-    inside = np.isin(triangles, INNER_LIPS).all(axis=1)
+    inside = np.isin(triangles, LIPS_INNER).all(axis=1)
     corners = shape[triangles]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1).max(axis=1)
     return triangles[~inside & (longest < 0.05)]
@@ -78,7 +83,7 @@ def sample_surface(
     triangles = landmark_triangles(shape)
     a, b, c = (shape[triangles[:, i]] for i in range(3))
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=-1)
-    fine = np.isin(triangles, OUTER_LIPS + INNER_LIPS + EYES + IRISES).any(axis=1)
+    fine = np.isin(triangles, LIPS_OUTER + LIPS_INNER + EYES + IRISES).any(axis=1)
     weight = area * np.where(fine, DETAIL, 1.0)
     chosen = random.choice(len(triangles), count, p=weight / weight.sum())
     u, v = random.random((2, count))
@@ -182,7 +187,7 @@ def initial_face(
 def initial_mouth(tracking: Tracking, motion: Motion, count: int, seed: int) -> InitialBranch:
     """The mouth branch: a slab behind the lips; its lower half follows the lower lip."""
     random = np.random.default_rng(seed + 1)
-    inner = tracking.shape[list(INNER_LIPS)]
+    inner = tracking.shape[list(LIPS_INNER)]
     low, high = inner.min(axis=0), inner.max(axis=0)
     low, high = low + [0.002, -0.004, 0.003], high + [-0.002, 0.010, 0.010]
     points = low + random.random((count, 3)) * (high - low)

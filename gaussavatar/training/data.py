@@ -11,12 +11,9 @@ from torch import Tensor
 
 from gaussavatar.segmentation.records import Segmentation
 from gaussavatar.storage import FrameStore
+from gaussavatar.tracking.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.types import Cameras, Landmarks, Motion, Tracking
-
-LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Clip:
 def region_boxes(landmarks: Landmarks, size: int) -> Float[np.ndarray, "n 3 4"]:
     """Boxes of mouth and eyes with a margin, in pixels of an image of side ``size``."""
     boxes = []
-    for indices, margin in ((LIPS, 0.3), (RIGHT_EYE, 0.4), (LEFT_EYE, 0.4)):
+    for indices, margin in ((LIPS_OUTER, 0.3), (RIGHT_EYE, 0.4), (LEFT_EYE, 0.4)):
         points = landmarks.points[:, list(indices), :2] * (size / landmarks.size)
         low, high = points.min(axis=1), points.max(axis=1)
         border = margin * (high - low).max(axis=1, keepdims=True)

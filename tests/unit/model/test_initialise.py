@@ -7,7 +7,7 @@ import pytest
 
 from gaussavatar.model.initialise import (
     FADE,
-    INNER_LIPS,
+    LIPS_INNER,
     initial_mouth,
     landmark_triangles,
     sample_surface,
@@ -20,8 +20,8 @@ def shape() -> np.ndarray:
     random = np.random.default_rng(0)
     xy = random.uniform(-1, 1, (478, 2))
     xy *= np.minimum(1, 0.95 / np.linalg.norm(xy, axis=1, keepdims=True))
-    angle = np.linspace(0, 2 * np.pi, len(INNER_LIPS), endpoint=False)
-    xy[list(INNER_LIPS)] = np.array([0, 0.45]) + np.array([0.22, 0.05]) * np.column_stack(
+    angle = np.linspace(0, 2 * np.pi, len(LIPS_INNER), endpoint=False)
+    xy[list(LIPS_INNER)] = np.array([0, 0.45]) + np.array([0.22, 0.05]) * np.column_stack(
         [np.cos(angle), np.sin(angle)]
     )
     depth = -0.06 * np.sqrt(1 - (xy**2).sum(axis=1).clip(0, 0.99))
@@ -29,7 +29,7 @@ def shape() -> np.ndarray:
 
 
 def test_no_triangle_closes_the_mouth(shape: np.ndarray) -> None:
-    assert not np.isin(landmark_triangles(shape), INNER_LIPS).all(axis=1).any()
+    assert not np.isin(landmark_triangles(shape), LIPS_INNER).all(axis=1).any()
 
 
 def test_samples_lie_within_the_landmarks_and_are_denser_on_the_lips(shape: np.ndarray) -> None:
@@ -53,9 +53,9 @@ def test_branches_have_the_counts_asked_for_and_lower_teeth_follow_the_lip() -> 
 
     random = np.random.default_rng(3)
     points = random.uniform(-0.06, 0.06, (478, 3)).astype(np.float32)
-    angle = np.linspace(0, 2 * np.pi, len(INNER_LIPS), endpoint=False)
+    angle = np.linspace(0, 2 * np.pi, len(LIPS_INNER), endpoint=False)
     lips = np.column_stack([0.02 * np.cos(angle), 0.03 + 0.004 * np.sin(angle), np.full(len(angle), -0.06)])
-    points[list(INNER_LIPS)] = lips
+    points[list(LIPS_INNER)] = lips
     zeros = np.zeros((3, 478, 3), np.float32)
     tracking = Tracking(
         np.eye(3, dtype=np.float32)[None], np.array([[0, 0, 0.5]], np.float32), np.eye(3, dtype=np.float32), 64,

@@ -20,12 +20,11 @@ def face_shape(random: np.random.Generator) -> np.ndarray:
     """478 points on the front of an ellipsoid, with the named points that the code looks up in their places."""
     xy = random.uniform(-1, 1, (478, 2))
     xy *= np.minimum(1, 0.95 / np.linalg.norm(xy, axis=1, keepdims=True))
-    from gaussavatar.model.initialise import INNER_LIPS, OUTER_LIPS
-    from gaussavatar.training.data import LEFT_EYE, RIGHT_EYE
+    from gaussavatar.tracking.indices import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 
     for indices, centre, radius in (
-        (OUTER_LIPS, (0, 0.45), (0.3, 0.12)),
-        (INNER_LIPS, (0, 0.45), (0.22, 0.05)),
+        (LIPS_OUTER, (0, 0.45), (0.3, 0.12)),
+        (LIPS_INNER, (0, 0.45), (0.22, 0.05)),
         (RIGHT_EYE, (-0.4, -0.2), (0.15, 0.08)),
         (LEFT_EYE, (0.4, -0.2), (0.15, 0.08)),
     ):
