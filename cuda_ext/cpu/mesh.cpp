@@ -62,18 +62,23 @@ void draw_triangle(const Frame& frame, int32_t index, const Corner& a, const Cor
       const double weight_b = plane.weight_b + plane.step_b * (x - x0);
       const double weight_c = 1.0 - weight_a - weight_b;
       if (weight_a < 0 || weight_b < 0 || weight_c < 0) continue;
-      const double z = 1.0 / (weight_a * a.inverse_z + weight_b * b.inverse_z + weight_c * c.inverse_z);
+      const float inverse_z =
+          static_cast<float>(weight_a * a.inverse_z + weight_b * b.inverse_z + weight_c * c.inverse_z);
       const std::size_t pixel = static_cast<std::size_t>(y) * width + x;
-      if (frame.triangle_index[pixel] >= 0 && !(static_cast<float>(z) < frame.depth[pixel])) continue;
+      if (!(inverse_z > frame.depth[pixel])) continue;
       frame.triangle_index[pixel] = index;
-      frame.depth[pixel] = static_cast<float>(z);
+      frame.depth[pixel] = inverse_z;
     }
   }
 }
 
-// Barycentrics are written once for the triangle that won each pixel, not for every one that was drawn there.
-void write_barycentrics(const Frame& frame, const int32_t* triangles, const std::vector<Corner>& corners,
+// Barycentrics are written once for the triangle that won each pixel, not for every one that was drawn there. Until
+// then `depth` holds 1/z, which needs no division to compare: 0 is nothing, larger is nearer.
+void resolve(const Frame& frame, const int32_t* triangles, const std::vector<Corner>& corners,
                         int32_t width, int32_t height) {
+  Corner a{}, b{}, c{};
+  double scale = 0;
+  int32_t last = -1;
   for (int32_t y = 0; y < height; ++y) {
     for (int32_t x = 0; x < width; ++x) {
       const std::size_t pixel = static_cast<std::size_t>(y) * width + x;
@@ -83,12 +88,18 @@ void write_barycentrics(const Frame& frame, const int32_t* triangles, const std:
         weights[0] = weights[1] = weights[2] = 0;
         continue;
       }
-      const Corner &a = corners[triangles[3 * t]], &b = corners[triangles[3 * t + 1]],
-                   &c = corners[triangles[3 * t + 2]];
-      const Plane plane = weights_at(a, b, c, 1.0 / edge(a, b, c.x, c.y), x + 0.5, y + 0.5);
+      if (t != last) {
+        a = corners[triangles[3 * t]];
+        b = corners[triangles[3 * t + 1]];
+        c = corners[triangles[3 * t + 2]];
+        scale = 1.0 / edge(a, b, c.x, c.y);
+        last = t;
+      }
+      const Plane plane = weights_at(a, b, c, scale, x + 0.5, y + 0.5);
       const double pa = plane.weight_a * a.inverse_z, pb = plane.weight_b * b.inverse_z;
       const double pc = (1.0 - plane.weight_a - plane.weight_b) * c.inverse_z;
       const double z = 1.0 / (pa + pb + pc);
+      frame.depth[pixel] = static_cast<float>(z);
       weights[0] = static_cast<float>(pa * z);
       weights[1] = static_cast<float>(pb * z);
       weights[2] = static_cast<float>(pc * z);
@@ -114,7 +125,7 @@ void draw_frame(const Frame& frame, const int32_t* triangles, int32_t n_vertices
     if (!(std::abs(area) > 1e-12) || (cull && area > 0)) continue;
     draw_triangle(frame, t, corners[i], corners[j], corners[k], area, width, height);
   }
-  write_barycentrics(frame, triangles, corners, width, height);
+  resolve(frame, triangles, corners, width, height);
 }
 
 }  // namespace

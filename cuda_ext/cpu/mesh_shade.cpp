@@ -64,6 +64,9 @@ void light_surface(const GaMeshScene& scene, const GaMeshMaterial& material, Vec
   }
 }
 
+constexpr int32_t MAX_SAMPLES = 16;
+constexpr int32_t COUNTED = -2;
+
 // The linear colour of one point of a triangle.
 void light_point(const GaMeshScene& scene, const GaMeshMaterial& material, const int32_t* corners, const float* uv,
                  const float* w, const float* vertices, float* out) {
@@ -113,25 +116,43 @@ void ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, con
                    const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall, int32_t size,
                    int32_t oversample, uint8_t* out) {
   const int32_t fine = size * oversample;
-  const float share = 1.0f / (oversample * oversample);
+  const int32_t n_samples = std::min(oversample * oversample, MAX_SAMPLES);
+  const float share = 1.0f / n_samples;
   for (int32_t y = 0; y < size; ++y) {
     for (int32_t x = 0; x < size; ++x) {
       const std::size_t pixel = static_cast<std::size_t>(y) * size + x;
       const Vec behind = tone(*scene, load(wall + 3 * pixel));
       Vec sum{0, 0, 0};
-      for (int32_t s = 0; s < oversample * oversample; ++s) {
+      // Subpixels of one triangle are lit once, at their mean; edges still count every subpixel.
+      int32_t shown[MAX_SAMPLES];
+      const float* weights[MAX_SAMPLES];
+      for (int32_t s = 0; s < n_samples; ++s) {
         const std::size_t at = static_cast<std::size_t>(y * oversample + s / oversample) * fine +
                                (x * oversample + s % oversample);
-        const int32_t t = triangle_index[at];
+        shown[s] = triangle_index[at];
+        weights[s] = barycentrics + 3 * at;
+      }
+      for (int32_t s = 0; s < n_samples; ++s) {
+        const int32_t t = shown[s];
+        if (t == COUNTED) continue;
+        int32_t count = 0;
+        Vec place{0, 0, 0};
+        for (int32_t other = s; other < n_samples; ++other) {
+          if (shown[other] != t) continue;
+          place = place + load(weights[other]);
+          shown[other] = COUNTED;
+          ++count;
+        }
         if (t < 0) {
-          sum = sum + behind;
+          sum = sum + static_cast<float>(count) * behind;
           continue;
         }
+        place = (1.0f / count) * place;
         Vec colour;
         light_point(*scene, materials[parts[t]], triangles + 3 * static_cast<std::size_t>(t),
-                    corner_uv + 6 * static_cast<std::size_t>(t), barycentrics + 3 * at, vertices, &colour.x);
+                    corner_uv + 6 * static_cast<std::size_t>(t), &place.x, vertices, &colour.x);
         // Bright light is compressed before the mean is taken, so that edges of highlights stay smooth.
-        sum = sum + tone(*scene, colour);
+        sum = sum + static_cast<float>(count) * tone(*scene, colour);
       }
       const Vec mean = share * sum;
       out[3 * pixel] = encode(mean.x);

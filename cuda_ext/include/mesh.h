@@ -54,7 +54,7 @@ typedef struct {
   int32_t texture_width, texture_height;
 } GaMeshScene;
 
-// Lights a raster of (size * oversample)^2 pixels and filters it to a picture of size^2: sRGB bytes (size, size, 3).
+// Lights a raster of (size * oversample)^2 pixels (oversample at most 4) and filters it to a picture of size^2: sRGB bytes (size, size, 3).
 //
 // parts      (n_triangles) index into materials
 // corner_uv  (n_triangles, 3, 2)

@@ -42,6 +42,9 @@ PLACE = (0.0, -0.012, 0.84)
 """Where the head's origin rests in camera space, metres."""
 
 WORKERS = 2
+BLOCK = 8
+"""Frames that are posed at once."""
+
 MASKS = ("person", "head", "face", "inner_mouth")
 """Channels of the masks, each 0..255 coverage."""
 
@@ -215,15 +218,19 @@ class _Film:
 
         self._closed_lips = stage.body.landmarks[[13, 14]]
 
+    @property
+    def head(self) -> HeadModel:
+        """The actor's head model."""
+        return self._stage.body.head
+
     def pose(self, head: HeadModel, frames: slice) -> np.ndarray:
         """Vertices (f, v, 3) of the head model, or of a part of it, in camera space."""
         rows, joints = torch.tensor(self.expression[frames]), torch.tensor(self._motion.joints[frames])
         return pose_vertices(head, torch.zeros(1, 0), rows, joints, torch.tensor(self._place[frames])).numpy()
 
-    def draw(self, frame: int) -> Picture:
-        """Draw one frame."""
+    def draw(self, frame: int, vertices: Float32[np.ndarray, "v 3"]) -> Picture:
+        """Draw one frame from its head vertices in camera space."""
         stage = self._stage
-        vertices = self.pose(stage.body.head, slice(frame, frame + 1))[0]
         posed = pose_actor(stage.body, vertices, self.R[frame], self.t[frame])
         return draw_actor(stage.body, posed, stage.seen, stage.K, stage.wall)
 
@@ -233,7 +240,7 @@ class _Film:
 
     def landmarks(self) -> tuple[np.ndarray, np.ndarray]:
         """The lips' opening and the landmarks in pixels, for every frame."""
-        head = landmark_head(self._stage.body.head)
+        head = landmark_head(self.head)
         assert head.embedding is not None
         vertices = torch.tensor(self.pose(head, slice(None)))
         points = landmark_points(vertices, head.triangles, head.embedding).numpy()
@@ -248,12 +255,12 @@ def _frames(film: _Film, n_frames: int, masks: FrameWriter | None, advance: obje
     """Draw frames in order, a few at a time in threads: the native code releases the interpreter's lock."""
     with ThreadPoolExecutor(WORKERS) as pool:
         waiting: deque[Future[Picture]] = deque()
-        for ahead in range(min(2 * WORKERS, n_frames)):
-            waiting.append(pool.submit(film.draw, ahead))
         for frame in range(n_frames):
+            if frame % BLOCK == 0:
+                # Posing here, in blocks, keeps torch's own threads out of the workers.
+                for ahead, vertices in enumerate(film.pose(film.head, slice(frame, frame + BLOCK)), frame):
+                    waiting.append(pool.submit(film.draw, ahead, vertices))
             picture = waiting.popleft().result()
-            if frame + 2 * WORKERS < n_frames:
-                waiting.append(pool.submit(film.draw, frame + 2 * WORKERS))
             if masks is not None:
                 masks.append(film.masks(picture))
             advance(1)  # type: ignore[operator]

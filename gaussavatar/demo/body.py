@@ -12,8 +12,8 @@ from scipy.spatial import cKDTree
 
 from gaussavatar.demo.clothes import make_shirt
 from gaussavatar.demo.face_hair import bind_to_skin, brow_ribbons, lash_binding
-from gaussavatar.demo.hair import Ribbons, grow_scalp_hair
-from gaussavatar.demo.light import smooth_over_mesh
+from gaussavatar.demo.hair import Ribbons, grow_scalp_hair, keep_strands
+from gaussavatar.demo.light import seen_triangles, smooth_over_mesh
 from gaussavatar.demo.look import ActorLook, to_linear
 from gaussavatar.demo.paint import SkinTexture, paint_skin, skin_tone, value_noise
 from gaussavatar.demo.subdivide import loop_subdivision, unshrunk
@@ -114,6 +114,7 @@ def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
     shirt = make_shirt(rest, skin.triangles, (share["torso"] + share["neck"] + share["scalp"]) > 0.5)
     haired = (share["face"] + share["scalp"] + share["neck"] > 0.6)[skin.triangles].all(1)
     hair = grow_scalp_hair(rest, skin.triangles[haired], random)
+    hair = _without_hidden(hair, rest, skin.triangles)
     brows = brow_ribbons(landmarks, random)
     brow_matrix, brow_distance = bind_to_skin(brows, rest, skin.triangles)
     cards = head.region("lashes")[head.triangles].any(1)
@@ -160,6 +161,12 @@ def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
         texture=paint_skin(rest, skin.triangles, skin_uv, _lip_share(model, skin), landmarks, look),
         landmarks=landmarks,
     )
+
+
+def _without_hidden(hair: Ribbons, rest: np.ndarray, skin: np.ndarray) -> Ribbons:
+    """The hair without strands that lie below others or behind the head from wherever the camera may look."""
+    seen = seen_triangles(np.concatenate([rest, hair.vertices]), np.concatenate([skin, hair.triangles + len(rest)]))
+    return keep_strands(hair, seen[len(skin) :].reshape(hair.shape[0], -1).any(1))
 
 
 def _subdivide(head: HeadModel) -> _Skin:
@@ -263,7 +270,7 @@ def pose_actor(
     head_vertices = np.asarray(head_vertices, np.float32)
     surface = body.surface @ head_vertices
     a, b, c = (surface[body.surface_triangles[:, k]] for k in range(3))
-    normals = _unit(body.normal_sum @ np.cross(b - a, c - a))
+    normals = _unit(body.normal_sum @ _cross(b - a, c - a))
     _bulge_corneas(body, normals)
     bound_normals = _unit(body.bound @ normals)
     bound = body.bound @ surface + body.bound_distance[:, None] * bound_normals
@@ -281,6 +288,12 @@ def _bulge_corneas(body: ActorBody, normals: Float32[np.ndarray, "s 3"]) -> None
         along = normals[eye] @ axis
         sideways = normals[eye] - along[:, None] * axis
         normals[eye] = _unit(along[:, None] * axis + tilt[:, None] * sideways)
+
+
+def _cross(a: Float32[np.ndarray, "n 3"], b: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:
+    """Cross products, without numpy.cross's detours."""
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
 
 
 def _unit(vectors: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:

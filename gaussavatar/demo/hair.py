@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import cKDTree
 
@@ -146,6 +146,23 @@ def _clump(paths: Float[np.ndarray, "n p 3"], roots: np.ndarray, random: np.rand
     ]
     leader_paths = paths[leaders][own]
     return paths * (1 - pull) + pull * (leader_paths + 0.25 * (paths[:, :1] - leader_paths[:, :1]))
+
+
+def keep_strands(ribbons: Ribbons, kept: Bool[np.ndarray, "n"]) -> Ribbons:
+    """The ribbons of some strands only."""
+    n, p = ribbons.shape
+    rows = np.repeat(kept, 2 * p)
+    new_index = np.cumsum(rows) - 1
+    triangles = ribbons.triangles.reshape(n, -1, 3)[kept].reshape(-1, 3)
+    return Ribbons(
+        ribbons.vertices[rows],
+        new_index[triangles].astype(np.int32),
+        ribbons.along[rows],
+        ribbons.tangent[rows],
+        ribbons.normal[rows],
+        ribbons.shade[rows],
+        (int(kept.sum()), p),
+    )
 
 
 def make_ribbons(

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Bool, Float, Float32, Int32
 
 from gaussavatar.head.raster import rasterize_mesh
 
@@ -18,6 +18,8 @@ RIM_DIRECTION = np.array([0.62, -0.42, 0.66])
 DISTANCE = 6.0
 PICTURE = 448
 COVERED_METRES = 0.80
+CENTRE = np.array([0.0, 0.06, 0.05])
+"""Middle of head and shoulders at rest, metres."""
 
 
 def unit(vector: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
@@ -43,15 +45,14 @@ def visibility(
     threads: int = 1,
 ) -> Float[np.ndarray, "d v"]:
     """For each direction, how freely each vertex sees that way: 0 hidden, 1 open (a far z-buffer from there)."""
-    centre = np.array([0.0, 0.06, 0.05])
     focal = PICTURE * DISTANCE / COVERED_METRES
     K = np.array([[focal, 0, PICTURE / 2], [0, focal, PICTURE / 2], [0, 0, 1]])
     lifted = vertices + 0.0008 * normals
 
     def look(direction: np.ndarray) -> np.ndarray:
         R = _look_along(-direction)
-        depth = rasterize_mesh((vertices - centre) @ R.T + [0, 0, DISTANCE], triangles, K, PICTURE, PICTURE).depth
-        camera = (lifted - centre) @ R.T + [0, 0, DISTANCE]
+        depth = rasterize_mesh((vertices - CENTRE) @ R.T + [0, 0, DISTANCE], triangles, K, PICTURE, PICTURE).depth
+        camera = (lifted - CENTRE) @ R.T + [0, 0, DISTANCE]
         column, row = np.floor(camera[:, :2] / camera[:, 2:] * focal + PICTURE / 2).astype(int).T
         inside = (column >= 0) & (column < PICTURE) & (row >= 0) & (row < PICTURE)
         front = depth[np.clip(row, 0, PICTURE - 1), np.clip(column, 0, PICTURE - 1)]
@@ -60,6 +61,24 @@ def visibility(
 
     with ThreadPoolExecutor(threads) as pool:
         return np.stack(list(pool.map(look, directions)))
+
+
+def seen_triangles(
+    vertices: Float[np.ndarray, "v 3"], triangles: Int32[np.ndarray, "t 3"], picture: int = 1100, threads: int = 2
+) -> Bool[np.ndarray, "t"]:
+    """Which triangles can be seen at all from in front, within about 35 degrees to the sides."""
+    focal = picture * DISTANCE / COVERED_METRES
+    K = np.array([[focal, 0, picture / 2], [0, focal, picture / 2], [0, 0, 1]])
+    steps = [(x, y) for y in (-0.4, -0.1, 0.2) for x in (-0.7, -0.4, -0.15, 0.15, 0.4, 0.7)]
+
+    def look(step: tuple[float, float]) -> np.ndarray:
+        R = _look_along(np.array([-step[0], -step[1], 1.0]))
+        camera = (vertices - CENTRE) @ R.T + [0, 0, DISTANCE]
+        index = rasterize_mesh(camera, triangles, K, picture, picture).triangle_index
+        return np.bincount(index[index >= 0], minlength=len(triangles)) > 0
+
+    with ThreadPoolExecutor(threads) as pool:
+        return np.any(list(pool.map(look, steps)), axis=0)
 
 
 def _look_along(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
