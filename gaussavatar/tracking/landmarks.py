@@ -103,9 +103,21 @@ def _blocks(images: Iterable[np.ndarray], size: int, lead_length: int) -> Iterat
 
 
 def _detect_block(mesh: FaceMesh, lead: list[np.ndarray], block: list[np.ndarray]) -> list[np.ndarray | None]:
-    for image in lead:
-        mesh.detect(image)
-    return [mesh.detect(image) for image in block]
+    last = None
+    found: list[np.ndarray | None] = []
+    for image in (*lead, *block):
+        points = mesh.detect(image)
+        if points is not None and last is not None and _jumped(last, points):
+            # The region of the frame before was off; now it is where the face went.
+            points = mesh.detect(image)
+        found.append(points)
+        last = points
+    return found[len(lead) :]
+
+
+def _jumped(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether the face moved by more than 3 % of its height, as it does at a cut."""
+    return bool(np.abs(after[:, :2].mean(0) - before[:, :2].mean(0)).max() > 0.03 * np.ptp(before[:, 1]))
 
 
 def fill_gaps(points: Float32[np.ndarray, "n p 3"], valid: Bool[np.ndarray, "n"]) -> Float32[np.ndarray, "n p 3"]:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.linalg import eigh
 
 from gaussavatar.tracking.indices import RIGID
+from gaussavatar.tracking.rotations import log_rotation, nearest_rotation
 from gaussavatar.tracking.solve import State, project
 
 
@@ -95,25 +96,43 @@ def refit_basis(
     basis: Float[np.ndarray, "k p 3"],
     state: State,
     seen: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
     focal_px: float,
-    ridge: float,
 ) -> Float[np.ndarray, "k p 3"]:
     """Regress what the landmarks show on the codes: the basis under perspective, for all landmarks.
 
     Observations are back-projected at the model's depth, so motion along the line of sight keeps its old value.
+    What goes with the pose is left to the pose.
     """
     n, k = state.codes.shape
     if k == 0:
         return basis
-    frames = weights.mean(1)
     model = shape + np.tensordot(state.codes, basis, 1)
     left = unproject(seen, model, state.R, state.t, focal_px) - model
-    C = state.codes * frames[:, None]
-    gram = C.T @ state.codes + ridge * n * np.eye(k)
+    features = np.concatenate([state.codes, pose_features(state)], 1)
     # A ridge on the change only: the present basis is the prior.
-    change = np.linalg.solve(gram, C.T @ left.reshape(n, -1))
+    gram = features.T @ features + 0.05 * n * np.eye(features.shape[1])
+    change = np.linalg.solve(gram, features.T @ left.reshape(n, -1))[:k]
     return basis + change.reshape(k, *shape.shape)
+
+
+def pose_features(state: State) -> Float[np.ndarray, "n 6"]:
+    """Rotation and translation from their means, scaled to unit variance (at least half a degree and a millimetre)."""
+    turns = log_rotation(state.R @ nearest_rotation(state.R.mean(0)).T)
+    features = np.concatenate([turns, state.t], 1)
+    features = features - features.mean(0)
+    return features / np.maximum(features.std(0), [0.01] * 3 + [0.001] * 3)
+
+
+def without_pose(displaced: Float[np.ndarray, "n p 3"], state: State) -> Float[np.ndarray, "n p 3"]:
+    """Displacements less their mean and what goes linearly with the pose.
+
+    MediaPipe's face stretches as the head turns. A mode made of that would compete with the pose.
+    """
+    n = len(displaced)
+    features = pose_features(state)
+    flat = (displaced - displaced.mean(0)).reshape(n, -1)
+    slopes = np.linalg.solve(features.T @ features + 1e-3 * n * np.eye(6), features.T @ flat)
+    return (flat - features @ slopes).reshape(displaced.shape)
 
 
 def fix_gauge(shape: Float[np.ndarray, "p 3"], basis: Float[np.ndarray, "k p 3"]) -> Float[np.ndarray, "k p 3"]:
@@ -124,7 +143,7 @@ def fix_gauge(shape: Float[np.ndarray, "p 3"], basis: Float[np.ndarray, "k p 3"]
     motions = _rigid_motions(shape)
     rigid = list(RIGID)
     M = motions[:, rigid].reshape(6, -1)
-    solved = np.linalg.lstsq(M.T, basis[:, rigid].reshape(len(basis), -1).T, rcond=None)[0]
+    solved = np.linalg.lstsq(M.T, basis[:, rigid].reshape(len(basis), M.shape[1]).T, rcond=None)[0]
     return basis - np.tensordot(solved.T, motions, 1)
 
 

@@ -18,17 +18,14 @@ _CHUNK = 256
 _BAND = 12
 """Frame i and frame i + 2 share entries of one parameter, 2 x 6 places apart."""
 
-_JUMP_SIGMAS = 4.0
-"""Accelerations beyond so many standard deviations count ever less (Geman and McClure): cuts and
-real jerks stay sharp."""
-
 
 @dataclass
 class Motionless:
     """What all frames share: landmark model, camera and noise model.
 
     ``shape`` (p, 3) and ``basis`` (k, p, 3) in metres for the solved landmarks; ``weights`` (p,) are their
-    information in 1 / px^2; ``sigma_px`` scales the Cauchy weights; accelerations per frame^2.
+    information in 1 / px^2; ``sigma_px`` scales the Cauchy weights. ``sigmas`` are the prior's standard deviations
+    of rotation (radians) and translation (metres) per frame^2, ``smoothness`` weighs it for frames i to i + 2.
     """
 
     shape: Float[np.ndarray, "p 3"]
@@ -37,9 +34,8 @@ class Motionless:
     weights: Float[np.ndarray, "p"]
     sigma_px: float
     code_precision: float
-    sigma_rotation: float
-    sigma_plane: float
-    sigma_depth: float
+    sigmas: Float[np.ndarray, "6"]
+    smoothness: Float[np.ndarray, "m 6"]
 
 
 @dataclass
@@ -98,8 +94,8 @@ def step(
     for first in range(0, n, _CHUNK):
         part = slice(first, min(first + _CHUNK, n))
         H[part], g[part], back[part], code_step[part] = _eliminate(model, state, seen, frame_weights, part)
-    scales = np.array([model.sigma_rotation] * 3 + [model.sigma_plane] * 2 + [model.sigma_depth])
-    delta = _solve_poses(H * scales[:, None] * scales, g * scales, state, scales) * scales
+    scales = model.sigmas
+    delta = _solve_poses(H * scales[:, None] * scales, g * scales, state, model) * scales
     codes = state.codes + code_step - np.einsum("nkj,nj->nk", back, delta)
     return State(exp_rotation(delta[:, :3]) @ state.R, state.t + delta[:, 3:], codes)
 
@@ -158,8 +154,8 @@ def _linearise(
     return J, seen[part] - pixels
 
 
-def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, scales: np.ndarray) -> np.ndarray:
-    """Solve the block-banded system of all poses with the acceleration prior; units of ``scales``."""
+def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, model: Motionless) -> np.ndarray:
+    """Solve the block-banded system of all poses with the acceleration prior; units of ``model.sigmas``."""
     n = len(H)
     band = np.zeros((_BAND + 1, n * 6))
     blocks = np.arange(n) * 6
@@ -171,12 +167,11 @@ def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, scales: np.ndarray)
     right = g.copy()
     if n >= 3:
         turns = log_rotation(state.R[1:] @ state.R[:-1].swapaxes(1, 2))
-        acceleration = np.concatenate([np.diff(turns, axis=0), np.diff(state.t, n=2, axis=0)], 1) / scales
-        w = 1.0 / (1.0 + (acceleration**2).sum(1) / (6 * _JUMP_SIGMAS**2)) ** 2
+        acceleration = np.concatenate([np.diff(turns, axis=0), np.diff(state.t, n=2, axis=0)], 1) / model.sigmas
         stencil = (1.0, -2.0, 1.0)
         for a in range(3):
-            right[a : n - 2 + a] -= stencil[a] * w[:, None] * acceleration
+            right[a : n - 2 + a] -= stencil[a] * model.smoothness * acceleration
             for b in range(a, 3):
                 columns = (np.arange(n - 2)[:, None] + b) * 6 + np.arange(6)
-                band[_BAND - 6 * (b - a), columns] += (stencil[a] * stencil[b] * w)[:, None]
+                band[_BAND - 6 * (b - a), columns] += stencil[a] * stencil[b] * model.smoothness
     return solveh_banded(band, right.reshape(-1), overwrite_ab=True, check_finite=False).reshape(n, 6)

@@ -13,7 +13,8 @@ from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.tracking.indices import FACE_OVAL, LEFT_IRIS, RIGHT_IRIS, RIGID
 from gaussavatar.tracking.landmarks import usable_frames
 from gaussavatar.tracking.procrustes import IPD_METRES, Alignment, align_frames
-from gaussavatar.tracking.shape import deformation_basis, fix_gauge, refine_shape, refit_basis
+from gaussavatar.tracking.shape import deformation_basis, fix_gauge, refine_shape, refit_basis, unproject, without_pose
+from gaussavatar.tracking.smoothness import acceleration_weights
 from gaussavatar.tracking.solve import Motionless, State, project, step, visibility
 from gaussavatar.types import N_LANDMARKS, Landmarks, Tracking
 
@@ -89,10 +90,13 @@ class _Fitter:
         alignment = align_frames(centred, self.sample)
         self.seen_solved = centred[:, self.points, :2].astype(np.float64)
         self.seen_sample = centred[self.sample, :, :2].astype(np.float64)
-        self.displaced = alignment.undo(centred[self.sample], self.sample) - alignment.shape
+        self.depth_moves = (alignment.undo(centred[self.sample], self.sample) - alignment.shape)[..., 2]
         self.shape = self.prior = alignment.shape
         self.basis = np.zeros((0, N_LANDMARKS, 3))
         self.state = self._first_state(alignment)
+        sigmas = (np.deg2rad(config.sigma_rotation_deg), config.sigma_plane_mm * 1e-3, config.sigma_depth_mm * 1e-3)
+        self.sigmas = np.repeat(sigmas, (3, 2, 1))
+        self.smoothness = acceleration_weights(self.state.R, self.state.t, self.sigmas)
 
     def _first_state(self, alignment: Alignment) -> State:
         """Poses at which perspective and weak perspective agree at the head's origin."""
@@ -105,7 +109,7 @@ class _Fitter:
         self._steps(3)
         self._refine_shape()
         self._steps(1)
-        self.basis = fix_gauge(self.shape, deformation_basis(self.displaced, config.n_modes))
+        self.basis = self._first_basis()
         self.state.codes = np.zeros((len(self.valid), len(self.basis)))
         for _ in range(config.rounds):
             self._steps(config.steps_per_round)
@@ -130,9 +134,8 @@ class _Fitter:
             weights=importance * (config.independent_points / (importance.sum() * sigma**2)),
             sigma_px=sigma,
             code_precision=config.code_precision,
-            sigma_rotation=np.deg2rad(config.sigma_rotation_deg),
-            sigma_plane=config.sigma_plane_mm * 1e-3,
-            sigma_depth=config.sigma_depth_mm * 1e-3,
+            sigmas=self.sigmas,
+            smoothness=self.smoothness,
         )
 
     def _sampled(self) -> tuple[State, Float[np.ndarray, "m 478"]]:
@@ -152,9 +155,16 @@ class _Fitter:
         self.shape, self.basis = shape * scale, self.basis * scale
         self.state = replace(self.state, t=self.state.t * scale)
 
+    def _first_basis(self) -> Float[np.ndarray, "k 478 3"]:
+        """Modes of what moves besides the pose: seen across the line of sight, MediaPipe's depth along it."""
+        state, _ = self._sampled()
+        displaced = unproject(self.seen_sample, self.shape[None], state.R, state.t, self.focal_px) - self.shape
+        displaced[..., 2] = self.depth_moves
+        return fix_gauge(self.shape, deformation_basis(without_pose(displaced, state), self.config.n_modes))
+
     def _refit_basis(self) -> None:
-        state, weights = self._sampled()
-        basis = refit_basis(self.shape, self.basis, state, self.seen_sample, weights, self.focal_px, ridge=0.05)
+        state, _ = self._sampled()
+        basis = refit_basis(self.shape, self.basis, state, self.seen_sample, self.focal_px)
         # Codes keep zero mean and unit variance, so that the prior on them keeps its meaning.
         mean, deviation = state.codes.mean(0), np.maximum(state.codes.std(0), 1e-3)
         self.shape = self.shape + np.tensordot(mean, basis, 1)
