@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int, Int32
 from scipy.sparse import csr_matrix, identity
 
 
@@ -53,22 +53,25 @@ def loop_subdivision(
     matrix = csr_matrix(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), (n_vertices + n_edges, n_vertices)
     )
-    middle = (n_vertices + inverse).reshape(3, -1).T
+    return matrix, *_quarter(triangles, (n_vertices + inverse).reshape(3, -1).T, corner_uv)
+
+
+def _quarter(
+    triangles: Int32[np.ndarray, "t 3"], middle: Int[np.ndarray, "t 3"], corner_uv: Float[np.ndarray, "t 3 2"]
+) -> tuple[Int32[np.ndarray, "s 3"], Float[np.ndarray, "s 3 2"]]:
+    """Each triangle and its corner uv as four, given the vertices in the middle of its edges."""
     a, b, c = triangles.T
     ab, bc, ca = middle.T
     fine = np.stack([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))], 1)
-    uv_middle = (corner_uv + np.roll(corner_uv, -1, 1)) / 2
-    p, q = corner_uv, uv_middle
-    fine_uv = np.stack(
-        [
-            np.stack([p[:, 0], q[:, 0], q[:, 2]], 1),
-            np.stack([q[:, 0], p[:, 1], q[:, 1]], 1),
-            np.stack([q[:, 2], q[:, 1], p[:, 2]], 1),
-            np.stack([q[:, 0], q[:, 1], q[:, 2]], 1),
-        ],
-        1,
+    p, q = corner_uv, (corner_uv + np.roll(corner_uv, -1, 1)) / 2
+    corners = (
+        (p[:, 0], q[:, 0], q[:, 2]),
+        (q[:, 0], p[:, 1], q[:, 1]),
+        (q[:, 2], q[:, 1], p[:, 2]),
+        (q[:, 0], q[:, 1], q[:, 2]),
     )
-    return matrix, fine.reshape(-1, 3).astype(np.int32), fine_uv.reshape(-1, 3, 2)
+    fine_uv = np.stack([np.stack(three, 1) for three in corners], 1)
+    return fine.reshape(-1, 3).astype(np.int32), fine_uv.reshape(-1, 3, 2)
 
 
 def unshrunk(matrix: csr_matrix) -> csr_matrix:
