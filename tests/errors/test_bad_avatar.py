@@ -105,6 +105,23 @@ def test_speak_into_a_folder(message, media: Path, avatar: Path, tmp_path: Path)
     assert "file name" in message("speak", "--audio", media / "tone.wav", "--avatar", avatar, "--out", tmp_path)
 
 
+def test_unknown_export_format(message, avatar: Path) -> None:
+    line = message("export", avatar, "--format", "obj")
+    assert "'obj'" in line and "ply" in line
+
+
+def test_unknown_expression(message) -> None:
+    assert "did you mean jawOpen?" in message("head", "show", "--expression", "jawopen=1")
+
+
+def test_weight_that_is_no_number(message) -> None:
+    assert "jawOpen=" in message("head", "show", "--expression", "jawOpen=wide")
+
+
+def test_bench_of_a_voice_needs_one(message) -> None:
+    assert "--audio" in message("bench", "voice")
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="a small disk needs mount as root")
 def test_full_disk(message, media: Path, toy_avatar: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
