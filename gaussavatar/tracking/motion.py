@@ -16,7 +16,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER, RIGID
 from gaussavatar.tracking.measures import lip_aperture, lip_width
-from gaussavatar.tracking.shape import unproject
+from gaussavatar.tracking.shape import principal_components, unproject
 from gaussavatar.tracking.upper_face import CHANNEL_NAMES, upper_channels
 from gaussavatar.types import N_LANDMARKS, Landmarks, Motion, Tracking
 
@@ -93,10 +93,7 @@ def _mouth_codes(
     importance[[*LIPS_OUTER, *LIPS_INNER]] *= config.lip_weight
     points = np.flatnonzero(importance > 0.05)
     flat = (displaced[:, points] * importance[points, None]).reshape(len(displaced), -1).astype(np.float32)
-    rows = flat[used]
-    values, vectors = np.linalg.eigh((rows.T @ rows / len(rows)).astype(np.float64))
-    vectors = vectors[:, ::-1][:, : config.n_mouth]
-    vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
+    _, vectors = principal_components(flat[used], config.n_mouth)
     codes = flat @ vectors
     return (codes / np.maximum(codes[used].std(0), 1e-9)).astype(np.float32)
 

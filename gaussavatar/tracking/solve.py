@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from scipy.linalg import solveh_banded
 
 from gaussavatar.tracking.rotations import exp_rotation, log_rotation
@@ -106,15 +106,16 @@ def _eliminate(
     """Normal equations of a chunk's poses with the codes eliminated, and how to get the codes back."""
     k = model.basis.shape[0]
     J, residual = _linearise(model, state, seen, part)
-    squared = (residual**2).sum(-1)
+    squared = (residual**2).sum(1)
     weights = frame_weights[part] * model.weights / (1.0 + squared / model.sigma_px**2)
-    root = np.sqrt(weights).astype(np.float32)[..., None]
+    root = np.sqrt(weights).astype(np.float32)[:, None, :, None]
+    J *= root
+    transposed = J.swapaxes(2, 3)
+    # One product per image axis: each stays below the size from which OpenBLAS starts threads, which cost far more
+    # than they bring for thousands of small products.
+    N = (transposed @ J).sum(1, dtype=np.float64)
+    r = (transposed @ (residual.astype(np.float32)[..., None] * root))[..., 0].sum(1, dtype=np.float64)
     m = len(residual)
-    J *= root[..., None]
-    J = J.reshape(m, -1, 6 + k)
-    b = (residual.astype(np.float32) * root).reshape(m, -1, 1)
-    transposed = J.swapaxes(1, 2)
-    N, r = (transposed @ J).astype(np.float64), (transposed @ b)[..., 0].astype(np.float64)
     if k == 0:
         return N, r, np.zeros((m, 0, 6)), np.zeros((m, 0))
     Hcc = N[:, 6:, 6:] + model.code_precision * np.eye(k)
@@ -127,31 +128,31 @@ def _eliminate(
 
 def _linearise(
     model: Motionless, state: State, seen: np.ndarray, part: slice
-) -> tuple[Float[np.ndarray, "m p 2 q"], Float[np.ndarray, "m p 2"]]:
-    """Jacobian of the pixels by (rotation, translation, codes), float32, and the residual."""
+) -> tuple[Float32[np.ndarray, "m 2 p q"], Float[np.ndarray, "m 2 p"]]:
+    """Jacobian of the pixels by (rotation, translation, codes), float32, and the residual, by image axis."""
     R, t, codes = state.R[part], state.t[part], state.codes[part]
-    k = model.basis.shape[0]
+    k, m, p = model.basis.shape[0], len(R), len(model.shape)
     X = model.shape + np.tensordot(codes, model.basis, 1)
     turned = X @ R.swapaxes(1, 2)
     camera = turned + t[:, None]
     inverse = model.focal_px / camera[..., 2]
-    pixels = camera[..., :2] * inverse[..., None]
-    A = np.zeros((*pixels.shape, 3), np.float32)
-    A[..., 0, 0] = A[..., 1, 1] = inverse
-    A[..., 2] = -pixels / camera[..., 2:]
-    J = np.empty((*pixels.shape, 6 + k), np.float32)
+    pixels = (camera[..., :2] * inverse[..., None]).swapaxes(1, 2)
+    A = np.zeros((m, 2, p, 3), np.float32)
+    A[:, 0, :, 0] = A[:, 1, :, 1] = inverse
+    A[..., 2] = -pixels / camera[:, None, :, 2]
+    J = np.empty((m, 2, p, 6 + k), np.float32)
     # A turn e moves the point by e x v, so the row a gives a . (e x v) = e . (v x a).
-    v = turned.astype(np.float32)[:, :, None, :]
+    v = turned.astype(np.float32)[:, None]
     for axis in range(3):
         i, j = (axis + 1) % 3, (axis + 2) % 3
         J[..., axis] = v[..., i] * A[..., j] - v[..., j] * A[..., i]
     J[..., 3:6] = A
     if k:
         rows = A @ R.astype(np.float32)[:, None]
-        per_point = rows.swapaxes(0, 1).reshape(len(model.shape), -1, 3)
+        per_point = rows.transpose(2, 0, 1, 3).reshape(p, m * 2, 3)
         moved = per_point @ model.basis.astype(np.float32).transpose(1, 2, 0)
-        J[..., 6:] = moved.reshape(len(model.shape), len(R), 2, k).swapaxes(0, 1)
-    return J, seen[part] - pixels
+        J[..., 6:] = moved.reshape(p, m, 2, k).transpose(1, 2, 0, 3)
+    return J, seen[part].swapaxes(1, 2) - pixels
 
 
 def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, model: Motionless) -> np.ndarray:
