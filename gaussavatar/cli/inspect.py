@@ -40,8 +40,12 @@ class Head:
 class Bench:
     """Measure: the rasterizer's speed, an avatar's lips under a voice, or what the sound tells of a clip's lips."""
 
-    what: Positional[Literal["raster", "voice", "lips"]] = "raster"
-    """raster: milliseconds per frame; voice: rendered lips under --audio; lips: the audio network, block by block."""
+    what: Positional[Literal["raster", "tracking", "voice", "lips"]] = "raster"
+    """raster: milliseconds per frame; tracking: speed and steadiness on --video; voice: rendered lips under --audio;
+    lips: the audio network, block by block."""
+
+    video: Path | None = None
+    """Clip of tracking."""
 
     avatar: Path | None = None
     """Avatar folder of voice and lips; the one fitted last below ./avatars when not given."""
@@ -66,6 +70,20 @@ class Bench:
 
         figures = bench_raster()
         say(format_rows(figures))
+        return figures
+
+    def _tracking(self) -> dict[str, Any]:
+        from gaussavatar.bench.preparation import bench_preparation
+        from gaussavatar.bench.tracking import bench_tracking
+        from gaussavatar.progress import TerminalProgress
+
+        if self.video is None:
+            raise UserError("a clip for bench tracking", "none", "name one with --video")
+        figures = bench_preparation(self.video, 512, TerminalProgress()) | {
+            f"alone_{name}": value for name, value in bench_tracking(self.video).items()
+        }
+        for name, value in figures.items():
+            say(f"{name:<28} {value:.4g}")
         return figures
 
     def _voice(self) -> dict[str, Any]:
