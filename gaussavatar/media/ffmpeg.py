@@ -1,27 +1,24 @@
 """Video and sound through ffmpeg: probing, reading frames and sound by pipes, writing mp4.
 
-Graphs are built with ffmpeg-python and run with an explicit binary. Every child writes its
-messages to a temporary file, never to a pipe, so that no child can block on a full pipe.
+Graphs are built with ffmpeg-python and run with an explicit binary (see :mod:`gaussavatar.media.process`).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
+from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, fill_from, find_ffmpeg, last_messages, running
 from gaussavatar.storage import atomic_path
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
@@ -31,10 +28,7 @@ ENOUGH_DECODED = 0.95
 METADATA_KEYS = ("title", "artist", "album", "comment", "copyright", "date", "description", "genre", "synopsis")
 """Metadata keys that an mp4 keeps in the place where players look for them."""
 
-_QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
-_LOCAL_ONLY = "file,pipe"
 _LISTING_DEMUXERS = ("tty", "concat", "hls", "dash")
-_PIPE_BYTES = 1 << 20
 _MIN_SOUND_SECONDS = 0.04
 
 
@@ -58,30 +52,6 @@ class MediaInfo:
     audio_rate: int | None = None
 
 
-def find_ffmpeg() -> str:
-    """Path of the ffmpeg binary: ``GAUSSAVATAR_FFMPEG``, else the system's, else the one of imageio-ffmpeg.
-
-    Raises:
-        UserError: ``GAUSSAVATAR_FFMPEG`` names no program, or no ffmpeg is found at all.
-    """
-    if named := os.environ.get("GAUSSAVATAR_FFMPEG"):
-        if found := shutil.which(named):
-            return found
-        raise UserError(
-            "an ffmpeg program in GAUSSAVATAR_FFMPEG", repr(named), "unset the variable or give the program's path"
-        )
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as error:
-        raise UserError(
-            "an ffmpeg program", "none on this machine", "install ffmpeg, or pip install imageio-ffmpeg"
-        ) from error
-
-
 def probe(path: Path) -> MediaInfo:
     """Look at a media file's header; a sound file has ``has_video`` false.
 
@@ -89,7 +59,7 @@ def probe(path: Path) -> MediaInfo:
         UserError: no such file, not a media file, or cut off before its index.
     """
     _require_file(path)
-    arguments = [find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", _LOCAL_ONLY, "-i", _url(path)]
+    arguments = [find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", LOCAL_ONLY, "-i", file_url(path)]
     done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     text = done.stderr.decode(errors="replace")
     demuxer = re.search(r"^Input #0, ([\w,]+), from", text, re.M)
@@ -174,15 +144,15 @@ def read_frames(
     require_video(info)
     command = _frames_command(info, width, height, crop, fps, start, seconds, keyframes_only)
     count = 0
-    with _child(command, stdout=subprocess.PIPE) as (process, log):
+    with running(command, stdout=subprocess.PIPE) as (process, log):
         while True:
             image = np.empty((height, width, 3), np.uint8)
-            if not _fill(process.stdout, image):  # type: ignore[arg-type]
+            if not fill_from(process.stdout, image):  # type: ignore[arg-type]
                 break
             count += 1
             yield image
         code = process.wait()
-        messages = _messages(log)
+        messages = last_messages(log)
     whole = start is None and seconds is None and not keyframes_only
     announced = info.seconds * (fps or info.fps or 0.0)
     if code != 0 and not (whole and count >= ENOUGH_DECODED * announced > 0):
@@ -206,15 +176,15 @@ def _frames_command(
     start: float | None,
     seconds: float | None,
     keyframes_only: bool,
-) -> list[str]:
-    options: dict[str, Any] = {"protocol_whitelist": _LOCAL_ONLY}
+) -> Sequence[str]:
+    options: dict[str, Any] = {"protocol_whitelist": LOCAL_ONLY}
     if start is not None:
         options["ss"] = f"{start:.3f}"
     if seconds is not None:
         options["t"] = f"{seconds:.3f}"
     if keyframes_only:
         options["skip_frame"] = "nokey"
-    stream = ffmpeg.input(_url(info.path), **options)["V"]
+    stream = ffmpeg.input(file_url(info.path), **options)["V"]
     if fps is not None:
         # Counting from time 0, not from the first frame, keeps the picture in step with the sound.
         # The last key frame's own length rounds to nothing at a low rate, so there it is passed on.
@@ -228,7 +198,7 @@ def _frames_command(
     stream = stream.filter("scale", width, height, flags=flags + "+accurate_rnd+full_chroma_int")
     stream = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
     # Broken pictures alone shall not end the run: read_frames judges by how much was decoded.
-    return ffmpeg.compile(stream.global_args(*_QUIET, "-max_error_rate", "1"), cmd=find_ffmpeg())
+    return ffmpeg.compile(stream.global_args(*QUIET, "-max_error_rate", "1"), cmd=find_ffmpeg())
 
 
 def _crop(stream: Any, crop: tuple[int, int, int], width: int, height: int) -> Any:
@@ -250,16 +220,16 @@ def read_audio(path: Path, rate: int = ANALYSIS_RATE) -> Waveform:
     info = probe(path)
     if not info.has_audio:
         raise UserError(f"a sound track in {path}", "a file without audio", "give a file with sound")
-    stream = ffmpeg.input(_url(path), protocol_whitelist=_LOCAL_ONLY)["a:0"]
+    stream = ffmpeg.input(file_url(path), protocol_whitelist=LOCAL_ONLY)["a:0"]
     # Without the limit, equal channels would come out 1.4 times too loud and clip.
     options = {"async": 1, "first_pts": 0, "ochl": "mono", "rematrix_maxval": 1}
     stream = stream.filter("aresample", rate, **options)
     stream = stream.output("pipe:", format="f32le", acodec="pcm_f32le", ar=rate)
-    command = ffmpeg.compile(stream.global_args(*_QUIET), cmd=find_ffmpeg())
-    with _child(command, stdout=subprocess.PIPE) as (process, log):
+    command = ffmpeg.compile(stream.global_args(*QUIET), cmd=find_ffmpeg())
+    with running(command, stdout=subprocess.PIPE) as (process, log):
         data = process.stdout.read()  # type: ignore[union-attr]
         code = process.wait()
-        messages = _messages(log)
+        messages = last_messages(log)
     samples = np.frombuffer(data[: len(data) // 4 * 4], "<f4").astype(np.float32)
     if code != 0 and len(samples) < ENOUGH_DECODED * info.seconds * rate:
         raise _undecodable(path, messages)
@@ -300,7 +270,7 @@ def write_video(
         seconds = read_audio(audio).seconds
     with atomic_path(path) as temporary:
         command = _write_command(temporary, fps, size, audio, seconds, crf, metadata or {})
-        with _child(command, stdin=subprocess.PIPE) as (process, log):
+        with running(command, stdin=subprocess.PIPE) as (process, log):
             try:
                 for image in frames:
                     if image.shape != (size[1], size[0], 3) or image.dtype != np.uint8:
@@ -311,7 +281,7 @@ def write_video(
                 # ffmpeg closes its input when it has enough for the wanted length, or when it failed.
                 pass
             if process.wait() != 0:
-                raise _unwritable(path, _messages(log))
+                raise _unwritable(path, last_messages(log))
 
 
 def _write_command(
@@ -336,68 +306,27 @@ def _write_command(
         streams = [picture.filter("tpad", stop=-1, stop_mode="clone")]
         options["t"] = f"{seconds:.6f}"
     if audio is not None:
-        sound = ffmpeg.input(_url(audio), protocol_whitelist=_LOCAL_ONLY)["a:0"]
+        sound = ffmpeg.input(file_url(audio), protocol_whitelist=LOCAL_ONLY)["a:0"]
         streams.append(sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("apad"))
         # An AAC packet of 1024 samples must be shorter than a video frame, so low rates are raised.
         rate = probe(audio).audio_rate
         options |= {"acodec": "aac", "audio_bitrate": "192k", "ar": rate if rate in (44100, 48000) else 48000}
     for index, (key, value) in enumerate(metadata.items()):
         options[f"metadata:g:{index}"] = f"{key}={value}"
-    command = ffmpeg.compile(ffmpeg.output(*streams, _url(target), **options), cmd=find_ffmpeg(), overwrite_output=True)
+    command = ffmpeg.compile(
+        ffmpeg.output(*streams, file_url(target), **options), cmd=find_ffmpeg(), overwrite_output=True
+    )
     command = ["-metadata" if re.fullmatch(r"-metadata:g:\d+", part) else part for part in command]
     return [command[0], "-hide_banner", "-loglevel", "error", *command[1:]]
 
 
-@contextmanager
-def _child(command: list[str], **pipes: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """Run ffmpeg with its messages in a temporary file; kill it when the block is left early."""
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **pipes},
-                                   stderr=log, bufsize=-1 if "stdout" not in pipes else 0)  # fmt: skip
-        try:
-            yield process, log
-        finally:
-            if process.poll() is None:
-                process.kill()
-            if process.stdout is not None:
-                process.stdout.close()
-            if process.stdin is not None:
-                with suppress(BrokenPipeError):
-                    process.stdin.close()
-            process.wait()
-
-
-def _fill(pipe: IO[bytes], image: np.ndarray) -> bool:
-    view = memoryview(image).cast("B")
-    done = 0
-    while done < len(view):
-        count = pipe.readinto(view[done:])  # type: ignore[attr-defined]
-        if not count:
-            return False
-        done += count
-    return True
-
-
-def _messages(log: IO[bytes]) -> list[str]:
-    """The child's last messages, without the memory addresses that ffmpeg puts in front."""
-    end = log.seek(0, os.SEEK_END)
-    log.seek(max(0, end - 8192))
-    lines = log.read().decode(errors="replace").splitlines()
-    return [cleaned for line in lines if (cleaned := re.sub(r"^\[[^\]]*\] *", "", line).strip())]
-
-
 def _demuxed_seconds(path: Path) -> float:
     """Length of a file whose header does not say it: the end time of its last packet."""
-    command = [find_ffmpeg(), *_QUIET, "-protocol_whitelist", _LOCAL_ONLY, "-i", _url(path), "-c", "copy",
+    command = [find_ffmpeg(), *QUIET, "-protocol_whitelist", LOCAL_ONLY, "-i", file_url(path), "-c", "copy",
                "-progress", "pipe:1", "-f", "null", "-"]  # fmt: skip
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     times = re.findall(rb"out_time_us=(\d+)", done.stdout)
     return int(times[-1]) / 1e6 if times else 0.0
-
-
-def _url(path: Path) -> str:
-    """The path as an ffmpeg address that no name (colon, leading dash) can turn into anything else."""
-    return f"file:{path.absolute()}"
 
 
 def _require_file(path: Path) -> None:

@@ -22,7 +22,7 @@ FACE = RNG.normal(size=(478, 3)).astype(np.float32) * 60
 def histogram(level: int) -> np.ndarray:
     """Colours of a picture that shades smoothly around ``level``."""
     shade = np.linspace(-50, 50, 48 * 48).reshape(48, 48, 1)
-    return colour_histogram(np.clip(np.array([level, 255 - level, level // 2]) + shade, 0, 255).astype(np.uint8))
+    return colour_histogram(np.clip(np.array([1.2, 0.9, 0.7]) * level + shade, 0, 255).astype(np.uint8))
 
 
 def sample(seconds: float, *, centre=(500.0, 400.0), height=300.0, level=90, face=FACE, others=()) -> Sample:
@@ -64,7 +64,10 @@ def test_face_height_is_measured_in_source_pixels() -> None:
 
 def test_another_person_is_found_and_slow_change_of_light_is_not() -> None:
     stranger = FACE * np.float32([1.3, 1, 1])
-    check_one_person([sample(i, level=90 + 6 * i, face=FACE + RNG.normal(size=FACE.shape) * 4) for i in range(12)], "x")
+    dimming = [sample(i, level=90 + i, face=FACE + RNG.normal(size=FACE.shape) * 6) for i in range(70)]
+    check_one_person(dimming, "x")
+    with pytest.raises(UserError):
+        check_one_person([dimming[0], dimming[-1]], "x")
     clip = [sample(i) for i in range(6)] + [sample(i, level=200, face=stranger) for i in range(6, 9)]
     with pytest.raises(UserError, match=r"about 5\.5 s \(3 of 9"):
         check_one_person(clip, "x")

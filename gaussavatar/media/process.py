@@ -1,0 +1,92 @@
+"""The ffmpeg binary and its child processes.
+
+Every child writes its messages to a temporary file, never to a pipe, so that none can block on a full pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from gaussavatar.errors import UserError
+
+QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
+LOCAL_ONLY = "file,pipe"
+"""Protocols that an input may use: a playlist in disguise must not reach the network."""
+
+
+def find_ffmpeg() -> str:
+    """Path of the ffmpeg binary: ``GAUSSAVATAR_FFMPEG``, else the system's, else the one of imageio-ffmpeg.
+
+    Raises:
+        UserError: ``GAUSSAVATAR_FFMPEG`` names no program, or no ffmpeg is found at all.
+    """
+    if named := os.environ.get("GAUSSAVATAR_FFMPEG"):
+        if found := shutil.which(named):
+            return found
+        raise UserError(
+            "an ffmpeg program in GAUSSAVATAR_FFMPEG", repr(named), "unset the variable or give the program's path"
+        )
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "an ffmpeg program", "none on this machine", "install ffmpeg, or pip install imageio-ffmpeg"
+        ) from error
+
+
+@contextmanager
+def running(command: Sequence[str], **pipes: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Run ffmpeg; yields the process and its messages' file, and kills it when the block is left early."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **pipes},
+                                   stderr=log, bufsize=-1 if "stdout" not in pipes else 0)  # fmt: skip
+        try:
+            yield process, log
+        finally:
+            if process.poll() is None:
+                process.kill()
+            if process.stdout is not None:
+                process.stdout.close()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+            process.wait()
+
+
+def fill_from(pipe: IO[bytes], image: np.ndarray) -> bool:
+    """Read a whole image from a pipe; False at the end."""
+    view = memoryview(image).cast("B")
+    done = 0
+    while done < len(view):
+        count = pipe.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            return False
+        done += count
+    return True
+
+
+def last_messages(log: IO[bytes]) -> list[str]:
+    """The child's last messages, without the memory addresses that ffmpeg puts in front."""
+    end = log.seek(0, os.SEEK_END)
+    log.seek(max(0, end - 8192))
+    lines = log.read().decode(errors="replace").splitlines()
+    return [cleaned for line in lines if (cleaned := re.sub(r"^\[[^\]]*\] *", "", line).strip())]
+
+
+def file_url(path: Path) -> str:
+    """The path as an ffmpeg address that no name (colon, leading dash) can turn into anything else."""
+    return f"file:{path.absolute()}"
