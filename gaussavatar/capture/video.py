@@ -81,7 +81,7 @@ def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Pr
 def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
     """Look at key frames, and at frames in between where those are few, with the face detectors."""
     scale = min(1.0, _PRESCAN_SIDE / max(info.width, info.height))
-    width, height = round(info.width * scale), round(info.height * scale)
+    size = {"width": round(info.width * scale), "height": round(info.height * scale)}
     target = int(np.clip(info.seconds / _SECONDS_PER_SAMPLE, _MIN_SAMPLES, _MAX_SAMPLES))
     samples: list[Sample] = []
     with (
@@ -89,25 +89,38 @@ def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
         FaceDetector() as boxes,
         FaceMesh(static=True) as mesh,
     ):
+
+        def look(image: np.ndarray, seconds: float) -> None:
+            samples.append(_look(image, seconds, scale, boxes, mesh))
+            advance(1)
+
         # At a low constant rate key frames repeat until the next one, which gives each its time.
         rate = min(2.0, _MAX_SAMPLES / max(info.seconds, 1.0))
         previous: np.ndarray | None = None
-        keyframes = read_frames(info.path, width=width, height=height, fps=rate, keyframes_only=True)
-        for index, image in enumerate(keyframes):
+        for index, image in enumerate(read_frames(info.path, **size, fps=rate, keyframes_only=True)):
             if previous is None or not np.array_equal(image, previous):
-                samples.append(_look(image, index / rate, scale, boxes, mesh))
-                advance(1)
+                look(image, index / rate)
             previous = image
         for moment in _missing_moments([sample.seconds for sample in samples], info.seconds, target):
-            stretch = read_frames(
-                info.path, width=width, height=height, start=moment, seconds=0.2, keyframes_only=False
-            )
-            image = next(stretch, None)
-            stretch.close()  # type: ignore[attr-defined]
-            if image is not None:
-                samples.append(_look(image, moment, scale, boxes, mesh))
-                advance(1)
+            if (image := _frame_at(info, moment, size)) is not None:
+                look(image, moment)
+        if len(samples) < _MIN_SAMPLES // 2:
+            # Some containers cannot be entered in the middle; then the whole file is decoded at a low rate.
+            rate = target / max(info.seconds, 1.0)
+            for index, image in enumerate(read_frames(info.path, **size, fps=rate)):
+                look(image, index / rate)
     return sorted(samples, key=lambda sample: sample.seconds)
+
+
+def _frame_at(info: MediaInfo, moment: float, size: dict[str, int]) -> np.ndarray | None:
+    """The frame at a moment, or None where the file cannot be entered there; decoding it whole will tell."""
+    stretch = read_frames(info.path, **size, start=moment, seconds=0.2)
+    try:
+        return next(stretch, None)
+    except UserError:
+        return None
+    finally:
+        stretch.close()  # type: ignore[attr-defined]
 
 
 def _missing_moments(known: list[float], seconds: float, target: int) -> list[float]:

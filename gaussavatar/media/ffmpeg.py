@@ -321,12 +321,15 @@ def _write_command(
 
 
 def _demuxed_seconds(path: Path) -> float:
-    """Length of a file whose header does not say it: the end time of its last packet."""
-    command = [find_ffmpeg(), *QUIET, "-protocol_whitelist", LOCAL_ONLY, "-i", file_url(path), "-c", "copy",
-               "-progress", "pipe:1", "-f", "null", "-"]  # fmt: skip
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    times = re.findall(rb"out_time_us=(\d+)", done.stdout)
-    return int(times[-1]) / 1e6 if times else 0.0
+    """Length of a file whose header does not say it: the end of its last packet, else of its last decoded frame."""
+    for codec in (("-c", "copy"), ()):
+        command = [find_ffmpeg(), *QUIET, "-protocol_whitelist", LOCAL_ONLY, "-i", file_url(path), *codec,
+                   "-progress", "pipe:1", "-f", "null", "-"]  # fmt: skip
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        times = [int(time) for time in re.findall(rb"out_time_us=(\d+)", done.stdout)]
+        if times and times[-1] > 0:
+            return times[-1] / 1e6
+    return 0.0
 
 
 def _require_file(path: Path) -> None:

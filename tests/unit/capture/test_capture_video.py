@@ -59,6 +59,13 @@ def test_a_portrait_without_sound_is_cropped_to_the_head(tmp_path: Path) -> None
     assert not (tmp_path / "other").exists()
 
 
+@needs_clips
+@pytest.mark.parametrize("name", ["raw.h264", "stream.ts", "old.avi", "moving.gif"])
+def test_containers_without_length_or_seeking(tmp_path: Path, name: str) -> None:
+    run_ffmpeg("-i", CLIPS / "woman_8s.mp4", "-an", "-t", "6", "-vf", "scale=256:256", tmp_path / name)
+    assert capture(tmp_path / name, tmp_path / "capture", CaptureConfig(size=64)).n_frames == pytest.approx(150, abs=1)
+
+
 def test_no_face_is_said(tmp_path: Path) -> None:
     run_ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x240:duration=6", tmp_path / "bars.mp4")
     with pytest.raises(UserError, match="no face"):
