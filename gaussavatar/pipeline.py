@@ -97,7 +97,7 @@ def prepare(
         UserError: whatever is wrong with the video.
     """
     source = file_key(video) if video.is_file() else str(video)
-    capture_key = content_key("capture 1", source, msgspec.to_builtins(config.capture), need_audio)
+    capture_key = content_key("capture 2", source, msgspec.to_builtins(config.capture), need_audio)
     run_stage(
         capture_folder,
         "capture",
@@ -106,13 +106,13 @@ def prepare(
         progress,
     )
     capture = load_capture(capture_folder)
-    landmark_key = content_key("landmarks 1", capture_key)
+    landmark_key = content_key("landmarks 2", capture_key)
     run_stage(capture_folder, "landmarks", landmark_key, lambda: _detect(capture, progress), progress)
     tracking_key = content_key(
-        "tracking 2", landmark_key, msgspec.to_builtins(config.tracking), msgspec.to_builtins(config.motion), focal
+        "tracking 3", landmark_key, msgspec.to_builtins(config.tracking), msgspec.to_builtins(config.motion), focal
     )
     run_stage(capture_folder, "tracking", tracking_key, lambda: _track(capture, config, focal, progress), progress)
-    mask_key = content_key("masks 1", tracking_key, config.image_size, msgspec.to_builtins(config.segmentation))
+    mask_key = content_key("masks 2", tracking_key, config.image_size, msgspec.to_builtins(config.segmentation))
     run_stage(capture_folder, "masks", mask_key, lambda: _segment(capture, config, progress), progress)
     return mask_key
 

@@ -47,7 +47,7 @@ def explain_os_error(error: OSError, path: Path) -> Exception:
     """Turn a write error that the user can mend into a :class:`UserError`."""
     if error.errno == errno.ENOSPC:
         return UserError("free disk space", f"a full disk while writing {path}", "free some space and run again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return UserError(
             "a writable output path",
             f"{path} ({os.strerror(error.errno)})",

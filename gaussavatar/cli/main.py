@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -53,6 +54,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the ``gaussavatar`` command."""
+    # Frames fill the cores here. Threads inside small matrix operations only wait for each other, and idle OpenMP
+    # threads must not spin on the cores that the frames need. Both are read when numpy and torch are loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run())
 
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
+from gaussavatar.capture.faces import FaceMesh
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, FaceSeries, compare_faces, psnr
@@ -25,7 +26,6 @@ from gaussavatar.render.native_library import set_threads
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays, write_json
-from gaussavatar.capture.faces import FaceMesh
 from gaussavatar.tracking.landmarks import load_landmarks
 from gaussavatar.tracking.measures import eye_openness, lip_aperture, lip_width
 from gaussavatar.tracking.motion import load_motion
