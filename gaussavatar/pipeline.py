@@ -25,7 +25,7 @@ from gaussavatar.capture.store import Capture, load_capture
 from gaussavatar.capture.video import capture_video
 from gaussavatar.config import FitConfig, dump_config, load_recipe
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.ffmpeg import probe, read_audio, require_video
 from gaussavatar.progress import Progress
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
@@ -151,6 +151,7 @@ def _segment(capture: Capture, config: FitConfig, progress: Progress) -> None:
 def track(video: Path, out: Path, progress: Progress, recipe: str = "default") -> Path:
     """Preprocess a video and stop; sound is not needed."""
     config = load_recipe(recipe)
+    require_video(probe(video))
     with only_writer(out):
         prepare(video, out / "capture", config, None, False, progress)
     return out / "capture"
@@ -174,6 +175,7 @@ def fit(
     """
     config = load_recipe(recipe, overrides)
     folder = out or Path("avatars") / video.stem
+    require_video(probe(video))
     with only_writer(folder), frame_parallel():
         key = prepare(video, folder / "capture", config, focal, True, progress)
         facts = {"subject": subject, "consent": consent, "source": video.name, "recipe": recipe, "seed": seed}

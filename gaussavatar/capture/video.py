@@ -49,7 +49,11 @@ def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Pr
         raise UserError(f"a sound track in {video.name}", "a video without one", "give a video of the person speaking")
     _check_length(info.seconds, video, config)
     samples = prescan(info, progress)
-    check_samples(samples, video.name, config.min_face_px)
+    try:
+        check_samples(samples, video.name, config.min_face_px)
+    except UserError:
+        _check_whole(info, samples)
+        raise
     crop = choose_crop(samples, info.width, info.height, config.face_fraction)
     _clean(folder)
     _check_space(folder, info.seconds, config.size)
@@ -76,6 +80,17 @@ def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Pr
     )
     save_capture(capture)
     return capture
+
+
+def _check_whole(info: MediaInfo, samples: list[Sample]) -> None:
+    """Where the end of a file could not be seen, decode all of it: a cut-off file says so itself.
+
+    Raises:
+        UserError: the file is cut off or damaged.
+    """
+    if not samples or samples[-1].seconds < 0.8 * info.seconds:
+        for _ in read_frames(info.path, width=64, height=64, fps=2.0):
+            pass
 
 
 def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:

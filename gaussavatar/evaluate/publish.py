@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from gaussavatar.evaluate.evaluate import HeldOut
 from gaussavatar.evaluate.report import write_report
@@ -25,7 +27,9 @@ def publish(
     video = folder / "report" / "held_out.mp4"
     rows = (np.concatenate(frames, axis=1) for frames in zip(real, rendered["audio"], rendered["oracle"], strict=True))
     size = held.clip.size
-    write_video(video, rows, VIDEO_FPS, (3 * size, size), crf=20)
+    with tempfile.TemporaryDirectory() as scratch:
+        sound = _held_out_sound(folder / "capture" / "audio.wav", held, Path(scratch) / "sound.wav")
+        write_video(video, rows, VIDEO_FPS, (3 * size, size), audio=sound, crf=20)
     chosen = np.linspace(0, len(real) - 1, N_PAIRS).round().astype(int)
     pairs = [(real[i], rendered["audio"][i], f"frame {held.indices[i]}") for i in chosen]
     manifest = read_json(folder / "capture" / "manifest.json")
@@ -41,6 +45,16 @@ def publish(
         config_yaml=(folder / "train" / "config.yaml").read_text(),
     )
     return page
+
+
+def _held_out_sound(audio: Path, held: HeldOut, path: Path) -> Path | None:
+    """The stretch of the clip's sound that belongs to the held-out frames; None where frames are missing in it."""
+    first, count = int(held.indices[0]), len(held.indices)
+    if int(held.indices[-1]) - first + 1 != count:
+        return None
+    samples, rate = soundfile.read(audio, dtype="int16")
+    soundfile.write(path, samples[first * rate // VIDEO_FPS : (first + count) * rate // VIDEO_FPS], rate)
+    return path
 
 
 def training_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
