@@ -13,7 +13,7 @@ import torch
 
 from gaussavatar.render.api import Rasterizer, get_rasterizer
 from gaussavatar.render.losses import photometric_loss
-from gaussavatar.render.native_library import force_isa, native_info, set_threads
+from gaussavatar.native_library import force_isa, native_info, set_threads
 from gaussavatar.types import Activated, Cameras
 
 HEAD_SIZE = (0.16, 0.25, 0.19)

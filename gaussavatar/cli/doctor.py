@@ -127,7 +127,7 @@ def check_compiler() -> Finding:
 
 def check_native_rasterizer() -> Finding:
     """The CPU rasterizer: whether it builds, and which instructions it will use."""
-    from gaussavatar.render.native_library import native_info
+    from gaussavatar.native_library import native_info
 
     info = native_info()
     has = ", ".join(info["isas"])

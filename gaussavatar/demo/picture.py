@@ -14,7 +14,7 @@ from gaussavatar.demo.light import FILL_DIRECTION, KEY_DIRECTION, RIM_DIRECTION,
 from gaussavatar.demo.look import ActorLook, to_linear
 from gaussavatar.demo.paint import CHART, TEXELS, SkinTexture
 from gaussavatar.head.raster import MeshRaster, rasterize_mesh
-from gaussavatar.render.native_library import load_library
+from gaussavatar.native_library import load_library
 
 OVERSAMPLE = 2
 KEY = np.array([1.0, 0.95, 0.88]) * 1.55

@@ -150,7 +150,7 @@ def _figure_row(key: str, metrics: Mapping[str, Any], columns: Sequence[str]) ->
     unit = f"In {shown.unit}. " if shown.unit else ""
     wanted = {1: "Higher is better. ", -1: "Lower is better. ", 0: ""}[shown.better]
     cells = "".join(
-        f'<td{" class=first" if name == "audio" else ""}>{shown_value(key, metrics[name].get(key)) or "–"}</td>'
+        f"<td{' class=first' if name == 'audio' else ''}>{shown_value(key, metrics[name].get(key)) or '–'}</td>"
         for name in columns
     )
     meaning = f"{unit}{wanted}{shown.meaning}".strip()

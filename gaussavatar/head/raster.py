@@ -115,7 +115,7 @@ def _intrinsics(K: np.ndarray, n_batch: int) -> np.ndarray:
 @cache
 def _library() -> ctypes.CDLL:
     """The native library with this module's two functions declared."""
-    from gaussavatar.render.native_library import load_library
+    from gaussavatar.native_library import load_library
 
     library = load_library()
     pointer, integer = ctypes.c_void_p, ctypes.c_int32

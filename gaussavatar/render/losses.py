@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gaussavatar.render.losses_oracle import photometric_loss_torch, ssim_torch
-from gaussavatar.render.native_library import check_status, load_library
+from gaussavatar.native_library import check_status, load_library
 
 
 def photometric_loss(

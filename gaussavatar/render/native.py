@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gaussavatar.errors import UserError
 from gaussavatar.render.api import check_scene
-from gaussavatar.render.native_library import check_status, load_library
+from gaussavatar.native_library import check_status, load_library
 from gaussavatar.types import Activated, Cameras, Rendered
 
 

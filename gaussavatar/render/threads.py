@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from gaussavatar.render.native_library import set_threads
+from gaussavatar.native_library import set_threads
 
 
 @contextmanager

@@ -188,9 +188,7 @@ class ViewerApp:
         self._count(state, image.shape[1], image.shape[0], took)
         return True
 
-    def _orbit(
-        self, position: float, camera: tuple[float, ...], width: int, height: int
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    def _orbit(self, position: float, camera: tuple[float, ...], width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
         T = view_matrix(camera[:4], camera[4:7]) @ self._pose(position)
         face = self._face(position)
         cameras = Cameras(

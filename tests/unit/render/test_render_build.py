@@ -12,7 +12,7 @@ import pytest
 from gaussavatar.errors import UserError
 from gaussavatar.render import native_library
 from gaussavatar.render.api import get_rasterizer
-from gaussavatar.render.native_library import native_info, sources
+from gaussavatar.native_library import native_info, sources
 
 
 @pytest.fixture

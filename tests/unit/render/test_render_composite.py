@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gaussavatar.render.composite import composite, composite_torch
-from gaussavatar.render.native_library import available_isas, force_isa, native_info
+from gaussavatar.native_library import available_isas, force_isa, native_info
 from gaussavatar.types import Rendered
 
 
