@@ -27,7 +27,7 @@ _threads: int | None = None
 
 def sources() -> Path:
     """The folder with the C++ sources: in the installed package, else in the checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     for folder in (package / "_cuda_ext", package.parent / "cuda_ext"):
         if (folder / "build.py").is_file():
             return folder
