@@ -23,8 +23,20 @@ OVAL = (
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 """The edge of the mouth opening, closed."""
 
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+"""The lips' outer edge, closed."""
+
+BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
+"""Upper edge of the brows, from image-left to image-right."""
+
+TEMPLES = (127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356)
+"""The face oval's upper part, from before the image-left ear over the forehead to before the image-right one."""
+
 LIP_PAIRS = ((82, 87), (13, 14), (312, 317))
 """Upper and lower inner-lip points that face each other near the middle."""
+
+FOREHEAD = 0.3
+"""Of the face's height: as far above the face oval skin may go on."""
 
 LEFT_EAR, RIGHT_EAR = 234, 454
 """Oval points in front of the ears, image-left and image-right."""
@@ -124,6 +136,26 @@ def face_hull(outlines: Outlines, index: int, margin: float) -> Float32[np.ndarr
     outward = hull - hull.mean(0)
     scale = margin * outlines.face_height / np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-3)
     return (hull + outward * scale).astype(np.float32)
+
+
+def face_core(outlines: Outlines, index: int) -> Float32[np.ndarray, "p 2"]:
+    """Convex part of the face that is face whatever its colours: brows, eyes, and what lies well inside below."""
+    points = outlines.points[index]
+    oval = points[list(OVAL)]
+    lower = points[[132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361]]
+    centre = oval.mean(0)
+    kept = np.concatenate([centre + 0.9 * (lower - centre), points[list(BROWS)], points[[33, 263]]])
+    return cv2.convexHull(kept.astype(np.float32))[:, 0]
+
+
+def forehead(outlines: Outlines, index: int) -> Float32[np.ndarray, "p 2"]:
+    """Polygon from the temples up to as far as a high forehead reaches above the face oval."""
+    base = outlines.points[index][list(TEMPLES)]
+    up = -outlines.R_camera_head[index][:2, 1]
+    up = up / max(float(np.linalg.norm(up)), 1e-3)
+    arch = np.sin(np.linspace(0.0, np.pi, len(TEMPLES)))[:, None] ** 0.7
+    raised = base + up * (FOREHEAD * outlines.face_height) * arch
+    return np.concatenate([base, raised[::-1]]).astype(np.float32)
 
 
 def draw_polygon(polygon: Float32[np.ndarray, "p 2"], size: int) -> UInt8[np.ndarray, "h w"]:

@@ -103,12 +103,10 @@ def mouth_mask(outlines: Outlines, index: int, config: SegmentationConfig) -> UI
 
 
 def face_mask(
-    outlines: Outlines, index: int, head: UInt8[np.ndarray, "h w"], mouth: UInt8[np.ndarray, "h w"]
+    share: UInt8[np.ndarray, "h w"], head: UInt8[np.ndarray, "h w"], mouth: UInt8[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w"]:
-    """The face's outline inside the head, without the inside of the mouth."""
-    oval = draw_polygon(face_hull(outlines, index, 0.0), outlines.size)
-    oval = cv2.GaussianBlur(oval, (0, 0), max(0.5, 0.008 * outlines.face_height))
-    return cv2.min(cv2.min(oval, head), cv2.bitwise_not(mouth))
+    """The face's ``share`` of the head, without the inside of the mouth."""
+    return cv2.min(cv2.multiply(share, head, scale=1 / 255), cv2.bitwise_not(mouth))
 
 
 def to_bytes(alpha: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:

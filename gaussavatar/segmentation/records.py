@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from gaussavatar.errors import UserError
 from gaussavatar.storage import FrameStore, read_json
@@ -56,6 +56,10 @@ class Segmentation:
     static_camera: bool
     plate_residual: float
     """Median absolute difference, 0..255, between the plate and the visible background."""
+    camera_motion: float = 0.0
+    """Motion of the background, root mean square over the frames, in pixels per frame at 512."""
+    camera_travel: float = 0.0
+    """How far the background comes from where it started, in pixels at 512 (95th percentile)."""
 
     def frames(self) -> FrameStore:
         """Frames at ``size``, RGB."""
@@ -64,6 +68,28 @@ class Segmentation:
     def masks(self) -> FrameStore:
         """Masks, channels as in :data:`MASK_CHANNELS`."""
         return FrameStore(self.folder / "masks.u8")
+
+    def parts(self) -> FrameStore:
+        """Label (:data:`~gaussavatar.segmentation.parts.PART_NAMES`) and certainty of every pixel.
+
+        Raises:
+            UserError: the folder was written before there were parts.
+        """
+        return FrameStore(self.folder / "parts.u8")
+
+    def part(self, name: str, index: int) -> tuple[UInt8[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+        """Soft mask, 0..255, of one part in one frame, and where it should not be relied on.
+
+        ``name`` is one of :data:`~gaussavatar.segmentation.parts.PART_NAMES` or ``person``. The soft masks
+        of the parts sum to 255; those of the head, the mouth, the face and the person are the channels of ``masks.u8``.
+
+        Raises:
+            ValueError: no such part.
+        """
+        from gaussavatar.segmentation.parts import soft_part, uncertain
+
+        masks, parts = self.masks().read(index), self.parts().read(index)
+        return soft_part(name, masks, parts), uncertain(name, masks, parts)
 
     def under(self) -> FrameStore:
         """What is behind the head, RGB; equals the frame away from the head."""
@@ -97,6 +123,8 @@ def load_segmentation(folder: Path) -> Segmentation:
             n_frames=int(record["n_frames"]),
             static_camera=bool(record["static_camera"]),
             plate_residual=float(record["plate_residual"]),
+            camera_motion=float(record.get("camera_motion", 0.0)),
+            camera_travel=float(record.get("camera_travel", 0.0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from gaussavatar.segmentation.camera import CameraMotion, camera_motion
 from gaussavatar.segmentation.colours import ColourModel, learn_colours
 from gaussavatar.segmentation.geometry import Outlines, draw_polygon, head_outline
 from gaussavatar.segmentation.masks import (
@@ -22,8 +23,10 @@ from gaussavatar.segmentation.masks import (
     to_bytes,
 )
 from gaussavatar.segmentation.matting import COLOUR_SIDE, largest_person, refine_alpha
+from gaussavatar.segmentation.parts import Priors, label_parts, lips_mask, part_shares
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.segmentation.surface import certain_head, surface_priors
 from gaussavatar.segmentation.torso import body_shift
 from gaussavatar.storage import FrameStore
 
@@ -40,6 +43,7 @@ class Scene:
     """The plate at :func:`small_side`."""
     colours: ColourModel
     long_hair: bool
+    motion: CameraMotion
     config: SegmentationConfig
 
 
@@ -51,6 +55,9 @@ def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, con
     images = frames.read_batch(chosen.tolist())
     masks = np.stack([cv2.resize(persons.read(int(i))[..., 0], (size, size)) for i in chosen])
     plate = estimate_plate(images, masks, 0.06 * outlines.face_height)
+    motion = camera_motion(frames, chosen.tolist(), masks, 0.06 * outlines.face_height * 512 / size)
+    if plate.static and not motion.still:
+        plate = dataclasses.replace(plate, static=False, trust=np.zeros_like(plate.trust))
     few = slice(None, None, max(1, len(chosen) // 16))
     colours = learn_colours(images[few], masks[few], outlines, chosen[few])
     scene = Scene(
@@ -60,6 +67,7 @@ def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, con
         small_plate=plate.resized(small_side(size)),
         colours=colours,
         long_hair=True,
+        motion=motion,
         config=config,
     )
     areas = [
@@ -95,21 +103,35 @@ def _person_classes(
 
 
 def segment_frame(
-    image: UInt8[np.ndarray, "h w 3"], probability: Float32[np.ndarray, "p p"], scene: Scene, index: int
-) -> UInt8[np.ndarray, "h w 4"]:
-    """Masks of one frame, channels as in ``MASK_CHANNELS``."""
+    image: UInt8[np.ndarray, "h w 3"],
+    probability: Float32[np.ndarray, "p p"],
+    scene: Scene,
+    index: int,
+    surface: UInt8[np.ndarray, "l l"] | None = None,
+    parsed: Priors | None = None,
+) -> tuple[UInt8[np.ndarray, "h w 4"], UInt8[np.ndarray, "h w 2"]]:
+    """Masks of one frame, channels as in ``MASK_CHANNELS``, and its part labels with their certainty.
+
+    ``surface`` is the frame's label image of the tracked head, ``parsed`` a parser's probabilities by part.
+    """
     outlines, config = scene.outlines, scene.config
     size, side = outlines.size, small_side(outlines.size)
     centre = outlines.points[index].mean(0) / size
     probability = largest_person(probability, (float(centre[0]), float(centre[1])))
+    if surface is not None:
+        width = probability.shape[0]
+        probability = np.maximum(probability, certain_head(surface, width, outlines.face_height * width / size))
     backdrop = scene.colour_plate if scene.plate.static else None
     person = refine_alpha(image, probability, backdrop, 0.022 * outlines.face_height)
     classes = _person_classes(image, person, scene, side)
     head = cv2.multiply(person, _head_share(classes, scene, index), scale=1 / 255)
     head = drop_whiskers(head, outlines, index)
     mouth = cv2.min(mouth_mask(outlines, index, config), head)
-    face = face_mask(outlines, index, head, mouth)
-    return cv2.merge([head, mouth, face, person])
+    priors = None if surface is None else surface_priors(surface, side, outlines.face_height * side / size)
+    shares = part_shares(classes, outlines, index, head, scene.long_hair, priors, parsed)
+    face = face_mask(_enlarge(shares.face, size), head, mouth)
+    masks = cv2.merge([head, mouth, face, person])
+    return masks, label_parts(masks, lips_mask(outlines, index), shares.split)
 
 
 def _head_share(classes: UInt8[np.ndarray, "s s 3"], scene: Scene, index: int) -> UInt8[np.ndarray, "h w"]:

@@ -6,7 +6,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,11 @@ from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
 from gaussavatar.segmentation.masks import to_bytes
 from gaussavatar.segmentation.parallel import ordered_map, single_threaded_filters
+from gaussavatar.segmentation.parser import FrameParser, fuse_person, parse_frame
 from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
 from gaussavatar.segmentation.scene import Scene, body_motion, segment_frame, small_side, study_scene
 from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
+from gaussavatar.segmentation.surface import HeadSurface, head_surface
 from gaussavatar.segmentation.torso import merge_memories, remember
 from gaussavatar.segmentation.under import complete_under, first_body_row, surroundings
 from gaussavatar.storage import FrameStore, atomic_path, explain_os_error, frame_writer, write_json
@@ -28,6 +30,7 @@ from gaussavatar.types import Landmarks, Tracking
 
 if TYPE_CHECKING:
     from gaussavatar.capture.store import Capture
+    from gaussavatar.tracking.head_track import HeadTrack
 
 BLOCK, MARGIN = 60, 20
 """Frames whose hidden parts are completed together, and frames to either side that they remember."""
@@ -41,13 +44,16 @@ def segment_capture(
     size: int,
     config: SegmentationConfig,
     progress: Progress,
+    head_track: HeadTrack | None = None,
+    parser: FrameParser | None = None,
 ) -> Segmentation:
-    """Write frames, masks and the image behind the head of every frame into ``folder``.
+    """Write frames, masks, parts and the image behind the head of every frame into ``folder``.
 
     Three passes over the clip, frames in parallel, memory independent of its length: person
     probabilities and resized frames; then, with background plate and colours known, the
-    masks; then what is behind the head, with the help of other moments. The record is
-    written last, so an interrupted run leaves no loadable folder.
+    masks and parts; then what is behind the head, with the help of other moments. The record is
+    written last, so an interrupted run leaves no loadable folder. The tracked head and a better parser
+    (:func:`~gaussavatar.segmentation.parser.open_parser`) sharpen the parts; both may be missing.
 
     Raises:
         UserError: the folder cannot be written, or the capture's frames are damaged.
@@ -65,7 +71,8 @@ def segment_capture(
         with single_threaded_filters():
             find_persons(capture.frames(), folder / "frames.u8", scratch / "person.u8", size, config, progress)
             frames, persons = FrameStore(folder / "frames.u8"), FrameStore(scratch / "person.u8")
-            return segment_persons(frames, persons, outlines, folder, config, progress)
+            surface = None if head_track is None else head_surface(head_track, tracking)
+            return segment_persons(frames, persons, outlines, folder, config, progress, surface, parser)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -77,10 +84,12 @@ def segment_persons(
     folder: Path,
     config: SegmentationConfig,
     progress: Progress,
+    surface: HeadSurface | None = None,
+    parser: FrameParser | None = None,
 ) -> Segmentation:
     """Second and third pass of :func:`segment_capture`: ``persons`` holds the person probabilities, 0..255."""
     scene = study_scene(frames, persons, outlines, config)
-    shifts = _write_masks(frames, persons, scene, folder, progress)
+    shifts = _write_masks(frames, persons, scene, folder, progress, surface, parser)
     _write_under(frames, FrameStore(folder / "masks.u8"), shifts, scene, folder, progress)
     with atomic_path(folder / "plate.png") as temporary:
         cv2.imwrite(str(temporary), scene.plate.image.round().clip(0, 255).astype(np.uint8)[:, :, ::-1])
@@ -92,6 +101,8 @@ def segment_persons(
             "static_camera": scene.plate.static,
             "plate_residual": round(scene.plate.residual, 3),
             "long_hair": scene.long_hair,
+            "camera_motion": round(scene.motion.per_frame, 3),
+            "camera_travel": round(scene.motion.travel, 2),
         },
     )
     return load_segmentation(folder)
@@ -136,25 +147,42 @@ def _resize(image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "
 
 
 def _write_masks(
-    frames: FrameStore, persons: FrameStore, scene: Scene, folder: Path, progress: Progress
+    frames: FrameStore,
+    persons: FrameStore,
+    scene: Scene,
+    folder: Path,
+    progress: Progress,
+    surface: HeadSurface | None,
+    parser: FrameParser | None,
 ) -> Float32[np.ndarray, "n 2"]:
-    """Second pass: masks. Returns the body's motion from frame to frame, in small pixels."""
+    """Second pass: masks and parts. Returns the body's motion from frame to frame, in small pixels."""
     size, workers = scene.outlines.size, scene.config.workers
     shifts = np.zeros((len(frames), 2), np.float32)
 
-    def one(index: int) -> tuple[np.ndarray, tuple[float, float] | None]:
+    def one(item: tuple[int, np.ndarray | None]) -> tuple[np.ndarray, np.ndarray, tuple[float, float] | None]:
+        index, seen = item
         probability = _steady_probability(persons, index)
         image = frames.read(index)
         before = frames.read(max(index - 1, 0))
-        return segment_frame(image, probability, scene, index), body_motion(before, image, probability, scene, index)
+        parsed = None
+        if parser is not None:
+            parsed = parse_frame(parser, image, small_side(size))
+            probability = fuse_person(probability, parsed)
+        masks, parts = segment_frame(image, probability, scene, index, seen, parsed)
+        return masks, parts, body_motion(before, image, probability, scene, index)
 
+    # The heads are posed and drawn here, in blocks: torch stays out of the workers.
+    labels = repeat(None) if surface is None else surface.label_images(len(frames))
     with (
         frame_writer(folder / "masks.u8", (size, size, 4)) as mask_out,
+        frame_writer(folder / "parts.u8", (size, size, 2)) as part_out,
         progress.stage("masks", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
-        for index, (masks, shift) in enumerate(ordered_map(pool, one, range(len(frames)), 4 * workers)):
+        items = zip(range(len(frames)), labels, strict=False)
+        for index, (masks, parts, shift) in enumerate(ordered_map(pool, one, items, 4 * workers)):
             mask_out.append(masks)
+            part_out.append(parts)
             shifts[index] = (np.nan, np.nan) if shift is None else shift
             advance(1)
     return shifts
