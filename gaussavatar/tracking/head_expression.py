@@ -1,0 +1,281 @@
+"""Expression and jaw of every frame, the skull's pose held: a batched, robust and bounded least-squares problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gaussavatar.head.model import HeadModel
+from gaussavatar.tracking.head_identity import embedding_matrix
+from gaussavatar.tracking.rotations import cross_matrix, exp_rotation, log_rotation
+from gaussavatar.tracking.solve import visibility
+
+_CHUNK = 250
+_SWEEPS = 12
+_JAW_SIGMAS = np.array([0.20, 0.05, 0.03])
+"""Prior of the jaw's rotation about x, y and z, radians."""
+
+
+@dataclass(frozen=True)
+class LandmarkRig:
+    """A head cut down to some landmarks: points are ``rest + e @ basis``, then turned with the jaw.
+
+    ``hinged_*`` are the same rows weighted with the jaw's skinning weight, less the joint's place: a jaw rotation R
+    adds ``(R - I) @ (hinged_rest + e @ hinged_basis)``, and its entries add ``(R - I) @ corrective`` before. They
+    are None for heads whose jaw is an expression.
+    """
+
+    landmarks: Int[np.ndarray, "p"]
+    rest: Float[np.ndarray, "p 3"]
+    basis: Float[np.ndarray, "e p 3"]
+    hinged_rest: Float[np.ndarray, "p 3"] | None = None
+    hinged_basis: Float[np.ndarray, "e p 3"] | None = None
+    corrective: Float[np.ndarray, "9 p 3"] | None = None
+
+    @property
+    def hinged(self) -> bool:
+        """Whether the jaw is a joint."""
+        return self.hinged_rest is not None
+
+    def points(self, expression: Float[np.ndarray, "n e"], jaw: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n p 3"]:
+        """Landmarks of frames in head space, metres."""
+        e, p = self.basis.shape[:2]
+        points = self.rest + (expression @ self.basis.reshape(e, -1)).reshape(-1, p, 3)
+        if self.hinged_rest is None or self.hinged_basis is None:
+            return points
+        turn = exp_rotation(jaw) - np.eye(3)
+        arm = self.hinged_rest + (expression @ self.hinged_basis.reshape(e, -1)).reshape(-1, p, 3)
+        if self.corrective is not None:
+            points = points + np.tensordot(turn.reshape(-1, 9), self.corrective, 1)
+        return points + arm @ turn.swapaxes(1, 2)
+
+
+def build_rig(head: HeadModel, landmarks: Int[np.ndarray, "p"], *, hinged: bool) -> LandmarkRig:
+    """The rows of a wrapped head (without identity) for some landmarks.
+
+    Args:
+        head: the head, with its embedding.
+        landmarks: which landmarks.
+        hinged: the jaw moves by its joint, and not by an expression.
+    """
+    rest = embedding_matrix(head.template, head)[landmarks]
+    basis = embedding_matrix(head.expression, head)[:, landmarks]
+    if not hinged:
+        return LandmarkRig(landmarks, rest.astype(np.float32), basis.astype(np.float32))
+    joint = head.joint_names.index("jaw")
+    weights = head.skin_weights[:, joint, None]
+    share = embedding_matrix(np.repeat(weights, 3, 1), head)[landmarks]
+    arm = embedding_matrix(head.template * weights, head)[landmarks] - share * head.joint_positions[joint]
+    arms = embedding_matrix(head.expression * weights, head)[:, landmarks]
+    if head.joint_expression is not None:
+        arms = arms - share * head.joint_expression[:, None, joint]
+    corrective = None
+    if head.pose_correctives is not None:
+        rows = head.pose_correctives[9 * (joint - 1) : 9 * joint]
+        corrective = embedding_matrix(rows, head)[:, landmarks].astype(np.float32)
+    return LandmarkRig(
+        landmarks,
+        rest.astype(np.float32),
+        basis.astype(np.float32),
+        arm.astype(np.float32),
+        arms.astype(np.float32),
+        corrective,
+    )
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the camera saw of the rig's landmarks: pixels from the image's middle, weights, and the skull's poses."""
+
+    seen: Float[np.ndarray, "n p 2"]
+    weights: Float[np.ndarray, "n p"]
+    R: Float[np.ndarray, "n 3 3"]
+    t: Float[np.ndarray, "n 3"]
+    focal_px: float
+
+    def part(self, frames: slice) -> Views:
+        """Some of the frames."""
+        return Views(self.seen[frames], self.weights[frames], self.R[frames], self.t[frames], self.focal_px)
+
+
+@dataclass(frozen=True)
+class ExpressionPrior:
+    """What expressions are like: bounds per frame, ridge (1 / variance), cost of any weight, and the tie in time.
+
+    ``tie`` is the precision with which a weight resembles the mean of its two neighbours in time.
+    """
+
+    low: Float[np.ndarray, "#n e"]
+    high: Float[np.ndarray, "#n e"]
+    ridge: Float[np.ndarray, "e"]
+    cost: Float[np.ndarray, "e"]
+    tie: Float[np.ndarray, "e"]
+
+
+@dataclass
+class Faces:
+    """The unknowns: expression weights and the jaw's rotation vectors of every frame."""
+
+    expression: Float[np.ndarray, "n e"]
+    jaw: Float[np.ndarray, "n 3"]
+
+
+def solve_faces(
+    rig: LandmarkRig, views: Views, prior: ExpressionPrior, start: Faces, *, sigma_px: float, steps: int
+) -> Faces:
+    """Gauss-Newton with Cauchy weights over all frames, in chunks so that memory stays bounded.
+
+    Each step solves every frame's bounded quadratic by projected coordinate descent; neighbours in time enter with
+    their values of the step before.
+
+    Args:
+        rig: the landmarks as functions of the unknowns.
+        views: observations.
+        prior: bounds and priors.
+        start: where to start.
+        sigma_px: scale of the Cauchy weights.
+        steps: Gauss-Newton steps.
+    """
+    n = len(views.seen)
+    faces = Faces(start.expression.copy(), start.jaw.copy())
+    for _ in range(steps):
+        middle, jaw_middle = _neighbour_mean(faces.expression), _neighbour_mean(faces.jaw)
+        following = Faces(faces.expression.copy(), faces.jaw.copy())
+        for first in range(0, n, _CHUNK):
+            part = slice(first, min(first + _CHUNK, n))
+            H, g = _normal_equations(rig, views.part(part), faces.expression[part], faces.jaw[part], sigma_px)
+            _update(rig, prior, faces, following, part, H, g, middle[part], jaw_middle[part])
+        faces = following
+    return faces
+
+
+def _neighbour_mean(values: Float[np.ndarray, "n e"]) -> Float[np.ndarray, "n e"]:
+    if len(values) < 2:
+        return values.copy()
+    padded = np.concatenate([values[1:2], values, values[-2:-1]])
+    return (padded[:-2] + padded[2:]) / 2
+
+
+def _normal_equations(
+    rig: LandmarkRig, views: Views, expression: np.ndarray, jaw: np.ndarray, sigma_px: float
+) -> tuple[Float[np.ndarray, "m u u"], Float[np.ndarray, "m u"]]:
+    """Robust normal equations of a chunk's unknowns (expression, then a left turn of the jaw)."""
+    m, (e, p) = len(expression), rig.basis.shape[:2]
+    points = rig.points(expression, jaw)
+    camera = points @ views.R.swapaxes(1, 2) + views.t[:, None]
+    inverse = views.focal_px / camera[..., 2]
+    pixels = camera[..., :2] * inverse[..., None]
+    residual = views.seen - pixels
+    weights = views.weights / (1 + (residual**2).sum(-1) / sigma_px**2)
+    root = np.sqrt(weights)
+    A = np.zeros((m, 2, p, 3), np.float32)
+    A[:, 0, :, 0] = A[:, 1, :, 1] = inverse * root
+    A[..., 2] = (-pixels * (inverse * root / views.focal_px)[..., None]).swapaxes(1, 2)
+    rows = A @ views.R[:, None]
+    J = np.empty((m, 2, p, e + 3 * rig.hinged), np.float32)
+    moved = rows.transpose(2, 0, 1, 3).reshape(p, m * 2, 3) @ rig.basis.transpose(1, 2, 0)
+    J[..., :e] = moved.reshape(p, m, 2, e).transpose(1, 2, 0, 3)
+    if rig.hinged:
+        _hinge_columns(rig, rows, expression, jaw, J)
+    J = J.reshape(m, 2 * p, -1)
+    right = (residual * root[..., None]).swapaxes(1, 2).reshape(m, -1, 1).astype(np.float32)
+    transposed = J.swapaxes(1, 2)
+    return transposed @ J, (transposed @ right)[..., 0]
+
+
+def _hinge_columns(rig: LandmarkRig, rows: np.ndarray, expression: np.ndarray, jaw: np.ndarray, J: np.ndarray) -> None:
+    """Add what the jaw's joint does: to the expressions' columns, and in its own three."""
+    assert rig.hinged_rest is not None and rig.hinged_basis is not None
+    m, (e, p) = len(expression), rig.basis.shape[:2]
+    R = exp_rotation(jaw).astype(np.float32)
+    turned = rows @ (R - np.eye(3, dtype=np.float32))[:, None]
+    moved = turned.transpose(2, 0, 1, 3).reshape(p, m * 2, 3) @ rig.hinged_basis.transpose(1, 2, 0)
+    J[..., :e] += moved.reshape(p, m, 2, e).transpose(1, 2, 0, 3)
+    arm = rig.hinged_rest + (expression @ rig.hinged_basis.reshape(e, -1)).reshape(-1, p, 3)
+    v = (arm @ R.swapaxes(1, 2))[:, None]
+    J[..., e:] = np.cross(np.broadcast_to(v, rows.shape), rows)
+    if rig.corrective is not None:
+        # A small turn w changes the entries of R by cross(w) @ R.
+        slopes = np.stack([(cross_matrix(axis) @ R).reshape(m, 9) for axis in np.eye(3, dtype=np.float32)], 1)
+        J[..., e:] += np.einsum("mapi,mwq,qpi->mapw", rows, slopes, rig.corrective, optimize=True)
+
+
+def _update(
+    rig: LandmarkRig,
+    prior: ExpressionPrior,
+    faces: Faces,
+    following: Faces,
+    part: slice,
+    H: np.ndarray,
+    g: np.ndarray,
+    middle: np.ndarray,
+    jaw_middle: np.ndarray,
+) -> None:
+    """Solve one chunk's quadratic around the present values and write the result into ``following``."""
+    now, jaw = faces.expression[part], faces.jaw[part]
+    m, e = now.shape
+    low, high = (np.broadcast_to(_rows(bound, part), (m, e)) for bound in (prior.low, prior.high))
+    diagonal, pull = prior.ridge + prior.tie, prior.tie * middle - prior.cost - (prior.ridge + prior.tie) * now
+    if rig.hinged:
+        hinge = 1 / _JAW_SIGMAS**2
+        tie = 0.5 * hinge
+        diagonal = np.concatenate([diagonal, hinge + tie])
+        pull = np.concatenate([pull, tie * jaw_middle - (hinge + tie) * jaw], 1)
+        wide = np.full((m, 3), 0.5)
+        low, high = np.concatenate([low - now, -wide], 1), np.concatenate([high - now, wide], 1)
+    else:
+        low, high = low - now, high - now
+    H = H + np.diag(diagonal).astype(H.dtype)
+    step = bounded_minimum(H, g + pull, low, high)
+    following.expression[part] = now + step[:, :e]
+    if rig.hinged:
+        following.jaw[part] = log_rotation(exp_rotation(step[:, e:]) @ exp_rotation(jaw))
+
+
+def _rows(bound: np.ndarray, part: slice) -> np.ndarray:
+    return bound if len(bound) == 1 else bound[part]
+
+
+def bounded_minimum(
+    H: Float[np.ndarray, "m u u"],
+    g: Float[np.ndarray, "m u"],
+    low: Float[np.ndarray, "m u"],
+    high: Float[np.ndarray, "m u"],
+    sweeps: int = _SWEEPS,
+) -> Float[np.ndarray, "m u"]:
+    """Minima of ``x H x / 2 - g x`` within bounds, a batch of them, by projected coordinate descent.
+
+    It starts from the unbounded minimum, projected, and so is exact at once where no bound holds.
+    """
+    x = np.clip(np.linalg.solve(H.astype(np.float64), g[..., None])[..., 0], low, high)
+    if not ((x <= low) | (x >= high)).any():
+        return x
+    H = np.ascontiguousarray(H.transpose(1, 2, 0), np.float64)
+    x, low, high = (np.ascontiguousarray(part.T) for part in (x, low, high))
+    slope = np.ascontiguousarray(g.T) - np.einsum("uvm,vm->um", H, x)
+    for _ in range(sweeps):
+        for k in range(len(x)):
+            new = np.clip(x[k] + slope[k] / H[k, k], low[k], high[k])
+            slope -= H[k] * (new - x[k])
+            x[k] = new
+    return x.T
+
+
+def make_views(
+    points: Float[np.ndarray, "n 478 3"],
+    size: int,
+    R: Float[np.ndarray, "n 3 3"],
+    t: Float[np.ndarray, "n 3"],
+    K: Float[np.ndarray, "3 3"],
+    rig: LandmarkRig,
+    importance: Float[np.ndarray, "p"],
+) -> Views:
+    """Observations of a rig's landmarks; ``points`` in pixels of the image that ``K`` belongs to."""
+    seen = (points[:, rig.landmarks, :2] - K[:2, 2]).astype(np.float32)
+    weights = np.empty(seen.shape[:2], np.float32)
+    for first in range(0, len(seen), 1000):
+        part = slice(first, first + 1000)
+        weights[part] = importance * visibility(rig.rest, R[part], t[part])
+    return Views(seen, weights, R.astype(np.float32), t.astype(np.float32), float(K[0, 0]))
