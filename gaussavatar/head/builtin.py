@@ -30,7 +30,7 @@ from gaussavatar.head.eyeball import eyeball_colour, eyeball_directions, fit_sph
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, load_head, save_head, validate_head
 from gaussavatar.head.teeth import affine_displacement, make_row
 
-VERSION = 5
+VERSION = 7
 """Changes whenever the generated head changes; part of the cache's file name."""
 
 JOINTS = ("torso", "neck", "head", "jaw", "eye_left", "eye_right")

@@ -20,7 +20,7 @@ from gaussavatar.head.eyeball import eyeball_colour
 from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices, rotation_matrices
 from gaussavatar.head.raster import MeshRaster, interpolate, rasterize_mesh
 from gaussavatar.head.surface import closest_points, vertex_normals
-from gaussavatar.tracking.indices import MIRROR
+from gaussavatar.tracking.indices import MIRROR, OVAL_SIDES
 from gaussavatar.types import N_LANDMARKS
 
 SIZE = 512
@@ -42,6 +42,17 @@ IRIS_LEFT = (473, 474, 475, 476, 477)
 IRIS_RIGHT = (468, 469, 470, 471, 472)
 SNAP_PIXELS = 6
 """A landmark whose pixel shows something else takes the nearest fitting pixel within this distance."""
+
+CONTOUR_YAWS = (-45, -36, -27, -18, -9, 0, 9, 18, 27, 36, 45)
+CONTOUR_PITCHES = (-8, 0, 8)
+"""Turns and nods of the views that the outline's table is made from, degrees. The camera then stands
+as many degrees from the head's front towards its +x: see :func:`camera_yaw`."""
+
+CONTOUR_SNAP = 12
+SLIDING = OVAL_SIDES
+"""The outline but for forehead and chin."""
+
+CONTOUR_CONFIDENCE = 0.3
 
 FULL_SPREAD = 0.004
 """Scatter in metres at which a landmark's confidence has fallen to a half."""
@@ -102,7 +113,81 @@ def _embed(model: HeadModel, detect: Detector) -> LandmarkEmbedding:
     mean, spread, n_seen = _robust_mean(points, weights)
     face, barycentrics = _closest_on_mesh(model, mean, n_seen > 0, allowed)
     confidence = np.where(n_seen >= MIN_VIEWS, 1 / (1 + (spread / FULL_SPREAD) ** 2), 0)
-    return LandmarkEmbedding(face, barycentrics, confidence.astype(np.float32), spread.astype(np.float32))
+    embedding = LandmarkEmbedding(face, barycentrics, confidence.astype(np.float32), spread.astype(np.float32))
+    return _add_contour(model, embedding, closed, allowed, detect)
+
+
+def _add_contour(
+    model: HeadModel,
+    embedding: LandmarkEmbedding,
+    vertices: Float[np.ndarray, "v 3"],
+    allowed: Bool[np.ndarray, "5 t"],
+    detect: Detector,
+) -> LandmarkEmbedding:
+    """Add the table of where the outline lies as the head turns (FLAME's dynamic contour, found by looking).
+
+    Every yaw is seen at three pitches. Where a view does not show a landmark on the skin, the yaw next to it
+    towards the front says where it is.
+    """
+    contour = np.array(SLIDING)
+    wanted = np.isin(np.arange(N_LANDMARKS), contour)
+    points = np.zeros((len(CONTOUR_YAWS), len(CONTOUR_PITCHES), N_LANDMARKS, 3))
+    weights = np.zeros(points.shape[:3])
+    for row, yaw in enumerate(CONTOUR_YAWS):
+        for column, pitch in enumerate(CONTOUR_PITCHES):
+            for hit in _look(model, vertices, yaw, pitch, allowed, detect, wanted, CONTOUR_SNAP):
+                # Grazing angles are what an outline is made of, so all that is seen counts the same.
+                points[row, column], weights[row, column] = hit.points, hit.weights > 0
+    if _is_symmetric(model):
+        points = np.concatenate([points, points[::-1][:, :, MIRROR] * [-1, 1, 1]], 1)
+        weights = np.concatenate([weights, weights[::-1][:, :, MIRROR]], 1)
+    places = np.zeros((len(CONTOUR_YAWS), N_LANDMARKS, 3))
+    seen = np.zeros(places.shape[:2], bool)
+    for row in range(len(CONTOUR_YAWS)):
+        places[row], _, counts = _robust_mean(points[row], weights[row])
+        seen[row] = counts > 0
+    places, seen = _fill_from_front(places[:, contour], seen[:, contour])
+    known = seen.any(0)
+    if not known.any():
+        return embedding
+    contour, places = contour[known], places[:, known]
+    skin = np.flatnonzero(allowed[0])
+    nearest = closest_points(places.reshape(-1, 3), model.template, model.triangles[skin])
+    table = skin[nearest.face].reshape(places.shape[:2]).astype(np.int32)
+    barycentrics = nearest.barycentrics.reshape(places.shape).astype(np.float32)
+    front = CONTOUR_YAWS.index(0)
+    face, weight = embedding.face.copy(), embedding.barycentrics.copy()
+    face[contour], weight[contour] = table[front], barycentrics[front]
+    confidence = embedding.confidence.copy()
+    confidence[contour] = np.maximum(confidence[contour], CONTOUR_CONFIDENCE)
+    yaws = np.deg2rad(CONTOUR_YAWS).astype(np.float32)
+    return LandmarkEmbedding(
+        face, weight, confidence, embedding.spread, contour.astype(np.int32), yaws, table, barycentrics
+    )
+
+
+def _fill_from_front(
+    places: Float[np.ndarray, "k c 3"], seen: Bool[np.ndarray, "k c"]
+) -> tuple[Float[np.ndarray, "k c 3"], Bool[np.ndarray, "k c"]]:
+    """Fill what a yaw does not see from its neighbour towards the front, then what is left from any neighbour."""
+    places, seen = places.copy(), seen.copy()
+    front = CONTOUR_YAWS.index(0)
+    outwards = [(row, row - 1) for row in range(front + 1, len(places))]
+    outwards += [(row, row + 1) for row in range(front - 1, -1, -1)]
+    inwards = [(towards, row) for row, towards in reversed(outwards)]
+    for row, source in inwards + outwards:
+        empty = ~seen[row] & seen[source]
+        places[row, empty], seen[row, empty] = places[source, empty], True
+    return places, seen
+
+
+def camera_yaw(R: Float[np.ndarray, "*b 3 3"], t: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b"]:
+    """How far the camera stands from the head's front, radians, positive towards the head's +x.
+
+    ``R`` and ``t`` take head space to camera space.
+    """
+    place = -(t[..., None, :] @ R)[..., 0, :]
+    return np.arctan2(place[..., 0], -place[..., 2])
 
 
 def _is_symmetric(model: HeadModel) -> bool:
@@ -156,6 +241,7 @@ def _look(
     allowed: Bool[np.ndarray, "5 t"],
     detect: Detector,
     wanted: Bool[np.ndarray, "478"],
+    snap: int = SNAP_PIXELS,
 ) -> Iterator[_Hits]:
     """Render one view, detect, and project the wanted landmarks back; nothing when no face is found."""
     angles = torch.tensor([[0.0, np.deg2rad(yaw), 0.0], [np.deg2rad(pitch), 0.0, 0.0]])
@@ -167,7 +253,7 @@ def _look(
         return
     points, weights = np.zeros((N_LANDMARKS, 3)), np.zeros(N_LANDMARKS)
     for landmark, kind in enumerate(_landmark_kind()):
-        pixel = _nearest_pixel(raster, allowed[kind], found[landmark, :2]) if wanted[landmark] else None
+        pixel = _nearest_pixel(raster, allowed[kind], found[landmark, :2], snap) if wanted[landmark] else None
         if pixel is None:
             continue
         corners = model.triangles[raster.triangle_index[pixel]]
@@ -177,15 +263,13 @@ def _look(
 
 
 def _nearest_pixel(
-    raster: MeshRaster, allowed: Bool[np.ndarray, "t"], position: Float[np.ndarray, "2"]
+    raster: MeshRaster, allowed: Bool[np.ndarray, "t"], position: Float[np.ndarray, "2"], snap: int
 ) -> tuple[int, int] | None:
     """The pixel nearest to a position that shows an allowed triangle."""
     column, row = np.floor(position).astype(int)
     height, width = raster.triangle_index.shape
-    top, left = max(row - SNAP_PIXELS, 0), max(column - SNAP_PIXELS, 0)
-    window = raster.triangle_index[
-        top : min(row + SNAP_PIXELS + 1, height), left : min(column + SNAP_PIXELS + 1, width)
-    ]
+    top, left = max(row - snap, 0), max(column - snap, 0)
+    window = raster.triangle_index[top : min(row + snap + 1, height), left : min(column + snap + 1, width)]
     if window.size == 0:
         return None
     rows, columns = np.nonzero((window >= 0) & allowed[window])
@@ -193,7 +277,7 @@ def _nearest_pixel(
         return None
     distance = (rows + top + 0.5 - position[1]) ** 2 + (columns + left + 0.5 - position[0]) ** 2
     best = int(distance.argmin())
-    if distance[best] > SNAP_PIXELS**2:
+    if distance[best] > snap**2:
         return None
     return int(rows[best] + top), int(columns[best] + left)
 

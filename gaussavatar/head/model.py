@@ -59,12 +59,41 @@ class LandmarkEmbedding:
     Landmark i is ``barycentrics[i] @ vertices[triangles[face[i]]]``. ``confidence`` is
     in 0..1 (0: never seen on the surface; leave the landmark out); ``spread`` is the
     scatter in metres of where the views saw it.
+
+    The outline of a face slides over the skin as the head turns. ``contour`` names the
+    landmarks that do; ``contour_face[k, c]`` and ``contour_barycentrics[k, c]`` say where
+    they lie when the camera stands ``contour_yaw[k]`` radians from the head's front,
+    ascending, positive towards the head's +x (the person's left). Their rows in ``face``
+    are those seen from the front. All None where the table is not known.
     """
 
     face: Int32[np.ndarray, "478"]
     barycentrics: Float32[np.ndarray, "478 3"]
     confidence: Float32[np.ndarray, "478"]
     spread: Float32[np.ndarray, "478"]
+    contour: Int32[np.ndarray, "c"] | None = None
+    contour_yaw: Float32[np.ndarray, "k"] | None = None
+    contour_face: Int32[np.ndarray, "k c"] | None = None
+    contour_barycentrics: Float32[np.ndarray, "k c 3"] | None = None
+
+    def seen_from(self, yaw: float) -> LandmarkEmbedding:
+        """The embedding without a table that holds when the camera stands ``yaw`` radians from the front."""
+        if (
+            self.contour is None
+            or self.contour_yaw is None
+            or self.contour_face is None
+            or self.contour_barycentrics is None
+        ):
+            return self
+        nearest = int(np.abs(self.contour_yaw - yaw).argmin())
+        face, barycentrics = self.face.copy(), self.barycentrics.copy()
+        face[self.contour], barycentrics[self.contour] = self.contour_face[nearest], self.contour_barycentrics[nearest]
+        return LandmarkEmbedding(face, barycentrics, self.confidence, self.spread)
+
+    def faces_used(self) -> Int32[np.ndarray, "u"]:
+        """All triangles that carry a landmark, from whichever side it is seen."""
+        used = self.face[self.confidence > 0]
+        return np.unique(used if self.contour_face is None else np.concatenate([used, self.contour_face.ravel()]))
 
 
 @dataclass(frozen=True)
@@ -258,10 +287,11 @@ def select_vertices(model: HeadModel, vertices: Int[np.ndarray, "n"]) -> HeadMod
     kept = (new_index[model.triangles] >= 0).all(1)
     embedding = model.embedding
     if embedding is not None:
-        used = embedding.confidence > 0
-        if kept[embedding.face[used]].all():
-            new_face = np.cumsum(kept) - 1
-            embedding = replace(embedding, face=np.where(used, new_face[embedding.face], 0).astype(np.int32))
+        if kept[embedding.faces_used()].all():
+            new_face = (np.cumsum(kept) - 1).astype(np.int32)
+            face, contour = np.where(embedding.confidence > 0, new_face[embedding.face], 0), embedding.contour_face
+            contour = None if contour is None else new_face[contour]
+            embedding = replace(embedding, face=face.astype(np.int32), contour_face=contour)
         else:
             embedding = None
     return replace(
@@ -287,8 +317,7 @@ def landmark_head(model: HeadModel) -> HeadModel:
     """
     if model.embedding is None:
         raise ValueError(f"the head {model.name} has no landmark embedding")
-    used = model.embedding.face[model.embedding.confidence > 0]
-    return select_vertices(model, np.unique(model.triangles[used]))
+    return select_vertices(model, np.unique(model.triangles[model.embedding.faces_used()]))
 
 
 def landmark_points(
@@ -306,7 +335,8 @@ def save_head(path: Path, model: HeadModel) -> None:
     for field in fields(HeadModel):
         value = getattr(model, field.name)
         if isinstance(value, LandmarkEmbedding):
-            arrays |= {f"embedding.{part.name}": getattr(value, part.name) for part in fields(value)}
+            parts = {f"embedding.{part.name}": getattr(value, part.name) for part in fields(value)}
+            arrays |= {name: part for name, part in parts.items() if part is not None}
         elif value is not None:
             arrays[field.name] = np.asarray(value)
     with atomic_path(path) as temporary:

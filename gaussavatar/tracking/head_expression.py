@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
+from gaussavatar.head.embedding import camera_yaw
 from gaussavatar.head.model import HeadModel
-from gaussavatar.tracking.head_identity import embedding_matrix
 from gaussavatar.tracking.rotations import cross_matrix, exp_rotation, log_rotation
 from gaussavatar.tracking.solve import visibility
 
@@ -20,7 +20,11 @@ _JAW_SIGMAS = np.array([0.20, 0.05, 0.03])
 
 @dataclass(frozen=True)
 class LandmarkRig:
-    """A head cut down to some landmarks: points are ``rest + e @ basis``, then turned with the jaw.
+    """A head cut down to what carries some landmarks: carriers are ``rest + e @ basis``, then turned with the jaw.
+
+    The first carriers are the landmarks that stay in place, one each; then come, for every yaw of the table, those
+    of the landmarks that slide along the outline (:class:`LandmarkEmbedding`); ``landmarks`` names both in this
+    order and ``place`` says where they lie at rest, seen from the front.
 
     ``hinged_*`` are the same rows weighted with the jaw's skinning weight, less the joint's place: a jaw rotation R
     adds ``(R - I) @ (hinged_rest + e @ hinged_basis)``, and its entries add ``(R - I) @ corrective`` before. They
@@ -28,76 +32,143 @@ class LandmarkRig:
     """
 
     landmarks: Int[np.ndarray, "p"]
-    rest: Float[np.ndarray, "p 3"]
-    basis: Float[np.ndarray, "e p 3"]
-    hinged_rest: Float[np.ndarray, "p 3"] | None = None
-    hinged_basis: Float[np.ndarray, "e p 3"] | None = None
-    corrective: Float[np.ndarray, "9 p 3"] | None = None
+    place: Float[np.ndarray, "p 3"]
+    n_sliding: int
+    rest: Float[np.ndarray, "c 3"]
+    basis: Float[np.ndarray, "e c 3"]
+    yaws: Float[np.ndarray, "k"]
+    hinged_rest: Float[np.ndarray, "c 3"] | None = None
+    hinged_basis: Float[np.ndarray, "e c 3"] | None = None
+    corrective: Float[np.ndarray, "9 c 3"] | None = None
 
     @property
     def hinged(self) -> bool:
         """Whether the jaw is a joint."""
         return self.hinged_rest is not None
 
-    def points(self, expression: Float[np.ndarray, "n e"], jaw: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n p 3"]:
+    def slide(self, yaw: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n k"]:
+        """Shares of the table's yaws (linear interpolation) when the camera stands at ``yaw``."""
+        if len(self.yaws) < 2:
+            return np.ones((len(yaw), len(self.yaws)), np.float32)
+        at = np.interp(yaw, self.yaws, np.arange(len(self.yaws)))
+        return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(len(self.yaws)))).astype(np.float32)
+
+    def points(
+        self,
+        expression: Float[np.ndarray, "n e"],
+        jaw: Float[np.ndarray, "n 3"],
+        slide: Float[np.ndarray, "n k"],
+    ) -> Float[np.ndarray, "n p 3"]:
         """Landmarks of frames in head space, metres."""
-        e, p = self.basis.shape[:2]
-        points = self.rest + (expression @ self.basis.reshape(e, -1)).reshape(-1, p, 3)
-        if self.hinged_rest is None or self.hinged_basis is None:
-            return points
-        turn = exp_rotation(jaw) - np.eye(3)
-        arm = self.hinged_rest + (expression @ self.hinged_basis.reshape(e, -1)).reshape(-1, p, 3)
-        if self.corrective is not None:
-            points = points + np.tensordot(turn.reshape(-1, 9), self.corrective, 1)
-        return points + arm @ turn.swapaxes(1, 2)
+        e, c = self.basis.shape[:2]
+        points = self.rest + (expression @ self.basis.reshape(e, -1)).reshape(-1, c, 3)
+        if self.hinged_rest is not None and self.hinged_basis is not None:
+            turn = exp_rotation(jaw) - np.eye(3)
+            arm = self.hinged_rest + (expression @ self.hinged_basis.reshape(e, -1)).reshape(-1, c, 3)
+            if self.corrective is not None:
+                points = points + np.tensordot(turn.reshape(-1, 9), self.corrective, 1)
+            points = points + arm @ turn.swapaxes(1, 2)
+        return self.gather(points, slide)
+
+    def gather(
+        self, carriers: Float[np.ndarray, "n c 3"], slide: Float[np.ndarray, "n k"]
+    ) -> Float[np.ndarray, "n p 3"]:
+        """Landmarks from carriers: the sliding ones are mixed from the table's yaws."""
+        fixed = len(self.landmarks) - self.n_sliding
+        if self.n_sliding == 0:
+            return carriers
+        table = carriers[:, fixed:].reshape(len(carriers), len(self.yaws), -1)
+        mixed = (slide[:, None] @ table)[:, 0].reshape(len(carriers), self.n_sliding, 3)
+        return np.concatenate([carriers[:, :fixed], mixed], 1)
+
+    def columns(
+        self, rows: Float32[np.ndarray, "n 2 p 3"], slide: Float[np.ndarray, "n k"], basis: Float[np.ndarray, "e c 3"]
+    ) -> Float32[np.ndarray, "n 2 p e"]:
+        """Products of image rows of every landmark with its carriers' columns."""
+        n, p, fixed = len(rows), len(self.landmarks), len(self.landmarks) - self.n_sliding
+        spread = rows[:, :, :fixed]
+        if self.n_sliding:
+            sliding = rows[:, :, None, fixed:] * slide[:, None, :, None, None]
+            spread = np.concatenate([spread, sliding.reshape(n, 2, -1, 3)], 2)
+        c = spread.shape[2]
+        moved = spread.transpose(2, 0, 1, 3).reshape(c, n * 2, 3) @ basis.transpose(1, 2, 0)
+        out = np.empty((n, 2, p, len(basis)), np.float32)
+        out[:, :, :fixed] = moved[:fixed].reshape(fixed, n, 2, -1).transpose(1, 2, 0, 3)
+        if self.n_sliding:
+            mixed = moved[fixed:].reshape(len(self.yaws), self.n_sliding, n, 2, -1).sum(0)
+            out[:, :, fixed:] = mixed.transpose(1, 2, 0, 3)
+        return out
 
 
 def build_rig(head: HeadModel, landmarks: Int[np.ndarray, "p"], *, hinged: bool) -> LandmarkRig:
-    """The rows of a wrapped head (without identity) for some landmarks.
+    """The rows of a wrapped head (without identity) for some landmarks; those that never were seen are left out.
 
     Args:
         head: the head, with its embedding.
         landmarks: which landmarks.
         hinged: the jaw moves by its joint, and not by an expression.
     """
-    rest = embedding_matrix(head.template, head)[landmarks]
-    basis = embedding_matrix(head.expression, head)[:, landmarks]
+    embedding = head.embedding
+    assert embedding is not None
+    landmarks = landmarks[embedding.confidence[landmarks] > 0]
+    face, barycentrics = embedding.face[landmarks], embedding.barycentrics[landmarks]
+    place = np.einsum("lck,lc->lk", head.template[head.triangles[face]], barycentrics)
+    yaws, n_sliding = np.zeros(1, np.float32), 0
+    if embedding.contour is not None and embedding.contour_face is not None:
+        assert embedding.contour_yaw is not None and embedding.contour_barycentrics is not None
+        slides = np.isin(landmarks, embedding.contour)
+        order = np.argsort(slides, kind="stable")
+        landmarks, place, n_sliding, yaws = landmarks[order], place[order], int(slides.sum()), embedding.contour_yaw
+        fixed = order[: len(order) - n_sliding]
+        entries = [int(np.flatnonzero(embedding.contour == point)[0]) for point in landmarks[len(fixed) :]]
+        face = np.concatenate([face[fixed], embedding.contour_face[:, entries].ravel()])
+        table = embedding.contour_barycentrics[:, entries].reshape(-1, 3)
+        barycentrics = np.concatenate([barycentrics[fixed], table])
+    corners = head.triangles[face]
+
+    def carry(rows: np.ndarray) -> Float32[np.ndarray, "*b c 3"]:
+        return np.einsum("...lck,lc->...lk", rows[..., corners, :], barycentrics, optimize=True).astype(np.float32)
+
+    rest, basis = carry(head.template), carry(head.expression)
     if not hinged:
-        return LandmarkRig(landmarks, rest.astype(np.float32), basis.astype(np.float32))
+        return LandmarkRig(landmarks, place, n_sliding, rest, basis, yaws)
     joint = head.joint_names.index("jaw")
     weights = head.skin_weights[:, joint, None]
-    share = embedding_matrix(np.repeat(weights, 3, 1), head)[landmarks]
-    arm = embedding_matrix(head.template * weights, head)[landmarks] - share * head.joint_positions[joint]
-    arms = embedding_matrix(head.expression * weights, head)[:, landmarks]
+    share = carry(np.repeat(weights, 3, 1))
+    arms = carry(head.expression * weights)
     if head.joint_expression is not None:
         arms = arms - share * head.joint_expression[:, None, joint]
     corrective = None
     if head.pose_correctives is not None:
-        rows = head.pose_correctives[9 * (joint - 1) : 9 * joint]
-        corrective = embedding_matrix(rows, head)[:, landmarks].astype(np.float32)
-    return LandmarkRig(
-        landmarks,
-        rest.astype(np.float32),
-        basis.astype(np.float32),
-        arm.astype(np.float32),
-        arms.astype(np.float32),
-        corrective,
-    )
+        corrective = carry(head.pose_correctives[9 * (joint - 1) : 9 * joint])
+    arm = carry(head.template * weights) - share * head.joint_positions[joint]
+    return LandmarkRig(landmarks, place, n_sliding, rest, basis, yaws, arm, arms, corrective)
 
 
 @dataclass(frozen=True)
 class Views:
-    """What the camera saw of the rig's landmarks: pixels from the image's middle, weights, and the skull's poses."""
+    """What the camera saw of the rig's landmarks: pixels from the image's middle, weights, and the skull's poses.
+
+    ``slide`` are the shares of the outline's table (:meth:`LandmarkRig.slide`).
+    """
 
     seen: Float[np.ndarray, "n p 2"]
     weights: Float[np.ndarray, "n p"]
     R: Float[np.ndarray, "n 3 3"]
     t: Float[np.ndarray, "n 3"]
+    slide: Float[np.ndarray, "n k"]
     focal_px: float
 
     def part(self, frames: slice) -> Views:
         """Some of the frames."""
-        return Views(self.seen[frames], self.weights[frames], self.R[frames], self.t[frames], self.focal_px)
+        return Views(
+            self.seen[frames],
+            self.weights[frames],
+            self.R[frames],
+            self.t[frames],
+            self.slide[frames],
+            self.focal_px,
+        )
 
 
 @dataclass(frozen=True)
@@ -162,8 +233,8 @@ def _normal_equations(
     rig: LandmarkRig, views: Views, expression: np.ndarray, jaw: np.ndarray, sigma_px: float
 ) -> tuple[Float[np.ndarray, "m u u"], Float[np.ndarray, "m u"]]:
     """Robust normal equations of a chunk's unknowns (expression, then a left turn of the jaw)."""
-    m, (e, p) = len(expression), rig.basis.shape[:2]
-    points = rig.points(expression, jaw)
+    m, e, p = len(expression), len(rig.basis), len(rig.landmarks)
+    points = rig.points(expression, jaw, views.slide)
     camera = points @ views.R.swapaxes(1, 2) + views.t[:, None]
     inverse = views.focal_px / camera[..., 2]
     pixels = camera[..., :2] * inverse[..., None]
@@ -175,31 +246,31 @@ def _normal_equations(
     A[..., 2] = (-pixels * (inverse * root / views.focal_px)[..., None]).swapaxes(1, 2)
     rows = A @ views.R[:, None]
     J = np.empty((m, 2, p, e + 3 * rig.hinged), np.float32)
-    moved = rows.transpose(2, 0, 1, 3).reshape(p, m * 2, 3) @ rig.basis.transpose(1, 2, 0)
-    J[..., :e] = moved.reshape(p, m, 2, e).transpose(1, 2, 0, 3)
+    J[..., :e] = rig.columns(rows, views.slide, rig.basis)
     if rig.hinged:
-        _hinge_columns(rig, rows, expression, jaw, J)
+        _hinge_columns(rig, rows, views.slide, expression, jaw, J)
     J = J.reshape(m, 2 * p, -1)
     right = (residual * root[..., None]).swapaxes(1, 2).reshape(m, -1, 1).astype(np.float32)
     transposed = J.swapaxes(1, 2)
     return transposed @ J, (transposed @ right)[..., 0]
 
 
-def _hinge_columns(rig: LandmarkRig, rows: np.ndarray, expression: np.ndarray, jaw: np.ndarray, J: np.ndarray) -> None:
+def _hinge_columns(
+    rig: LandmarkRig, rows: np.ndarray, slide: np.ndarray, expression: np.ndarray, jaw: np.ndarray, J: np.ndarray
+) -> None:
     """Add what the jaw's joint does: to the expressions' columns, and in its own three."""
     assert rig.hinged_rest is not None and rig.hinged_basis is not None
-    m, (e, p) = len(expression), rig.basis.shape[:2]
+    m, (e, c) = len(expression), rig.basis.shape[:2]
     R = exp_rotation(jaw).astype(np.float32)
     turned = rows @ (R - np.eye(3, dtype=np.float32))[:, None]
-    moved = turned.transpose(2, 0, 1, 3).reshape(p, m * 2, 3) @ rig.hinged_basis.transpose(1, 2, 0)
-    J[..., :e] += moved.reshape(p, m, 2, e).transpose(1, 2, 0, 3)
-    arm = rig.hinged_rest + (expression @ rig.hinged_basis.reshape(e, -1)).reshape(-1, p, 3)
-    v = (arm @ R.swapaxes(1, 2))[:, None]
+    J[..., :e] += rig.columns(turned, slide, rig.hinged_basis)
+    arm = rig.hinged_rest + (expression @ rig.hinged_basis.reshape(e, -1)).reshape(-1, c, 3)
+    v = (rig.gather(arm, slide) @ R.swapaxes(1, 2))[:, None]
     J[..., e:] = np.cross(np.broadcast_to(v, rows.shape), rows)
     if rig.corrective is not None:
         # A small turn w changes the entries of R by cross(w) @ R.
         slopes = np.stack([(cross_matrix(axis) @ R).reshape(m, 9) for axis in np.eye(3, dtype=np.float32)], 1)
-        J[..., e:] += np.einsum("mapi,mwq,qpi->mapw", rows, slopes, rig.corrective, optimize=True)
+        J[..., e:] += np.einsum("mapq,mwq->mapw", rig.columns(rows, slide, rig.corrective), slopes, optimize=True)
 
 
 def _update(
@@ -264,8 +335,7 @@ def bounded_minimum(
 
 
 def make_views(
-    points: Float[np.ndarray, "n 478 3"],
-    size: int,
+    points: Float[np.ndarray, "n 478 2"],
     R: Float[np.ndarray, "n 3 3"],
     t: Float[np.ndarray, "n 3"],
     K: Float[np.ndarray, "3 3"],
@@ -277,5 +347,6 @@ def make_views(
     weights = np.empty(seen.shape[:2], np.float32)
     for first in range(0, len(seen), 1000):
         part = slice(first, first + 1000)
-        weights[part] = importance * visibility(rig.rest, R[part], t[part])
-    return Views(seen, weights, R.astype(np.float32), t.astype(np.float32), float(K[0, 0]))
+        weights[part] = importance * visibility(rig.place, R[part], t[part])
+    slide = rig.slide(camera_yaw(R, t))
+    return Views(seen, weights, R.astype(np.float32), t.astype(np.float32), slide, float(K[0, 0]))

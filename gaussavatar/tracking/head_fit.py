@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from gaussavatar.errors import UserError
+from gaussavatar.head.embedding import LIP_RINGS, camera_yaw
 from gaussavatar.head.model import HeadModel
 from gaussavatar.tracking.head_expression import (
     ExpressionPrior,
@@ -26,16 +27,18 @@ from gaussavatar.tracking.head_track import HeadTrack
 from gaussavatar.tracking.head_wrap import WrappedHead, wrap_head
 from gaussavatar.tracking.indices import (
     FACE_OVAL,
+    LEFT_BROW,
     LEFT_EYE,
     LEFT_IRIS,
     LIPS_INNER,
     LIPS_OUTER,
+    RIGHT_BROW,
     RIGHT_EYE,
     RIGHT_IRIS,
 )
 from gaussavatar.tracking.measures import eye_openness
 from gaussavatar.tracking.solve import project, visibility
-from gaussavatar.types import N_LANDMARKS, Landmarks, Tracking
+from gaussavatar.types import Landmarks, Tracking
 
 _REFERENCE_SIZE = 512
 _UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
@@ -90,8 +93,13 @@ def fit_head(
     if not tracking.valid.any():
         raise UserError("a face in the clip", "none in any frame", "film one person from the front, closer")
     target = part_lips(calm_face(tracking))
-    place = place_head(model, target, prior_weight=config.identity_prior)
-    fitter = _Fitter(wrap_head(model, place, target), place, landmarks, tracking, config)
+    yaw = camera_yaw(tracking.R_camera_head[tracking.valid], tracking.t_camera_head[tracking.valid])
+    # The rest face's outline is what most frames saw of it.
+    seen = replace(model, embedding=model.embedding.seen_from(float(np.median(yaw))))
+    place = place_head(seen, target, prior_weight=config.identity_prior)
+    wrapped = wrap_head(seen, place, target)
+    wrapped = replace(wrapped, head=replace(wrapped.head, embedding=model.embedding))
+    fitter = _Fitter(wrapped, place, landmarks, tracking, config)
     fitter.run()
     return fitter.result(model)
 
@@ -145,7 +153,7 @@ class _Fitter:
     def _solve(self, steps: int) -> None:
         config = self.config
         rig = self._rig(self.points)
-        importance = point_importance(self.points, self.head)
+        importance = point_importance(rig.landmarks, self.head)
         importance *= config.independent_points / (importance.sum() * (config.sigma_px * self.px) ** 2)
         views = self._views(rig, importance)
         self.faces = solve_faces(
@@ -158,7 +166,7 @@ class _Fitter:
     def _views(self, rig: LandmarkRig, importance: Float[np.ndarray, "p"]) -> Views:
         tracking, scale = self.tracking, self.tracking.size / self.landmarks.size
         views = make_views(
-            self.landmarks.points[..., :2] * np.float32(scale), tracking.size, tracking.R_camera_head,
+            self.landmarks.points[..., :2] * np.float32(scale), tracking.R_camera_head,
             tracking.t_camera_head, tracking.K, rig, importance,
         )  # fmt: skip
         return replace(views, weights=views.weights * tracking.valid[:, None])
@@ -166,7 +174,7 @@ class _Fitter:
     def _everything(self) -> tuple[LandmarkRig, Views]:
         """All landmarks but the irises, of all frames, at equal weights."""
         rig = self._rig(np.arange(468))
-        return rig, self._views(rig, np.ones(468))
+        return rig, self._views(rig, np.ones(len(rig.landmarks)))
 
     def _prior(self) -> ExpressionPrior:
         config, names = self.config, self.head.expression_names
@@ -195,10 +203,8 @@ class _Fitter:
         return float(np.median(self._rms(lips)[self.tracking.valid]))
 
     def _rms(self, points: Int[np.ndarray, "p"]) -> Float32[np.ndarray, "n"]:
-        return fit_rms(self._rig(points), self._views_all(points), self.faces)
-
-    def _views_all(self, points: Int[np.ndarray, "p"]) -> Views:
-        return self._views(self._rig(points), np.ones(len(points)))
+        rig = self._rig(points)
+        return fit_rms(rig, self._views(rig, np.ones(len(rig.landmarks))), self.faces)
 
     def result(self, model: HeadModel) -> HeadTrack:
         tracking, head = self.tracking, self.head
@@ -220,10 +226,7 @@ class _Fitter:
 
 def fitted_points() -> Int[np.ndarray, "p"]:
     """Landmarks that the expressions are solved from: lips, lids and brows all, of the rest every second one."""
-    from gaussavatar.head.embedding import LIP_RINGS
-    from gaussavatar.tracking.indices import LEFT_BROW, RIGHT_BROW
-
-    shown = np.unique([*np.ravel(LIP_RINGS), *LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW, *FACE_OVAL[12:25]])
+    shown = np.unique([*np.ravel(LIP_RINGS), *LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW, *FACE_OVAL[14:23]])
     others = np.setdiff1d(np.arange(468), shown)[::2]
     return np.setdiff1d(np.union1d(shown, others), [*LEFT_IRIS, *RIGHT_IRIS])
 
@@ -247,9 +250,9 @@ def fit_rms(rig: LandmarkRig, views: Views, faces: Faces) -> Float32[np.ndarray,
     rms = np.empty(len(views.seen), np.float32)
     for first in range(0, len(rms), 500):
         part = slice(first, first + 500)
-        points = rig.points(faces.expression[part], faces.jaw[part])
+        points = rig.points(faces.expression[part], faces.jaw[part], views.slide[part])
         pixels, _ = project(points, views.R[part], views.t[part], views.focal_px)
-        weights = visibility(rig.rest, views.R[part], views.t[part])
+        weights = visibility(rig.place, views.R[part], views.t[part])
         squared = ((views.seen[part] - pixels) ** 2).sum(-1)
         rms[part] = np.sqrt((weights * squared).sum(1) / np.maximum(weights.sum(1), 1e-9))
     return rms

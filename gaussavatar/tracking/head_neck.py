@@ -25,7 +25,8 @@ def neck_rotations(
 ) -> Float[np.ndarray, "n j 3"]:
     """Joint rotations (axis-angle) of neck and head that leave the shoulders calm while the skull moves.
 
-    The shoulders rest as the model's do under the clip's mean head, without its tilt; they make ``_FOLLOW`` of the head's turns that
+    The shoulders rest as the model's do under the clip's mean head, without its tilt. They make ``_FOLLOW`` of the
+    head's turns that
     are slower than 0.3 Hz (Gaussian, half power there), and more where the neck would have to go past its limits.
     The root is left alone: the skull is where the tracking says, so only what lies between matters.
     """

@@ -23,17 +23,19 @@ _LOST = 0.003
 
 def residual_moves(
     everything: tuple[LandmarkRig, Views], faces: Faces, frames: Int[np.ndarray, "m"]
-) -> Float[np.ndarray, "m 468 3"]:
-    """What the fitted head misses of the landmarks, head space, metres, at the head's own depth.
+) -> Float[np.ndarray, "m 478 3"]:
+    """What the fitted head misses of the landmarks, head space, metres, at the head's own depth; 0 for irises.
 
     Points on the head's far side, and outliers, are taken to be where the head has them.
     """
     rig, views = everything
-    model = rig.points(faces.expression[frames], faces.jaw[frames])
+    model = rig.points(faces.expression[frames], faces.jaw[frames], views.slide[frames])
     R, t = views.R[frames], views.t[frames]
     left = unproject(views.seen[frames], model, R, t, views.focal_px) - model
-    trust = visibility(rig.rest, R, t) / (1 + (left**2).sum(-1) / _LOST**2)
-    return left * trust[..., None]
+    trust = visibility(rig.place, R, t) / (1 + (left**2).sum(-1) / _LOST**2)
+    out = np.zeros((len(frames), N_LANDMARKS, 3))
+    out[:, rig.landmarks] = left * trust[..., None]
+    return out
 
 
 def sample_frames(known: Bool[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
@@ -61,8 +63,7 @@ def personalise(
     ridge = _RIDGE * len(frames) * np.eye(features.shape[1])
     ridge[0, 0] = 1e-3 * len(frames)
     change = np.linalg.solve(features.T @ features + ridge, features.T @ left.reshape(len(frames), -1))
-    moves = np.zeros((len(change), N_LANDMARKS, 3))
-    moves[:, :468] = change.reshape(len(change), 468, 3)
+    moves = change.reshape(len(change), N_LANDMARKS, 3)
     moves[:, list(FACE_OVAL)] *= 0.5
     spread = field.extend(moves).astype(np.float32)
     return replace(head, template=head.template + spread[0], expression=head.expression + spread[1:])
@@ -83,13 +84,13 @@ def add_personal_modes(
         return head
     left = residual_moves(everything, faces, frames)
     left = left - left.mean(0)
-    importance = np.ones(468)
+    importance = np.ones(N_LANDMARKS)
     importance[[*LIPS_OUTER, *LIPS_INNER, *LEFT_EYE, *RIGHT_EYE]] = 3.0
     importance[list(FACE_OVAL)] = 0.3
     flat = (left * importance[:, None]).reshape(len(frames), -1).astype(np.float32)
     values, vectors = principal_components(flat, count)
-    moves = np.zeros((count, N_LANDMARKS, 3))
-    moves[:, :468] = (vectors * np.sqrt(np.maximum(values, 1e-14))).T.reshape(count, 468, 3) / importance[:, None]
+    modes = (vectors * np.sqrt(np.maximum(values, 1e-14))).T
+    moves = modes.reshape(count, N_LANDMARKS, 3) / importance[:, None]
     spread = field.extend(moves).astype(np.float32)
     extended = np.concatenate([head.expression, spread])
     joints = head.joint_expression
