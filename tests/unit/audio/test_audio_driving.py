@@ -182,20 +182,34 @@ def lips_of(waveform: Waveform, n: int) -> np.ndarray:
     return (0.05 + 0.02 * seen[:, 16:21, 5:20].mean((1, 2))).astype(np.float32)
 
 
-def test_offset_is_found_to_the_frame() -> None:
+@pytest.mark.parametrize("shift", [-10, -4, -1, 0, 1, 4, 10])
+def test_offset_is_found_to_half_a_frame(shift: int) -> None:
     waveform = long_speech()
     mel = log_mel(waveform)
-    aperture = lips_of(waveform, 600)
-    for shift in (-2, -1, 0, 1, 2):
-        assert estimate_av_offset(mel, np.roll(aperture, -shift)) == shift
+    found = estimate_av_offset(mel, np.roll(lips_of(waveform, 600), -shift))
+    assert found is not None and found.trusted
+    assert found.milliseconds == pytest.approx(40 * shift, abs=20)
 
 
-def test_offset_is_zero_where_sound_and_lips_have_nothing_to_do_with_each_other() -> None:
+def test_offset_between_frames_and_with_lost_frames() -> None:
+    waveform = long_speech()
+    late = Waveform(np.roll(waveform.samples, 90 * 16), ANALYSIS_RATE)
+    aperture, used = lips_of(waveform, 600), np.ones(600, bool)
+    aperture[100:180], used[100:180] = 1e3, False
+    found = estimate_av_offset(log_mel(late), aperture, used)
+    assert found is not None and found.trusted and found.milliseconds == pytest.approx(90, abs=20)
+
+
+def test_no_offset_is_claimed_where_sound_and_lips_have_nothing_to_do_with_each_other() -> None:
     mel = log_mel(long_speech())
-    noise = np.random.default_rng(5).standard_normal(600).astype(np.float32)
-    assert estimate_av_offset(mel, noise) == 0
-    assert estimate_av_offset(mel, np.ones(600, np.float32)) == 0
-    assert estimate_av_offset(mel[:400], noise[:100]) == 0
+    for seed in range(8):
+        walk = np.random.default_rng(seed).standard_normal(606)
+        lips = np.convolve(walk, np.hanning(7), "valid").astype(np.float32)
+        found = estimate_av_offset(mel, lips)
+        assert found is None or not found.trusted
+    assert estimate_av_offset(mel, np.ones(600, np.float32)) is None
+    assert estimate_av_offset(mel[:400], lips[:100]) is None
+    assert estimate_av_offset(np.full((2400, 40), -25.0, np.float32), lips) is None
 
 
 def test_block_prediction_never_learns_from_its_block() -> None:

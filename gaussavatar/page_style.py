@@ -1,4 +1,4 @@
-"""The look of the report page: one style sheet, readable on a phone, light and dark."""
+"""The look of our pages (report, quality): one style sheet, readable on a phone, light and dark."""
 
 from __future__ import annotations
 

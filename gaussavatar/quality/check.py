@@ -1,0 +1,195 @@
+"""The quality gate: measure a tracked capture, judge it, and leave a record, an overlay video and a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gaussavatar.audio.mel import log_mel
+from gaussavatar.audio.offset import AvOffset, estimate_av_offset
+from gaussavatar.capture.store import Capture, load_capture
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.progress import Progress
+from gaussavatar.quality.checks import (
+    Stretch,
+    bridged_gaps,
+    camera_figures,
+    coverage_figures,
+    dropped_frames,
+    face_heights,
+    head_angles,
+    light_figures,
+    residual_figures,
+    sharpness_figures,
+    steadiness_figures,
+)
+from gaussavatar.quality.overlay import TINTS, open_masks, write_overlay
+from gaussavatar.quality.page import Series, Still, write_page
+from gaussavatar.quality.pictures import Pictures, measure_pictures, repeated_frames
+from gaussavatar.quality.records import OVERLAY_NAME, PAGE_NAME, Dropped, Quality, save_quality
+from gaussavatar.quality.verdict import judge, source_findings
+from gaussavatar.segmentation.records import Segmentation, load_segmentation
+from gaussavatar.tracking.head_track import HeadTrack, load_head_track
+from gaussavatar.tracking.landmarks import load_landmarks
+from gaussavatar.tracking.motion import load_motion
+from gaussavatar.tracking.smoothness import find_jumps
+from gaussavatar.tracking.track import load_tracking
+from gaussavatar.types import VIDEO_FPS, Landmarks, Motion, Tracking
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Everything on disk that the gate looks at; the head and the masks may be missing."""
+
+    capture: Capture
+    landmarks: Landmarks
+    tracking: Tracking
+    motion: Motion
+    head: HeadTrack | None
+    segmentation: Segmentation | None
+
+
+def check_quality(capture_folder: Path, size: int, progress: Progress) -> Quality:
+    """Judge a tracked capture; writes ``quality.json``, ``quality.mp4`` and ``quality.html`` into it.
+
+    Args:
+        capture_folder: A capture with landmarks, tracking and motion; head track and masks are used where they are.
+        size: Side of the pictures that the masks were made for (``segmentation_<size>``).
+        progress: Where to report.
+
+    Raises:
+        UserError: the capture is unfinished or damaged, or its folder cannot be written.
+    """
+    tracked = load_tracked(capture_folder, size)
+    frames = tracked.capture.frames()
+    with progress.stage("quality", len(frames)) as advance:
+        pictures = measure_pictures(frames, tracked.landmarks, tracked.landmarks.valid, advance)
+    quality = judge_tracked(tracked, pictures)
+    save_quality(capture_folder, quality)
+    masks = open_masks(tracked.segmentation)
+    stills = write_overlay(
+        capture_folder / OVERLAY_NAME,
+        frames,
+        tracked.landmarks,
+        tracked.tracking,
+        tracked.head,
+        masks,
+        progress,
+        audio=tracked.capture.audio,
+    )
+    write_page(
+        capture_folder / PAGE_NAME,
+        quality,
+        _series(tracked, pictures),
+        head_angles(tracked.tracking.R_camera_head[tracked.tracking.valid]),
+        capture_folder / OVERLAY_NAME,
+        [Still(seconds, image) for seconds, image in stills],
+        TINTS if masks else {},
+    )
+    return quality
+
+
+def load_tracked(folder: Path, size: int) -> Tracked:
+    """Open a capture folder and what tracking left in it.
+
+    Raises:
+        UserError: capture, landmarks, tracking or motion are missing or damaged.
+    """
+    masks, head = folder / f"segmentation_{size}", folder / "head_track.safetensors"
+    return Tracked(
+        capture=load_capture(folder),
+        landmarks=load_landmarks(folder / "landmarks.safetensors"),
+        tracking=load_tracking(folder / "tracking.safetensors"),
+        motion=load_motion(folder / "motion.safetensors"),
+        head=load_head_track(folder) if head.exists() else None,
+        segmentation=load_segmentation(masks) if masks.is_dir() else None,
+    )
+
+
+def judge_tracked(tracked: Tracked, pictures: Pictures) -> Quality:
+    """Figures, verdict and dropped stretches of a tracked clip."""
+    capture, landmarks, tracking = tracked.capture, tracked.landmarks, tracked.tracking
+    n = capture.n_frames
+    repeated = repeated_frames(pictures)
+    dropped = dropped_frames(landmarks, tracking, {})
+    bridged, longest_gap = bridged_gaps(landmarks, tracking)
+    seen = landmarks.valid if landmarks.valid.any() else np.ones(n, bool)
+    face = float(np.median(face_heights(landmarks)[seen])) * capture.crop[2] / landmarks.size
+    figures: dict[str, float | None] = {
+        "seconds": n / VIDEO_FPS,
+        "used_seconds": float(tracking.valid.sum()) / VIDEO_FPS,
+        "dropped_share": float((~tracking.valid).mean()),
+        "bridged_frames": float(bridged),
+        "longest_gap_seconds": longest_gap / VIDEO_FPS,
+        "repeated_share": float(repeated.mean()),
+        "cuts": float(len(find_jumps(tracking.R_camera_head, tracking.t_camera_head))),
+        "face_px": face,
+        **sharpness_figures(pictures),
+        **light_figures(pictures),
+        **coverage_figures(tracking, tracked.motion),
+        **steadiness_figures(tracking, tracked.motion),
+        **residual_figures(tracking),
+        **camera_figures(pictures, capture.size),
+        **_plate_figures(tracked.segmentation),
+        **_sound_figures(capture, tracked.motion, tracking),
+    }
+    verdict, findings = judge(figures)
+    return Quality(
+        verdict=verdict,
+        findings=(*findings, *source_findings(capture.source)),
+        figures={name: None if value is None else round(float(value), 4) for name, value in figures.items()},
+        dropped=tuple(_dropped(stretch) for stretch in dropped),
+        source=dict(capture.source),
+    )
+
+
+def _dropped(stretch: Stretch) -> Dropped:
+    return Dropped(round(stretch.first / VIDEO_FPS, 2), round(stretch.last / VIDEO_FPS, 2), stretch.reason)
+
+
+def _plate_figures(segmentation: Segmentation | None) -> dict[str, float | None]:
+    if segmentation is None:
+        return {}
+    figures: dict[str, float | None] = {
+        "static_camera": float(segmentation.static_camera),
+        "plate_residual": segmentation.plate_residual,
+    }
+    # Records of older segmentations hold no motion; then what the background's corners say stays.
+    if segmentation.camera_motion > 0 or segmentation.camera_travel > 0:
+        figures |= {"camera_px": segmentation.camera_travel, "camera_shake_px": segmentation.camera_motion}
+    return figures
+
+
+def _sound_figures(capture: Capture, motion: Motion, tracking: Tracking) -> dict[str, float | None]:
+    offset = av_offset(capture, motion, tracking)
+    return {
+        "has_sound": float(capture.audio is not None),
+        "av_offset_ms": offset.milliseconds if offset else None,
+        "av_offset_spread_ms": offset.spread_ms if offset else None,
+        "av_offset_confidence": offset.confidence if offset else None,
+        "av_offset_trusted": float(offset.trusted) if offset else None,
+    }
+
+
+def av_offset(capture: Capture, motion: Motion, tracking: Tracking) -> AvOffset | None:
+    """How far the captured sound lies from the lips, or None without sound."""
+    if capture.audio is None:
+        return None
+    try:
+        waveform = read_audio(capture.audio)
+    except UserError:
+        return None
+    return estimate_av_offset(log_mel(waveform), motion.aperture, tracking.valid)
+
+
+def _series(tracked: Tracked, pictures: Pictures) -> list[Series]:
+    px = 512 / tracked.tracking.size
+    return [
+        Series("Blur", "0 is crisp, 1 is smeared", pictures.blur),
+        Series("Brightness of the face", "0 black, 255 white", pictures.luma),
+        Series("Lip opening", "over the distance of the eyes", tracked.motion.aperture),
+        Series("Landmark residual", "pixels at 512", tracked.tracking.rms * np.float32(px)),
+    ]
