@@ -14,10 +14,16 @@ from gaussavatar.errors import UserError
 
 @dataclass(frozen=True)
 class Head:
-    """Look at the head model that is built in: its facts and expressions, or a picture of it."""
+    """Head models: the built-in one, and FLAME, ICT-FaceKit or GNM installed from your files."""
 
-    action: Positional[Literal["list", "show"]] = "list"
-    """list: facts and the names of the expressions; show: write a picture from three sides."""
+    action: Positional[Literal["list", "show", "install", "remove"]] = "list"
+    """list: what there is; show: write a picture of one; install: take one from a file; remove: delete one."""
+
+    what: Positional[str | None] = None
+    """Name of the head (show, remove); FLAME's .pkl or .zip, ICT-FaceKit's folder or .npz, GNM's .npz (install)."""
+
+    name: str | None = None
+    """What to call the head that is installed; by its kind when not given."""
 
     expression: Annotated[tuple[str, ...], arg(metavar="NAME=WEIGHT ...")] = ()
     """Expressions of the picture, such as jawOpen=0.6 eyeBlinkLeft=1."""
@@ -26,14 +32,17 @@ class Head:
     """The png or jpg to write."""
 
     def run(self) -> None:
-        """Print the facts, or write the picture."""
-        from gaussavatar.cli.head import head_facts, parse_weights, write_head_picture
+        """Do it and say where the result is."""
+        from gaussavatar.cli import head
 
         if self.action == "list":
-            say(head_facts())
-            return
-        write_head_picture(self.out, parse_weights(self.expression))
-        say(f"picture: {shown(self.out)}")
+            head.list_heads()
+        elif self.action == "show":
+            head.show_head(self.what, self.expression, self.out)
+        elif self.action == "install":
+            head.install(None if self.what is None else Path(self.what), self.name)
+        else:
+            head.remove(self.what)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,9 @@ def add_teeth(head: HeadModel, *, upper_joint: str, lower_joint: str) -> HeadMod
     moved = head.identity[:, lips].mean(1, keepdims=True)
     for upper in (True, False):
         # The incisors show a little below the upper lip's edge when the mouth opens, and overlap the lower ones.
-        edge = np.array([0.0, meeting + size * (0.0020 if upper else 0.0005), front + size * (0.0095 if upper else 0.012)])
+        edge = np.array(
+            [0.0, meeting + size * (0.0020 if upper else 0.0005), front + size * (0.0095 if upper else 0.012)]
+        )
         row = make_row(upper=upper, edge=np.zeros(3), arch_width=0.050 if upper else 0.046)
         weights = np.zeros((len(row.vertices), len(head.joint_names)))
         weights[:, head.joint_names.index(upper_joint if upper else lower_joint)] = 1

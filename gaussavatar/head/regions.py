@@ -175,9 +175,7 @@ def _evenness(
     return even
 
 
-def _mouth(
-    head: HeadModel, points: Float[np.ndarray, "478 3"]
-) -> tuple[Bool[np.ndarray, "v"], Bool[np.ndarray, "v"]]:
+def _mouth(head: HeadModel, points: Float[np.ndarray, "478 3"]) -> tuple[Bool[np.ndarray, "v"], Bool[np.ndarray, "v"]]:
     """Lips, and what lies behind them: inside the outer ring of lip landmarks as the face is seen from the front."""
     vertices = head.template.astype(np.float64)
     rings = points[[index for ring in LIP_RINGS for index in ring]]
