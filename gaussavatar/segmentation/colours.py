@@ -16,6 +16,8 @@ CLASSES = ("skin", "hair", "cloth")
 _LEVELS = (16, 32, 32)
 """Bins of lightness, a and b. a and b are four units wide and saturate at +-64."""
 
+N_BINS = _LEVELS[0] * _LEVELS[1] * _LEVELS[2]
+
 
 @dataclass(frozen=True)
 class ColourModel:
@@ -55,7 +57,7 @@ def learn_colours(
     with hair or skin counts as these: long hair and bare skin reach down to the chest, while
     clothing never sits on the head.
     """
-    counts = np.zeros((3, int(np.prod(_LEVELS))), np.float32)
+    counts = np.zeros((3, N_BINS), np.float32)
     necks = []
     for frame, person, index in zip(frames, persons, indices, strict=True):
         bins = colour_bins(frame)
@@ -65,7 +67,7 @@ def learn_colours(
         for row, region in enumerate(regions):
             counts[row] += np.bincount(bins[region], minlength=counts.shape[1])
         necks.append(frame[regions[0] & _chin_strip(outlines, int(index))])
-    skin, hair, cloth = (_density(count) for count in counts)
+    skin, hair, cloth = (histogram_density(count) for count in counts)
     cloth = np.maximum(cloth - 0.7 * hair - 0.7 * skin, 0.0)
     hair = np.maximum(hair - 0.5 * skin, 0.0)
     joint = np.stack([skin, hair, cloth], -1)
@@ -75,7 +77,7 @@ def learn_colours(
     return ColourModel(posterior, neck)
 
 
-def _density(count: Float32[np.ndarray, "bins"]) -> Float32[np.ndarray, "bins"]:
+def histogram_density(count: Float32[np.ndarray, "bins"]) -> Float32[np.ndarray, "bins"]:
     """Smooth a histogram by one bin each way and normalise it."""
     table = count.reshape(_LEVELS)
     for axis in range(3):

@@ -9,13 +9,10 @@ from jaxtyping import Float32, UInt8
 from gaussavatar.segmentation.colours import along_head
 from gaussavatar.segmentation.filling import channel_sum, disc, soft_step
 from gaussavatar.segmentation.geometry import (
-    INNER_LIPS,
     Outlines,
     draw_polygon,
-    draw_small_polygon,
     face_hull,
     head_outline,
-    mouth_opening,
 )
 from gaussavatar.segmentation.records import SegmentationConfig
 
@@ -90,16 +87,6 @@ def falling_hair(
     labels = np.asarray(labels, np.uint16)
     kept = cv2.dilate(rooted[labels].astype(np.uint8), disc(max(1, round(0.02 * unit))))
     return likely * kept
-
-
-def mouth_mask(outlines: Outlines, index: int, config: SegmentationConfig) -> UInt8[np.ndarray, "h w"]:
-    """Inside of the mouth: the inner-lip polygon; zero while the lips are closed, fading in above."""
-    opening = mouth_opening(outlines, index) * 512.0 / outlines.size
-    strength = float(np.clip((opening - config.min_mouth_opening) / 1.0, 0.0, 1.0))
-    if strength == 0.0:
-        return np.zeros((outlines.size, outlines.size), np.uint8)
-    polygon = draw_small_polygon(outlines.points[index][list(INNER_LIPS)], outlines.size)
-    return polygon if strength == 1.0 else (polygon * strength).astype(np.uint8)
 
 
 def face_mask(

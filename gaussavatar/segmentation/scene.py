@@ -19,11 +19,11 @@ from gaussavatar.segmentation.masks import (
     face_mask,
     falling_hair,
     head_region,
-    mouth_mask,
     to_bytes,
 )
 from gaussavatar.segmentation.matting import COLOUR_SIDE, largest_person, refine_alpha
-from gaussavatar.segmentation.parts import Priors, label_parts, lips_mask, part_shares
+from gaussavatar.segmentation.mouth import MouthColours, learn_mouth, lips_mask, mouth_mask
+from gaussavatar.segmentation.parts import Priors, label_parts, part_shares
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.segmentation.surface import certain_head, surface_priors
@@ -42,6 +42,7 @@ class Scene:
     small_plate: Plate
     """The plate at :func:`small_side`."""
     colours: ColourModel
+    mouth: MouthColours
     long_hair: bool
     motion: CameraMotion
     config: SegmentationConfig
@@ -66,6 +67,7 @@ def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, con
         colour_plate=plate.resized(min(COLOUR_SIDE, size)),
         small_plate=plate.resized(small_side(size)),
         colours=colours,
+        mouth=learn_mouth(frames, outlines, config),
         long_hair=True,
         motion=motion,
         config=config,
@@ -126,7 +128,7 @@ def segment_frame(
     classes = _person_classes(image, person, scene, side)
     head = cv2.multiply(person, _head_share(classes, scene, index), scale=1 / 255)
     head = drop_whiskers(head, outlines, index)
-    mouth = cv2.min(mouth_mask(outlines, index, config), head)
+    mouth = cv2.min(mouth_mask(image, outlines, index, scene.mouth, config), head)
     priors = None if surface is None else surface_priors(surface, side, outlines.face_height * side / size)
     shares = part_shares(classes, outlines, index, head, scene.long_hair, priors, parsed)
     face = face_mask(_enlarge(shares.face, size), head, mouth)

@@ -15,7 +15,7 @@ NETWORK_SIDE = 256
 
 
 @contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
+def quiet_start() -> Iterator[None]:
     """Keep the native libraries' start-up lines off standard error.
 
     They are written by C++ before any Python logging can catch them, so the file
@@ -41,7 +41,7 @@ class SelfieSegmenter:
     """
 
     def __enter__(self) -> SelfieSegmenter:
-        with _quiet_start():
+        with quiet_start():
             from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
             self._network = SelfieSegmentation(model_selection=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from gaussavatar.errors import UserError
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
 from gaussavatar.segmentation.masks import to_bytes
@@ -128,14 +130,33 @@ def find_persons(
             return small if size == NETWORK_SIDE else _resize(image, size), to_bytes(probability)
 
         side = NETWORK_SIDE
-        frame_out = stack.enter_context(frame_writer(frames, (size, size, 3)))
+        linked = _link_frames(source, frames, size)
+        frame_out = None if linked else stack.enter_context(frame_writer(frames, (size, size, 3)))
         person_out = stack.enter_context(frame_writer(persons, (side, side, 1)))
         advance = stack.enter_context(progress.stage("person masks", len(source)))
         pool = stack.enter_context(ThreadPoolExecutor(config.workers))
         for frame, person in ordered_map(pool, one, range(len(source)), 4 * config.workers):
-            frame_out.append(frame)
+            if frame_out is not None:
+                frame_out.append(frame)
             person_out.append(person[..., None])
             advance(1)
+
+
+def _link_frames(source: FrameStore, frames: Path, size: int) -> bool:
+    """Give the capture's frames a second name where they have the right size; False where that cannot be.
+
+    Frame stores are replaced as a whole and never changed in place, so sharing one file is safe; it
+    saves a copy of the clip on disk and the time to write it.
+    """
+    if source.shape[1:] != (size, size, 3) or not isinstance(source, FrameStore):
+        return False
+    try:
+        for suffix in ("", ".json"):
+            with atomic_path(frames.with_name(frames.name + suffix)) as temporary:
+                os.link(source.path.with_name(source.path.name + suffix), temporary)
+    except (OSError, UserError):
+        return False
+    return True
 
 
 def _resize(image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:

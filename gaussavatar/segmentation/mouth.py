@@ -1,0 +1,137 @@
+"""The inside of the mouth: the landmarks' inner-lip outline, moved to where the lips' colour ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from gaussavatar.segmentation.colours import N_BINS, colour_bins, histogram_density
+from gaussavatar.segmentation.geometry import (
+    INNER_LIPS,
+    OUTER_LIPS,
+    Outlines,
+    draw_small_polygon,
+    mouth_opening,
+)
+from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.storage import FrameStore
+
+SLACK = 0.008
+"""Of the face's height: standard deviation of the outline about the lips' true edge."""
+
+LEARNING_FRAMES = 24
+
+ROUNDS = 2
+"""Times that the colours are learnt: from the outline, then from the edge as the colours moved it."""
+
+SHADE = 0.5
+"""Log-odds taken off every colour: a lip's shaded edge has the cavity's colours, the cavity never has a lip's."""
+
+SURE = 1.0
+"""Log-odds from which a pixel is an example."""
+
+REACH = 3.0
+"""Largest log-odds that colour alone may claim; the outline gives that much at 2.5 standard deviations."""
+
+
+@dataclass(frozen=True)
+class MouthColours:
+    """Log-odds of the inside of the mouth against lips for every colour bin; 0 where the clip did not tell."""
+
+    odds: Float32[np.ndarray, "bins"]
+
+
+def learn_mouth(frames: FrameStore, outlines: Outlines, config: SegmentationConfig) -> MouthColours:
+    """Learn teeth, tongue and cavity against lips from frames of the clip with the mouth well open."""
+    openings = np.array([mouth_opening(outlines, index) for index in range(len(frames))])
+    open_frames = np.flatnonzero(openings >= max(0.03 * outlines.face_height, config.min_mouth_opening * 2))
+    chosen = open_frames[np.linspace(0, len(open_frames) - 1, min(LEARNING_FRAMES, len(open_frames))).astype(int)]
+    colours = MouthColours(np.zeros(N_BINS, np.float32))
+    for _ in range(ROUNDS):
+        colours = _learn_round(frames, outlines, chosen, colours)
+    return colours
+
+
+def _learn_round(
+    frames: FrameStore, outlines: Outlines, chosen: Int[np.ndarray, "m"], colours: MouthColours
+) -> MouthColours:
+    """Count colours on either side of the edge as ``colours`` put it; the first round goes by the outline alone."""
+    counts = np.zeros((2, N_BINS), np.float32)
+    for index in chosen:
+        box = mouth_box(outlines, int(index))
+        if box is None:
+            continue
+        image = np.ascontiguousarray(frames.read(int(index))[box])
+        total = _log_odds(image, outlines, int(index), box, colours)
+        lips = lips_mask(outlines, int(index))[box] > 250
+        bins = colour_bins(image)
+        for row, region in enumerate((total > SURE, lips & (total < -SURE))):
+            counts[row] += np.bincount(bins[region], minlength=N_BINS)
+    if counts.sum(1).min() < 200:
+        return MouthColours(np.zeros(N_BINS, np.float32))
+    inside, outside = (histogram_density(count) for count in counts)
+    odds = np.clip(np.log((inside + 2e-5) / (outside + 2e-5)), -REACH, REACH) - SHADE
+    return MouthColours(odds.astype(np.float32))
+
+
+def mouth_box(outlines: Outlines, index: int) -> tuple[slice, slice] | None:
+    """Rows and columns about the lips; None where they are out of the picture."""
+    points = outlines.points[index][[*OUTER_LIPS, *INNER_LIPS]]
+    margin = 0.04 * outlines.face_height
+    low = np.clip(np.floor(points.min(0) - margin).astype(int), 0, outlines.size)
+    high = np.clip(np.ceil(points.max(0) + margin).astype(int), 0, outlines.size)
+    return (slice(low[1], high[1]), slice(low[0], high[0])) if (high - low > 2).all() else None
+
+
+def lip_distance(outlines: Outlines, index: int, box: tuple[slice, slice]) -> Float32[np.ndarray, "h w"]:
+    """Signed distance in pixels to the inner-lip outline, positive inside the mouth, for the pixels of a box."""
+    inner = draw_small_polygon(outlines.points[index][list(INNER_LIPS)], outlines.size)[box]
+    inside = cv2.distanceTransform((inner > 127).astype(np.uint8), cv2.DIST_L2, 5)
+    outside = cv2.distanceTransform((inner <= 127).astype(np.uint8), cv2.DIST_L2, 5)
+    # A box without any edge has no distances; OpenCV then says infinity.
+    return np.clip(np.where(inner > 127, inside - 0.5, 0.5 - outside), -1e3, 1e3).astype(np.float32)
+
+
+def mouth_mask(
+    image: UInt8[np.ndarray, "h w 3"],
+    outlines: Outlines,
+    index: int,
+    colours: MouthColours,
+    config: SegmentationConfig,
+) -> UInt8[np.ndarray, "h w"]:
+    """Inside of the mouth with the teeth; zero while the lips are closed, fading in above.
+
+    The log-odds of place (distance from the inner-lip outline) and of colour add up (naive Bayes).
+    """
+    canvas = np.zeros((outlines.size, outlines.size), np.uint8)
+    opening = mouth_opening(outlines, index) * 512.0 / outlines.size
+    strength = float(np.clip((opening - config.min_mouth_opening) / 1.0, 0.0, 1.0))
+    box = mouth_box(outlines, index)
+    if strength == 0.0 or box is None:
+        return canvas
+    total = _log_odds(np.ascontiguousarray(image[box]), outlines, index, box, colours)
+    lips = lips_mask(outlines, index)[box]
+    alpha = cv2.convertScaleAbs(strength * 255.0 / (1.0 + np.exp(-2.0 * np.clip(total, -8, 8))))
+    canvas[box] = cv2.min(alpha, lips)
+    return canvas
+
+
+def lips_mask(outlines: Outlines, index: int) -> UInt8[np.ndarray, "h w"]:
+    """Lips with what is between them; take the inside of the mouth away for the lips alone."""
+    points = outlines.points[index]
+    outer = draw_small_polygon(points[list(OUTER_LIPS)], outlines.size)
+    return cv2.max(outer, draw_small_polygon(points[list(INNER_LIPS)], outlines.size))
+
+
+def _log_odds(
+    image: UInt8[np.ndarray, "h w 3"], outlines: Outlines, index: int, box: tuple[slice, slice], colours: MouthColours
+) -> Float32[np.ndarray, "h w"]:
+    """Log-odds of the inside of the mouth for the pixels of a box."""
+    odds = cv2.blur(colours.odds[colour_bins(image)], (3, 3))
+    place = lip_distance(outlines, index, box) * np.float32(1.2 / (SLACK * outlines.face_height))
+    # Far from the outline it is right whatever the colour: a red tongue, a dark chin.
+    certain = np.clip((np.abs(place) - 0.7 * REACH) / (0.3 * REACH), 0.0, 1.0)
+    return (place + (1.0 - certain) * odds).astype(np.float32)
