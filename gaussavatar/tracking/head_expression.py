@@ -13,7 +13,8 @@ from gaussavatar.tracking.rotations import cross_matrix, exp_rotation, log_rotat
 from gaussavatar.tracking.solve import visibility
 
 _CHUNK = 250
-_SWEEPS = 12
+_SWEEPS = 8
+_ACTIVE_ROUNDS = 4
 _JAW_SIGMAS = np.array([0.20, 0.05, 0.03])
 """Prior of the jaw's rotation about x, y and z, radians."""
 
@@ -318,11 +319,22 @@ def bounded_minimum(
 ) -> Float[np.ndarray, "m u"]:
     """Minima of ``x H x / 2 - g x`` within bounds, a batch of them, by projected coordinate descent.
 
-    It starts from the unbounded minimum, projected, and so is exact at once where no bound holds.
+    It starts from the unbounded minimum, projected, and so is exact at once where no bound holds. Where some do,
+    the unbounded ones are solved again around them first (an active set; Bertsekas 1982), which leaves little to do.
     """
-    x = np.clip(np.linalg.solve(H.astype(np.float64), g[..., None])[..., 0], low, high)
-    if not ((x <= low) | (x >= high)).any():
-        return x
+    u = g.shape[1]
+    free, x = low < high, np.clip(np.zeros_like(g), low, high)
+    for _ in range(_ACTIVE_ROUNDS):
+        # Rows and columns of variables at their bounds become the identity's: they stay where they are.
+        held = np.where(free, 0, x)
+        masked = H * (free[:, :, None] & free[:, None]) + np.eye(u, dtype=H.dtype) * ~free[:, None]
+        right = np.where(free, g - (H @ held[..., None])[..., 0], x)
+        solved = np.linalg.solve(masked.astype(np.float32), right[..., None].astype(np.float32))[..., 0]
+        x = np.clip(solved, low, high)
+        still = (solved > low) & (solved < high)
+        if (still >= free).all():
+            break
+        free &= still
     H = np.ascontiguousarray(H.transpose(1, 2, 0), np.float64)
     x, low, high = (np.ascontiguousarray(part.T) for part in (x, low, high))
     slope = np.ascontiguousarray(g.T) - np.einsum("uvm,vm->um", H, x)

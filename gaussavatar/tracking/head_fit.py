@@ -63,7 +63,7 @@ class HeadFitConfig:
     weight_sigma: float = 0.5
     weight_cost: float = 0.6
     step_sigma: float = 0.15
-    n_personal: int = 12
+    n_personal: int = 16
     personal_from_px: float = 0.6
     identity_prior: float = 1.0
 
@@ -140,7 +140,7 @@ class _Fitter:
         for _ in range(2):
             self.head = personalise(self.head, self.field, self._everything(), self.faces, self.tracking.valid)
             self._solve(2)
-        if self.config.n_personal and self._lip_rms() > self.config.personal_from_px * self.px:
+        if self.config.n_personal and self._inner_rms() > self.config.personal_from_px * self.px:
             before = len(self.head.expression_names)
             self.head = add_personal_modes(
                 self.head, self.field, self._everything(), self.faces, self.tracking.valid, self.config.n_personal
@@ -198,9 +198,9 @@ class _Fitter:
             tie=np.full(e, 1 / config.step_sigma**2),
         )
 
-    def _lip_rms(self) -> float:
-        lips = np.array([*LIPS_OUTER, *LIPS_INNER])
-        return float(np.median(self._rms(lips)[self.tracking.valid]))
+    def _inner_rms(self) -> float:
+        inner = np.setdiff1d(np.arange(468), FACE_OVAL)
+        return float(np.sqrt((self._rms(inner)[self.tracking.valid] ** 2).mean()))
 
     def _rms(self, points: Int[np.ndarray, "p"]) -> Float32[np.ndarray, "n"]:
         rig = self._rig(points)
@@ -239,8 +239,8 @@ def point_importance(points: Int[np.ndarray, "p"], head: HeadModel) -> Float[np.
     weights[list(FACE_OVAL)] *= 0.25
     weights[[*LEFT_EYE, *RIGHT_EYE]] = 2.0
     weights[list(_UPPER_LIDS)] = 5.0
-    weights[list(LIPS_OUTER)] = 2.0
-    weights[list(LIPS_INNER)] = 4.0
+    weights[list(LIPS_OUTER)] = 2.5
+    weights[list(LIPS_INNER)] = 2.0
     weights[head.embedding.confidence == 0] = 0.0
     return weights[points]
 

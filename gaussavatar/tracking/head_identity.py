@@ -52,7 +52,7 @@ def calm_face(tracking: Tracking) -> Float[np.ndarray, "478 3"]:
     points = tracking.shape + np.tensordot(tracking.codes[frames], tracking.basis, 1)
     aperture, openness = lip_aperture(points), eye_openness(points).min(1)
     awake = openness >= np.percentile(openness, 30)
-    low, high = np.percentile(aperture[awake], [3, 22])
+    low, high = np.percentile(aperture[awake], [2, 14])
     calm = awake & (aperture >= low) & (aperture <= high)
     return np.median(points[calm], axis=0).astype(np.float64)
 

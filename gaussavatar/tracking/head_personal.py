@@ -10,13 +10,19 @@ from jaxtyping import Bool, Float, Int
 from gaussavatar.head.model import HeadModel
 from gaussavatar.tracking.head_expression import Faces, LandmarkRig, Views
 from gaussavatar.tracking.head_field import SkinField
+from gaussavatar.tracking.head_identity import embedding_matrix
 from gaussavatar.tracking.indices import FACE_OVAL, LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.tracking.shape import principal_components, unproject
 from gaussavatar.tracking.solve import visibility
 from gaussavatar.types import N_LANDMARKS
 
 _MAX_SAMPLE = 1500
-_RIDGE = 0.02
+_NOISE = 0.0025
+"""A residual's error in metres for this purpose; errors of neighbouring frames go together, hence so much."""
+
+_REST_SIGMA, _SHAPE_SHARE, _SHAPE_LEAST = 0.01, 0.7, 4e-4
+"""Prior of corrections: of the rest face, metres; of a shape, as a share of its own movement, and at least, metres."""
+
 _LOST = 0.003
 """Residuals beyond this many metres are errors of the detector, and count less and less."""
 
@@ -53,17 +59,19 @@ def personalise(
 ) -> HeadModel:
     """Correct the rest face and the expression shapes by regressing the residual on the expressions' weights.
 
-    A ridge keeps shapes that the person hardly uses as they were. The corrections go over the skin with the warp's
-    own smoothness.
+    A Gaussian prior keeps every shape what it is: at each landmark the correction is of the size of a part of what
+    the shape does there, so that a brow does not learn to open the mouth, and shapes that the person hardly uses
+    stay as they were. The corrections go over the skin with the warp's own smoothness.
     """
     frames = sample_frames(known)
     left = residual_moves(everything, faces, frames)
-    used = faces.expression[frames].astype(np.float64)
-    features = np.concatenate([np.ones((len(frames), 1)), used], 1)
-    ridge = _RIDGE * len(frames) * np.eye(features.shape[1])
-    ridge[0, 0] = 1e-3 * len(frames)
-    change = np.linalg.solve(features.T @ features + ridge, features.T @ left.reshape(len(frames), -1))
-    moves = change.reshape(len(change), N_LANDMARKS, 3)
+    features = np.concatenate([np.ones((len(frames), 1)), faces.expression[frames].astype(np.float64)], 1)
+    reach = np.linalg.norm(embedding_matrix(head.expression, head), axis=-1)
+    sigma = np.concatenate([np.full((1, N_LANDMARKS), _REST_SIGMA), _SHAPE_SHARE * reach + _SHAPE_LEAST])
+    gram = features.T @ features / _NOISE**2
+    right = (features.T @ left.reshape(len(frames), -1) / _NOISE**2).reshape(-1, N_LANDMARKS, 3)
+    precision = 1 / sigma.T[:, :, None] ** 2 * np.eye(len(gram))
+    moves = np.linalg.solve(gram + precision, right.transpose(1, 0, 2)).transpose(1, 0, 2)
     moves[:, list(FACE_OVAL)] *= 0.5
     spread = field.extend(moves).astype(np.float32)
     return replace(head, template=head.template + spread[0], expression=head.expression + spread[1:])

@@ -33,6 +33,7 @@ _OUTLIER = 0.0025
 _DEPTH_SHARE = 0.15
 _REACH = 0.022
 _LID_STRETCH = (0.6, 1.7)
+_TEETH_METRIC = 0.6
 _EYE_SHAPES = ("eyeBlink", "eyeSquint", "eyeWide", "eyeLookUp", "eyeLookDown")
 _MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "inner_mouth")
 _EYES = (
@@ -113,7 +114,7 @@ def wrap_head(model: HeadModel, place: Placement, target: Float[np.ndarray, "478
         folded = folded_share(placed, placed.template + moved)
         if folded <= _MOST_FOLDED:
             break
-    head = _carry(placed, moved, field.covered, at_rest, goal * robust[:, None], trust * robust)
+    head = _carry(placed, moved, field.covered, at_rest, goal * robust[:, None], trust * robust, place.scale)
     return WrappedHead(head, field, folded, np.linalg.norm(left[:, :2], axis=1))
 
 
@@ -135,13 +136,14 @@ def _carry(
     handles: Float[np.ndarray, "478 3"],
     goal: Float[np.ndarray, "478 3"],
     trust: Float[np.ndarray, "478"],
+    head_scale: float,
 ) -> HeadModel:
     """Take everything along with the warped skin: expressions, joints, eyeballs, teeth, tongue, lashes."""
     moved = moved.copy()
     template = np.asarray(placed.template, np.float64)
     joints = np.asarray(placed.joint_positions, np.float64).copy()
     expression = np.asarray(placed.expression, np.float64).copy()
-    _carry_parts(placed, moved, covered, handles, goal, trust)
+    _carry_parts(placed, moved, covered, handles, goal, trust, head_scale)
     stretch = local_linear(handles, goal, trust, template, _REACH)
     expression = np.einsum("vij,evj->evi", stretch, expression)
     for eye in _EYES:
@@ -197,6 +199,7 @@ def _carry_parts(
     handles: Float[np.ndarray, "478 3"],
     goal: Float[np.ndarray, "478 3"],
     trust: Float[np.ndarray, "478"],
+    head_scale: float,
 ) -> None:
     """Move what is not attached to the skin: the mouth's parts with the lips, the rest with the skin beside it."""
     loose = ~covered & ~placed.region("eyeball_left", "eyeball_right")
@@ -210,7 +213,7 @@ def _carry_parts(
         in_mouth[members] = placed.region(*_MOUTH_PARTS)[members].mean() > 0.5
     mouth = loose & in_mouth
     if mouth.any():
-        moved[mouth] = _mouth_move(template[mouth], handles, goal, trust)
+        moved[mouth] = _mouth_move(template[mouth], handles, goal, trust, head_scale)
     rest = np.flatnonzero(loose & ~in_mouth)
     if len(rest):
         skin = np.flatnonzero(covered)
@@ -225,16 +228,20 @@ def _mouth_move(
     handles: Float[np.ndarray, "478 3"],
     goal: Float[np.ndarray, "478 3"],
     trust: Float[np.ndarray, "478"],
+    head_scale: float,
 ) -> Float[np.ndarray, "n 3"]:
-    """Displacement of teeth and tongue: the mouth's width scales them, the lips shift them."""
+    """Displacement of teeth and tongue: the mouth's width scales them, the lips shift them.
+
+    Teeth differ less in size between people and models than heads do: part of the head's scale is taken back.
+    """
     lips = np.array([*LIPS_OUTER, *LIPS_INNER])
     weights = np.maximum(trust[lips], 1e-3) / np.maximum(trust[lips], 1e-3).sum()
     middle, shift = weights @ handles[lips], weights @ goal[lips]
     ends = handles[list(MOUTH_CORNERS)]
     before, after = (np.linalg.norm(pair[0] - pair[1]) for pair in (ends, ends + goal[list(MOUTH_CORNERS)]))
     # Jaws differ less than mouths do.
-    scale = float(np.clip((after / before) ** 0.5, 0.88, 1.12))
-    return (scale - 1) * (points - middle) * [1, 1, 0] + shift
+    scale = float(np.clip((after / before) ** 0.5, 0.88, 1.12)) / head_scale**_TEETH_METRIC
+    return (scale - 1) * (points - middle) + shift
 
 
 def _stretch_lids(
