@@ -27,6 +27,9 @@ BACKGROUND, FACE, HAIR, EARS, INNER_MOUTH, LIPS, NECK, TORSO = range(len(PART_NA
 BAND = 4.0
 """Pixels at 512 from a border at which a label becomes sure."""
 
+COARSE = 64
+"""Side at which the smooth maps of place are computed."""
+
 SPLIT = ("hair", "ears", "neck", "torso")
 """Parts that share what is person but neither face nor mouth."""
 
@@ -65,21 +68,22 @@ def part_shares(
         parsed: probabilities of some of :data:`PART_NAMES` from a better parser.
     """
     side = classes.shape[0]
-    below, aside = along_head(outlines, index, side)
     unit = outlines.face_height * side / outlines.size
     radius = max(1, round(0.012 * unit))
     skin, hair, cloth = cv2.split(cv2.blur(classes, (2 * radius + 1, 2 * radius + 1)).astype(np.float32) / 255.0)
-    face = _face_share(skin, hair, outlines, index, below, surface, unit)
-    half_width = 0.5 * outlines.face_width / outlines.face_height
-    ears, neck, fallen = _place_priors(below, np.abs(aside), half_width, surface)
+    place = _places(outlines, index, side)
+    face = _face_share(skin, hair, outlines, index, place["upper"], None if long_hair else surface, unit)
+    ears, neck, throat = place["ears"], place["neck"], place["throat"]
+    if surface is not None:
+        # The model's ears are near the person's, not on them: what lies about them may be ear as well.
+        ears, neck = np.maximum(surface["ears"], 0.5 * ears), np.maximum(surface["neck"], neck)
     part_of_head = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-    body = 1.0 - part_of_head
-    hanging = np.maximum(part_of_head, fallen) if long_hair else part_of_head
+    hanging = np.maximum(part_of_head, place["fallen"]) if long_hair else part_of_head
     evidence = {
-        "hair": (hair + 0.12) * hanging * np.maximum(soft_step(below, -0.05, -0.3), fallen),
+        "hair": (hair + 0.12) * hanging * place["hair"],
         "ears": (skin + 0.10) * ears * part_of_head * 3.0,
         "neck": (skin + 0.06) * neck * 2.0,
-        "torso": (cloth + 0.03 + 0.12 * soft_step(below, 0.1, 0.4)) * body + 0.01,
+        "torso": (cloth + 0.03 + place["cloth"]) * (1.0 - part_of_head) * (1.0 - throat) + 0.01,
     }
     if parsed is not None:
         face = _fuse_face(face, parsed)
@@ -98,7 +102,7 @@ def _face_share(
     hair: np.ndarray,
     outlines: Outlines,
     index: int,
-    below: np.ndarray,
+    upper: np.ndarray,
     surface: Priors | None,
     unit: float,
 ) -> Float32[np.ndarray, "s s"]:
@@ -118,7 +122,7 @@ def _face_share(
     solid = cv2.morphologyEx((hairy > 0.5).astype(np.uint8), cv2.MORPH_OPEN, disc(max(1, round(0.02 * unit))))
     hairy = hairy * cv2.dilate(solid, disc(1))
     # Below the eyes dark areas inside the outline are beard, not hair; above it only skin counts.
-    hairy = hairy * soft_step(below, -0.30, -0.42)
+    hairy = hairy * upper
     beyond = (1.0 - hull.astype(np.float32) / 255.0) * soft_step(skin / (hair + skin + 0.04), 0.62, 0.38)
     share = room * (1.0 - np.maximum(hairy, beyond))
     return np.maximum(share, core.astype(np.float32) / 255.0)
@@ -134,18 +138,29 @@ def _fuse_face(face: Float32[np.ndarray, "s s"], parsed: Priors) -> Float32[np.n
     return soft_step(odds / (odds + against), 0.2, 0.8)
 
 
-def _place_priors(
-    below: np.ndarray, aside: np.ndarray, half_width: float, surface: Priors | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where ears, neck and hanging hair may be, 0..1; distances in face heights."""
-    ears = soft_step(below, -0.82, -0.74) * soft_step(below, -0.14, -0.22) * soft_step(aside, 0.2, 0.3)
-    neck = soft_step(below, -0.34, -0.2) * soft_step(aside, 0.8, 0.65) * soft_step(below, 1.1, 0.8)
-    if surface is not None:
-        # The model's ears are near the person's, not on them: what lies about them may be ear as well.
-        ears = np.maximum(surface["ears"], 0.5 * ears)
-        neck = np.maximum(neck, surface["neck"])
+def _places(outlines: Outlines, index: int, side: int) -> dict[str, Float32[np.ndarray, "s s"]]:
+    """Where the parts may be, 0..1, from the landmarks alone.
+
+    The maps are smooth, so they are computed small and enlarged.
+    """
+    below, aside = along_head(outlines, index, COARSE)
+    aside = np.abs(aside)
+    half_width = 0.5 * outlines.face_width / outlines.face_height
     fallen = soft_step(aside - 0.8 * half_width - 0.3 * np.maximum(below, 0.0), -0.04, 0.04)
-    return ears.astype(np.float32), neck.astype(np.float32), fallen
+    small = {
+        "upper": soft_step(below, -0.30, -0.42),
+        "hair": np.maximum(soft_step(below, -0.05, -0.3), fallen),
+        "fallen": fallen,
+        "ears": soft_step(below, -0.82, -0.74) * soft_step(below, -0.14, -0.22) * soft_step(aside, 0.2, 0.3),
+        "neck": soft_step(below, -0.34, -0.2) * soft_step(aside, 0.8, 0.65) * soft_step(below, 1.1, 0.8),
+        # Unknown colours are clothing well below the chin only; before the throat even known ones must be plain.
+        "cloth": 0.12 * soft_step(below, 0.1, 0.4),
+        "throat": 0.6 * soft_step(aside - half_width, -0.1, -0.25) * soft_step(below, 0.35, 0.15),
+    }
+    return {
+        name: cv2.resize(value.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+        for name, value in small.items()
+    }
 
 
 def label_parts(

@@ -57,11 +57,23 @@ class HeadSurface:
 def head_surface(track: HeadTrack, tracking: Tracking) -> HeadSurface:
     """Prepare a tracked head: its outer surface only, with a label per triangle."""
     outside = np.flatnonzero(track.head.region("face", "lips", "ear", "scalp", "neck", "torso"))
-    head = select_vertices(dataclasses.replace(track.head, embedding=None), outside)
+    head = _at_rest(select_vertices(dataclasses.replace(track.head, embedding=None), outside))
     scale = np.diag([SIDE / tracking.size, SIDE / tracking.size, 1.0]).astype(np.float32)
     # A pixel that sees nothing reads index -1, the last entry.
     labels = np.append(_triangle_labels(head), np.uint8(NOTHING))
-    return HeadSurface(dataclasses.replace(track, head=head), tracking, labels, scale @ tracking.K)
+    still = dataclasses.replace(track, head=head, expression=track.expression[:, :0])
+    return HeadSurface(still, tracking, labels, scale @ tracking.K)
+
+
+def _at_rest(head: HeadModel) -> HeadModel:
+    """The head without expressions: ears, neck and outline hardly follow them, and they cost most of the posing."""
+    return dataclasses.replace(
+        head,
+        expression=head.expression[:0],
+        expression_names=(),
+        joint_expression=None if head.joint_expression is None else head.joint_expression[:0],
+        pose_correctives=None,
+    )
 
 
 def _triangle_labels(head: HeadModel) -> UInt8[np.ndarray, "t"]:

@@ -12,6 +12,8 @@ import pytest
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import Segmentation, SegmentationConfig
 from gaussavatar.segmentation.geometry import INNER_LIPS, JAW, OVAL, outlines_of
+from gaussavatar.segmentation.parser import FrameParser
+from gaussavatar.segmentation.parts import PART_NAMES
 from gaussavatar.segmentation.stage import segment_persons
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Landmarks, Tracking
@@ -31,6 +33,7 @@ class Drawn:
     centres: np.ndarray
     mouths: np.ndarray
     result: Segmentation
+    folder: Path
 
 
 def _landmarks(centre: np.ndarray, opening: float) -> np.ndarray:
@@ -95,17 +98,23 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
             out.append(
                 cv2.resize(cv2.GaussianBlur(coarse, (0, 0), 1.5), (256, 256)).round().astype(np.uint8)[..., None]
             )
-    landmarks = Landmarks(points.astype(np.float32), np.ones(N, bool), SIZE)
+    np.save(folder / "points.npy", points.astype(np.float32))
+    return Drawn(frames, heads, persons, background, centres, mouths, _segment(folder, folder), folder)
+
+
+def _segment(folder: Path, out: Path, parser: FrameParser | None = None) -> Segmentation:
+    """Second and third pass on the drawn clip in ``folder``."""
+    points = np.load(folder / "points.npy", allow_pickle=False)
+    landmarks = Landmarks(points, np.ones(N, bool), SIZE)
     eye = np.tile(np.eye(3, dtype=np.float32), (N, 1, 1))
     nothing = np.zeros((N, 3), np.float32)
     tracking = Tracking(
-        eye, nothing, eye[0], SIZE, points[0].astype(np.float32), np.zeros((1, 478, 3), np.float32),
+        eye, nothing, eye[0], SIZE, points[0], np.zeros((1, 478, 3), np.float32),
         np.zeros((N, 1), np.float32), np.ones(N, bool), np.zeros(N, np.float32),
     )  # fmt: skip
     outlines = outlines_of(landmarks, tracking, SIZE)
     stores = FrameStore(folder / "frames.u8"), FrameStore(folder / "persons.u8")
-    result = segment_persons(*stores, outlines, folder, SegmentationConfig(workers=1), QuietProgress())
-    return Drawn(frames, heads, persons, background, centres, mouths, result)
+    return segment_persons(*stores, outlines, out, SegmentationConfig(workers=1), QuietProgress(), parser=parser)
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -205,3 +214,75 @@ def test_under_does_not_flicker(drawn: Drawn) -> None:
 def test_jaw_is_part_of_the_oval() -> None:
     """The cut follows the face oval's lower half."""
     assert set(JAW) <= set(OVAL)
+
+
+def _true_parts(drawn: Drawn, i: int) -> dict[str, np.ndarray]:
+    """Which part each pixel of a drawn frame shows; the mouth has no lips, the head no ears."""
+    face = _ellipse(drawn.centres[i], (WIDTH / 2, HEIGHT / 2)) & (
+        np.mgrid[:SIZE, :SIZE][0] > drawn.centres[i, 1] - 26.5
+    )
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    neck = (np.abs(x - 96) < 17) & (y > 100) & (y < 150) & ~drawn.heads[i]
+    return {
+        "background": ~drawn.persons[i],
+        "face": face & ~drawn.mouths[i],
+        "hair": drawn.heads[i] & ~face,
+        "neck": neck,
+        "torso": drawn.persons[i] & ~drawn.heads[i] & ~neck,
+    }
+
+
+def test_parts_are_what_was_drawn(drawn: Drawn) -> None:
+    """Every part is found, the hairline across the forehead included; what is sure is right."""
+    for i in range(0, N, 7):
+        for name, truth in _true_parts(drawn, i).items():
+            soft, unsure = drawn.result.part(name, i)
+            assert _iou(soft > 127, truth) > 0.85, (i, name)
+            assert _iou((soft > 127) & ~unsure, truth & ~unsure) > 0.97, (i, name)
+
+
+def test_soft_parts_sum_to_one_and_agree_with_the_mattes(drawn: Drawn) -> None:
+    """Nothing is lost and nothing twice; the person's matte is what is not background."""
+    for i in range(0, N, 9):
+        soft = {name: drawn.result.part(name, i)[0].astype(int) for name in PART_NAMES}
+        masks = drawn.result.masks().read(i).astype(int)
+        assert np.abs(sum(soft.values()) - 255).max() <= 1
+        assert (soft["background"] == 255 - masks[..., 3]).all()
+        assert (soft["face"] + soft["lips"] == masks[..., 2]).all() and (soft["inner_mouth"] == masks[..., 1]).all()
+        assert (drawn.result.part("person", i)[0] == masks[..., 3]).all()
+    with pytest.raises(ValueError, match="no part 'nose'"):
+        drawn.result.part("nose", 0)
+
+
+def test_certainty_is_nothing_on_borders_and_full_inside(drawn: Drawn) -> None:
+    """The don't-care band lies along the borders and nowhere else."""
+    for i in range(0, N, 9):
+        label, certainty = np.moveaxis(drawn.result.parts().read(i), -1, 0)
+        border = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0
+        assert certainty[border].max() < 130
+        wall = cv2.erode((~drawn.persons[i]).astype(np.uint8), np.ones((15, 15))) > 0
+        cheek = _ellipse(drawn.centres[i] + [0, 4], (WIDTH / 3.2, HEIGHT / 8))
+        assert certainty[wall].min() > 250 and certainty[cheek].min() > 250
+
+
+class Painter:
+    """A parser that knows the drawing."""
+
+    names = PART_NAMES
+
+    def __init__(self, truth: dict[str, np.ndarray]) -> None:
+        self.found = np.stack([truth.get(name, np.zeros((SIZE, SIZE), bool)) for name in PART_NAMES], -1)
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        return self.found.astype(np.float32)
+
+
+def test_a_parser_decides_where_colours_do_not(drawn: Drawn, tmp_path: Path) -> None:
+    """Told that the upper shirt is bare skin, the parts say so; the mattes of head and mouth stay."""
+    truth = _true_parts(drawn, 0)
+    upper = truth["torso"] & (np.mgrid[:SIZE, :SIZE][0] < 165)
+    parser = Painter({**truth, "torso": truth["torso"] & ~upper, "neck": truth["neck"] | upper})
+    told = _segment(drawn.folder, tmp_path, parser)
+    assert (drawn.result.parts().read(0)[..., 0][upper] == PART_NAMES.index("neck")).mean() < 0.2
+    assert (told.parts().read(0)[..., 0][upper] == PART_NAMES.index("neck")).mean() > 0.6
+    assert np.abs(told.masks().read(0)[..., :2].astype(int) - drawn.result.masks().read(0)[..., :2]).mean() < 1.0
