@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from gaussavatar.capture.faces import FaceBox, FaceDetector, FaceMesh
 from gaussavatar.capture.quality import Sample, check_samples, choose_crop, colour_histogram
 from gaussavatar.capture.store import AUDIO_NAME, FRAMES_NAME, RECORD_NAME, Capture, save_capture
 from gaussavatar.errors import UserError
+from gaussavatar.media.colour import can_map_tones
 from gaussavatar.media.ffmpeg import MediaInfo, probe, read_audio, read_frames, require_video
 from gaussavatar.media.images import resize
+from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.progress import Progress
 from gaussavatar.storage import atomic_path, frame_writer
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
@@ -24,6 +26,8 @@ _SECONDS_PER_SAMPLE = 3.0
 _MIN_SAMPLES, _MAX_SAMPLES = 12, 48
 _MESH_SIDE = 320
 _SPARE_DISK_BYTES = 64 << 20
+_MAX_OFFSET_MS = 2000.0
+_LOW_RATE = 23.0
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,39 @@ class CaptureConfig:
     min_seconds: float = 5.0
 
 
-def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Progress, *, need_audio: bool) -> Capture:
+def capture_video(
+    video: Path,
+    folder: Path,
+    config: CaptureConfig,
+    progress: Progress,
+    *,
+    need_audio: bool,
+    av_offset_ms: float = 0.0,
+) -> Capture:
     """Capture ``video`` into ``folder``: ``frames.u8``, ``audio.wav`` (if any) and, last, ``capture.json``.
+
+    Args:
+        video: Any video that ffmpeg reads.
+        folder: The capture folder.
+        config: Size and limits.
+        progress: Where to report.
+        need_audio: Refuse a video without sound.
+        av_offset_ms: How much later than its picture the video's sound comes, as the quality page reports it;
+            ``audio.wav`` is moved earlier by so much (later where it is negative).
 
     Raises:
         UserError: not a usable video (see :func:`gaussavatar.capture.quality.check_samples`), too short,
-            without sound where that is needed, cut off, or the disk is full.
+            without sound where that is needed, cut off, the offset is out of reason, or the disk is full.
     """
+    check_av_offset(av_offset_ms)
     info = probe(video)
     require_video(info)
     if need_audio and not info.has_audio:
         raise UserError(f"a sound track in {video.name}", "a video without one", "give a video of the person speaking")
     _check_length(info.seconds, video, config)
+    notes = source_notes(info)
+    for note in notes:
+        progress.say(f"{video.name}: {note}")
     samples = prescan(info, progress)
     try:
         check_samples(samples, video.name, config.min_face_px)
@@ -60,7 +85,7 @@ def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Pr
     waveform = read_audio(video) if info.has_audio else None
     n_frames = _write_frames(info, folder, crop, config, progress)
     if waveform is not None:
-        _write_sound(folder / AUDIO_NAME, waveform.samples, n_frames)
+        _write_sound(folder / AUDIO_NAME, shift_sound(waveform.samples, av_offset_ms), n_frames)
     capture = Capture(
         folder=folder,
         size=config.size,
@@ -75,11 +100,54 @@ def capture_video(video: Path, folder: Path, config: CaptureConfig, progress: Pr
             "fps": info.fps,
             "codec": info.codec,
             "face_px": float(np.median([s.face_px for s in samples if s.points is not None])),
+            "av_offset_ms": float(av_offset_ms),
+            "notes": notes,
         },
         audio=folder / AUDIO_NAME if waveform is not None else None,
     )
     save_capture(capture)
     return capture
+
+
+def check_av_offset(milliseconds: float) -> None:
+    """Refuse an offset that no recording has.
+
+    Raises:
+        UserError: it is not finite or beyond two seconds.
+    """
+    if not abs(milliseconds) <= _MAX_OFFSET_MS:
+        raise UserError(
+            f"an audio-video offset within {_MAX_OFFSET_MS:.0f} ms",
+            f"{milliseconds:g} ms",
+            "give milliseconds by which the sound comes late (negative: early)",
+        )
+
+
+def shift_sound(samples: Float32[np.ndarray, "t"], late_ms: float) -> Float32[np.ndarray, "t"]:
+    """The same sound ``late_ms`` earlier (later where negative), at 16 kHz, as long as before; silence fills up."""
+    shift = round(late_ms * ANALYSIS_RATE / 1000)
+    if shift >= 0:
+        return np.pad(samples[shift:], (0, min(shift, len(samples))))
+    return np.pad(samples, (min(-shift, len(samples)), 0))[: len(samples)]
+
+
+def source_notes(info: MediaInfo) -> list[str]:
+    """What is unusual about a video and what is done about it, a sentence each."""
+    notes = []
+    if info.hdr is not None and can_map_tones(find_ffmpeg()):
+        notes.append(f"the video is HDR ({info.hdr}); its light was mapped to the standard range")
+    elif info.hdr is not None:
+        notes.append(
+            f"the video is HDR ({info.hdr}) and this ffmpeg cannot convert it (no zscale): colours will look pale; "
+            "switch HDR off in the phone's camera, or install a full ffmpeg"
+        )
+    if info.interlaced:
+        notes.append("the video is interlaced; its half pictures were joined")
+    if info.varying:
+        notes.append("the video's frames come at uneven times; it was read at an even 25 per second")
+    if info.fps is not None and info.fps < _LOW_RATE:
+        notes.append(f"the video has only {info.fps:.3g} frames per second: lips will look jerky; film at 25 or more")
+    return notes
 
 
 def _check_whole(info: MediaInfo, samples: list[Sample]) -> None:

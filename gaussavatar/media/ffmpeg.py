@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
+from gaussavatar.media.colour import HDR_TRANSFERS, can_map_tones, to_sdr
 from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, fill_from, find_ffmpeg, last_messages, running
 from gaussavatar.storage import atomic_path
 from gaussavatar.types import ANALYSIS_RATE, Waveform
@@ -30,13 +31,16 @@ METADATA_KEYS = ("title", "artist", "album", "comment", "copyright", "date", "de
 
 _LISTING_DEMUXERS = ("tty", "concat", "hls", "dash")
 _MIN_SOUND_SECONDS = 0.04
+_UNEVEN = 0.005
 
 
 @dataclass(frozen=True)
 class MediaInfo:
     """What a file holds. Sizes are as shown: after rotation and with square pixels.
 
-    ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that showing it needs.
+    ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that showing it needs. ``hdr`` is ``PQ`` or ``HLG``
+    for pictures of high dynamic range, ``interlaced`` says that a frame holds two half pictures, ``varying`` that the
+    frames come at uneven times.
     """
 
     path: Path
@@ -50,6 +54,9 @@ class MediaInfo:
     codec: str
     square_pixels: bool = True
     audio_rate: int | None = None
+    hdr: str | None = None
+    interlaced: bool = False
+    varying: bool = False
 
 
 def probe(path: Path) -> MediaInfo:
@@ -87,6 +94,9 @@ def probe(path: Path) -> MediaInfo:
         codec=re.split(r"[ ,]", (video or audio)[1])[0],  # type: ignore[index]
         square_pixels=facts.get("square", True),
         audio_rate=int(rate[1]) if rate else None,
+        hdr=facts.get("hdr"),
+        interlaced=facts.get("interlaced", False),
+        varying=facts.get("varying", False),
     )
 
 
@@ -105,7 +115,19 @@ def _video_facts(line: str, text: str) -> dict[str, Any]:
         width, height = height, width
     rate = re.search(r"([\d.]+)(k?) fps", line)
     fps = float(rate[1]) * (1000 if rate[2] else 1) if rate else None
-    return {"width": width, "height": height, "square": square, "rotation": rotation, "fps": fps}
+    ticks = re.search(r"([\d.]+)(k?) tbr", line)
+    guessed = float(ticks[1]) * (1000 if ticks[2] else 1) if ticks else fps
+    return {
+        "width": width,
+        "height": height,
+        "square": square,
+        "rotation": rotation,
+        "fps": fps,
+        "hdr": next((name for transfer, name in HDR_TRANSFERS.items() if transfer in line), None),
+        "interlaced": re.search(r"\b(top|bottom) (coded )?first\b", line) is not None,
+        # ffmpeg guesses the rate that the frames seem to be meant for; a mean that lies off it comes from uneven times.
+        "varying": bool(fps and guessed and abs(fps - guessed) > _UNEVEN * guessed),
+    }
 
 
 def require_video(info: MediaInfo) -> None:
@@ -185,6 +207,8 @@ def _frames_command(
     if keyframes_only:
         options["skip_frame"] = "nokey"
     stream = ffmpeg.input(file_url(info.path), **options)["V"]
+    if info.interlaced and not keyframes_only:
+        stream = stream.filter("bwdif", mode="send_frame")
     if fps is not None:
         # Counting from time 0, not from the first frame, keeps the picture in step with the sound.
         # The last key frame's own length rounds to nothing at a low rate, so there it is passed on.
@@ -196,6 +220,8 @@ def _frames_command(
     source_side = crop[2] if crop is not None else info.width
     flags = "area" if source_side > width else "bicubic"
     stream = stream.filter("scale", width, height, flags=flags + "+accurate_rnd+full_chroma_int")
+    if info.hdr is not None and can_map_tones(find_ffmpeg()):
+        stream = to_sdr(stream)
     stream = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
     # Broken pictures alone shall not end the run: read_frames judges by how much was decoded.
     return ffmpeg.compile(stream.global_args(*QUIET, "-max_error_rate", "1"), cmd=find_ffmpeg())

@@ -165,7 +165,9 @@ def _plate_figures(segmentation: Segmentation | None) -> dict[str, float | None]
 
 def _sound_figures(capture: Capture, motion: Motion, tracking: Tracking) -> dict[str, float | None]:
     offset = av_offset(capture, motion, tracking)
+    corrected = float(capture.source.get("av_offset_ms", 0.0))
     return {
+        "av_offset_corrected_ms": corrected,
         "has_sound": float(capture.audio is not None),
         "av_offset_ms": offset.milliseconds if offset else None,
         "av_offset_spread_ms": offset.spread_ms if offset else None,

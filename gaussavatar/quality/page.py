@@ -48,10 +48,10 @@ padding:.6rem .9rem}
 .findings b{display:block}.findings small{color:var(--tone);font-weight:650;text-transform:uppercase;font-size:.72rem;
 letter-spacing:.04em}
 .card i{display:inline-block;width:.65rem;height:.65rem;border-radius:50%;background:var(--tone);margin-right:.4rem}
-.card b{white-space:nowrap;font-size:1.5rem}
+.card b{white-space:nowrap;font-size:1.35rem}
 .legend{display:flex;flex-wrap:wrap;gap:.3rem 1rem;color:var(--soft);font-size:.85rem;margin:.5rem 0}
 .legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.35rem;vertical-align:-.1rem}
-video.overlay{max-width:none;max-height:24rem;aspect-ratio:auto}
+video.overlay{width:auto;max-width:100%;max-height:30rem;aspect-ratio:auto}
 .stills{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:.75rem;margin-top:.75rem}
 .stills figure div{display:block}
 .curve .band{fill:var(--bar);opacity:.55}.curve .lost{fill:#c0392b;opacity:.22}.curve .cell{fill:var(--line)}

@@ -84,6 +84,7 @@ FIGURES: dict[str, str] = {
     "static_camera": "camera still (1) or not (0)",
     "plate_residual": "background against its plate, grey values",
     "has_sound": "sound (1) or none (0)",
+    "av_offset_corrected_ms": "sound moved earlier by --av-offset, ms",
     "av_offset_ms": "sound after the lips, ms",
     "av_offset_spread_ms": "its standard error, ms",
     "av_offset_confidence": "its confidence, 0 to 1",

@@ -258,11 +258,12 @@ def _sound(figures: Figures) -> Iterator[Finding]:
         yield Finding("note", "sound", "whether sound and lips are in step could not be measured on this clip", "")
     elif abs(offset) >= OFFSET_MS:
         side = "later" if offset > 0 else "earlier"
+        whole = offset + (_of(figures, "av_offset_corrected_ms") or 0.0)
         yield Finding(
             "warning",
             "sound",
             f"the sound comes about {abs(offset):.0f} ms {side} than the lips",
-            f"Run again with --av-offset {offset:.0f} to move it back.",
+            f"Run again with --av-offset {whole:.0f} to move it back.",
         )
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from gaussavatar.capture import video as capture_module
 from gaussavatar.capture.store import load_capture
-from gaussavatar.capture.video import CaptureConfig, capture_video
+from gaussavatar.capture.video import CaptureConfig, capture_video, shift_sound, source_notes
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import find_ffmpeg, read_audio
+from gaussavatar.media.ffmpeg import MediaInfo, find_ffmpeg, read_audio
 from gaussavatar.progress import QuietProgress
 
 CLIPS = Path(__file__).parents[4] / "shared" / "data" / "clips"
@@ -149,6 +149,63 @@ def test_a_cut_to_another_person_is_said_with_its_time(tmp_path: Path, key_frame
 def test_one_person_is_never_taken_for_two(tmp_path: Path, name: str) -> None:
     run_ffmpeg("-i", CLIPS / name, "-an", "-vf", "scale=-2:480", tmp_path / "clip.mp4")
     assert capture(tmp_path / "clip.mp4", tmp_path / "capture", CaptureConfig(size=64)).n_frames >= 200
+
+
+@pytest.mark.parametrize("late_ms", [-240.0, 0.0, 120.0])
+def test_late_sound_is_moved_earlier(late_ms: float) -> None:
+    sound = np.zeros(16000, np.float32)
+    sound[8000] = 1.0
+    moved = shift_sound(sound, late_ms)
+    assert len(moved) == len(sound) and moved.dtype == np.float32
+    assert moved.argmax() == 8000 - late_ms * 16 and moved.sum() == 1.0
+
+
+def test_sound_moved_by_more_than_its_length_is_silence() -> None:
+    for late_ms in (-1500.0, 1500.0):
+        assert not shift_sound(np.ones(16000, np.float32), late_ms).any()
+
+
+@needs_clips
+def test_the_offset_is_corrected_in_the_captured_sound(tmp_path: Path) -> None:
+    plain = capture(CLIPS / "woman_8s.mp4", tmp_path / "plain")
+    moved = capture_video(
+        CLIPS / "woman_8s.mp4", tmp_path / "moved", SMALL, QuietProgress(), need_audio=True, av_offset_ms=80.0
+    )
+    assert plain.source["av_offset_ms"] == 0.0 and moved.source["av_offset_ms"] == 80.0
+    assert plain.audio is not None and moved.audio is not None
+    before, after = read_audio(plain.audio).samples, read_audio(moved.audio).samples
+    assert len(before) == len(after) == 8 * 16000
+    np.testing.assert_array_equal(after[:-1280], before[1280:])
+
+
+@pytest.mark.parametrize("offset", [float("nan"), -2001.0, 1e9])
+def test_an_offset_out_of_reason_is_said_before_the_video_is_opened(tmp_path: Path, offset: float) -> None:
+    with pytest.raises(UserError, match="offset within 2000 ms"):
+        capture_video(tmp_path / "none.mp4", tmp_path, SMALL, QuietProgress(), need_audio=False, av_offset_ms=offset)
+
+
+@needs_clips
+def test_unusual_video_is_converted_and_noted(tmp_path: Path) -> None:
+    """Interlaced, at uneven times and turned: a phone's or camcorder's file."""
+    run_ffmpeg(
+        "-i", CLIPS / "woman_8s.mp4", "-an", "-vf", "scale=256:256,fps=50,interlace=scan=tff", "-c:v", "libx264",
+        "-flags", "+ilme+ildct", "-x264opts", "tff=1", tmp_path / "inter.mp4",
+    )  # fmt: skip
+    run_ffmpeg(
+        "-i", CLIPS / "woman_8s.mp4", "-an", "-vf", "scale=256:256,select='gt(mod(n,5),0)'", "-fps_mode", "vfr",
+        tmp_path / "vfr.mp4",
+    )  # fmt: skip
+    for name, word in (("inter", "interlaced"), ("vfr", "uneven")):
+        result = capture(tmp_path / f"{name}.mp4", tmp_path / name, CaptureConfig(size=64))
+        assert result.n_frames == pytest.approx(200, abs=2)
+        assert any(word in note for note in result.source["notes"])
+
+
+def test_hdr_without_the_filters_is_said_and_captured_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = MediaInfo(Path("x.mp4"), 9.0, 640, 480, 25.0, 0, True, False, "hevc", hdr="HLG")
+    assert "mapped" in source_notes(info)[0]
+    monkeypatch.setattr(capture_module, "can_map_tones", lambda binary: False)
+    assert "switch HDR off" in source_notes(info)[0]
 
 
 class Interrupting(QuietProgress):
