@@ -110,14 +110,13 @@ def read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     Raises:
         UserError: a member is no such array, is damaged, or all of them are too large.
     """
+    total = sum(member.file_size for member in archive.infolist())
+    if total > MAX_ARRAYS:
+        raise UserError(f"at most {MAX_ARRAYS >> 20} MiB of arrays", f"{total >> 20} MiB", "check the file")
     arrays: dict[str, np.ndarray] = {}
-    total = 0
     for member in archive.infolist():
         if not member.filename.endswith(".npy"):
             raise UserError("nothing but arrays in an npz", f"the file {member.filename!r:.80}", "check the file")
-        total += member.file_size
-        if total > MAX_ARRAYS:
-            raise UserError(f"at most {MAX_ARRAYS >> 20} MiB of arrays", f"{total >> 20} MiB or more", "check the file")
         key = member.filename.removesuffix(".npy")
         arrays[key] = read_npy(read_member(archive, member, MAX_ARRAYS), key)
     return arrays

@@ -125,7 +125,10 @@ def _own_head(arrays: dict[str, np.ndarray]) -> HeadModel:
     with tempfile.TemporaryDirectory(prefix="gaussavatar-head-") as folder:
         path = Path(folder) / "head.npz"
         np.savez(path, **arrays)  # type: ignore[arg-type]
-        head = load_head(path)
+        try:
+            head = load_head(path)
+        except UserError as error:
+            raise UserError("a head of gaussavatar in the npz", error.came, "check the file") from error
     if head.regions.max(initial=0) >= len(REGIONS):
         raise UserError(f"regions below {len(REGIONS)} in the head", str(head.regions.max()), "check the file")
     types = {"triangles": np.int32, "regions": np.uint8}
