@@ -81,14 +81,14 @@ def _triangle_labels(head: HeadModel) -> UInt8[np.ndarray, "t"]:
     vertex = np.full(len(head.template), SCALP, np.uint8)
     vertex[head.region("face", "lips")] = FACE
     vertex[head.region("ear")] = EARS
-    vertex[_throat(head)] = NECK
+    vertex[throat(head)] = NECK
     vertex[head.region("torso")] = TORSO
     corners: Int32[np.ndarray, "t 3"] = head.triangles
     a, b, c = vertex[corners].T
     return np.where(b == c, b, a).astype(np.uint8)
 
 
-def _throat(head: HeadModel) -> np.ndarray:
+def throat(head: HeadModel) -> np.ndarray:
     """Neck vertices, and those of the scalp that lie lower than the ears: throat and nape."""
     marks = head.region("ear") if head.region("ear").any() else head.region("lips")
     low = head.template[:, 1] > head.template[marks, 1].max()
