@@ -18,6 +18,9 @@ _FADE_FROM, _FADE_OVER = 0.012, 0.050
 """The field fades from this distance of the nearest handle on, over that distance, metres."""
 
 _FADE_LENGTH = 0.012
+_DEPTH_STIFFNESS = 16.0
+"""Depth follows the handles only at twice the wavelength: what the detector says of it is a guess."""
+
 _WELD = 1e-5
 _MIN_COTANGENT = 0.02
 
@@ -76,15 +79,15 @@ class SkinField:
         covered = self._row[self.weld[self.covered]]
         for axes, trust in (((0, 1), self.trust), ((2,), self.depth_trust)):
             weights = trust[self.handles] * (1.0 if robust is None else robust[self.handles])
-            solver = self._factor(weights)
+            solver = self._factor(weights, _DEPTH_STIFFNESS if axes == (2,) else 1.0)
             right = stack[..., list(axes)].transpose(1, 0, 2).reshape(len(self.handles), -1)
             solved = solver.solve(np.ascontiguousarray(self._B.T @ (weights[:, None] * right)))
             solved = solved.reshape(-1, len(stack), len(axes)).transpose(1, 0, 2)
             out[:, self.covered, axes[0] : axes[-1] + 1] = solved[:, covered]
         return out.reshape(*moves.shape[:-2], len(self.weld), 3)
 
-    def _factor(self, weights: np.ndarray) -> SuperLU:
-        matrix = self._B.T @ diags(weights) @ self._B + self._smooth
+    def _factor(self, weights: np.ndarray, stiffness: float) -> SuperLU:
+        matrix = self._B.T @ diags(weights) @ self._B + stiffness * self._smooth
         return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
 

@@ -20,7 +20,7 @@ _MAX_SAMPLE = 1500
 _NOISE = 0.0025
 """A residual's error in metres for this purpose; errors of neighbouring frames go together, hence so much."""
 
-_REST_SIGMA, _SHAPE_SHARE, _SHAPE_LEAST = 0.01, 0.7, 4e-4
+_REST_SIGMA, _SHAPE_SHARE, _SHAPE_LEAST = 3e-4, 0.7, 4e-4
 """Prior of corrections: of the rest face, metres; of a shape, as a share of its own movement, and at least, metres."""
 
 _LOST = 0.003

@@ -34,6 +34,8 @@ _DEPTH_SHARE = 0.15
 _REACH = 0.022
 _LID_STRETCH = (0.6, 1.7)
 _TEETH_METRIC = 0.6
+_SUBNASAL = 2
+_CLOSING = ("mouthClose", "mouthPress", "mouthRoll", "mouthShrug")
 _EYE_SHAPES = ("eyeBlink", "eyeSquint", "eyeWide", "eyeLookUp", "eyeLookDown")
 _MOUTH_PARTS = ("teeth_upper", "teeth_lower", "tongue", "inner_mouth")
 _EYES = (
@@ -98,8 +100,12 @@ def wrap_head(model: HeadModel, place: Placement, target: Float[np.ndarray, "478
     """
     placed = place_model(model, place)
     assert placed.embedding is not None
+    closing = np.array([name.startswith(_CLOSING) for name in placed.expression_names])
+    # Some models' lips are parted where all weights are zero; the person's rest face has them closed.
+    closed = np.tensordot(place.expression * closing, placed.expression, 1)
+    placed = replace(placed, template=(placed.template + closed).astype(np.float32))
     at_rest = embedding_matrix(placed.template, placed)
-    held = np.tensordot(place.expression, embedding_matrix(placed.expression, placed), 1)
+    held = np.tensordot(place.expression * ~closing, embedding_matrix(placed.expression, placed), 1)
     goal = target - at_rest - held
     trust = landmark_trust(placed.embedding)
     depth_trust = _DEPTH_SHARE * trust
@@ -210,7 +216,9 @@ def _carry_parts(
     in_mouth = np.zeros(len(template), bool)
     for number in np.unique(part[loose]):
         members = np.flatnonzero(part == number)
-        in_mouth[members] = placed.region(*_MOUTH_PARTS)[members].mean() > 0.5
+        # What hangs above the upper lip, such as the inside of the nose, goes with the skin there.
+        below = template[members, 1].mean() > handles[_SUBNASAL, 1]
+        in_mouth[members] = below and placed.region(*_MOUTH_PARTS)[members].mean() > 0.5
     mouth = loose & in_mouth
     if mouth.any():
         moved[mouth] = _mouth_move(template[mouth], handles, goal, trust, head_scale)
