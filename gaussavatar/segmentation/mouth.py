@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.segmentation.colours import N_BINS, colour_bins, histogram_density
+from gaussavatar.segmentation.filling import disc
 from gaussavatar.segmentation.geometry import (
     INNER_LIPS,
     OUTER_LIPS,
@@ -115,7 +116,9 @@ def mouth_mask(
     total = _log_odds(np.ascontiguousarray(image[box]), outlines, index, box, colours)
     lips = lips_mask(outlines, index)[box]
     alpha = cv2.convertScaleAbs(strength * 255.0 / (1.0 + np.exp(-2.0 * np.clip(total, -8, 8))))
-    canvas[box] = cv2.min(alpha, lips)
+    # A tongue between the teeth has the lips' colour: what the mouth encloses is mouth.
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(max(1, round(0.02 * outlines.face_height))))
+    canvas[box] = cv2.min(closed, lips)
     return canvas
 
 
