@@ -136,6 +136,17 @@ def check_one_person(seen: Sequence[Sample], name: str) -> None:
     )
 
 
+def main_group(seen: Sequence[Sample], weights: Sequence[float]) -> set[int]:
+    """Indices of the samples of the person whom most of the clip shows, by the sum of ``weights``."""
+    groups = _linked_groups(_likeness(seen))
+    return max(groups, key=lambda group: sum(weights[index] for index in group), default=set())
+
+
+def shape_of(points: Float[np.ndarray, "*b 478 3"]) -> Float[np.ndarray, "*b p 3"]:
+    """The landmarks that tell people apart."""
+    return points[..., list(_SHAPE_POINTS), :].astype(np.float64)
+
+
 def _likeness(seen: Sequence[Sample]) -> Bool[np.ndarray, "n n"]:
     linked = np.eye(len(seen), dtype=bool)
     for i, a in enumerate(seen):

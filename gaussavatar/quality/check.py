@@ -9,6 +9,7 @@ import numpy as np
 
 from gaussavatar.audio.mel import log_mel
 from gaussavatar.audio.offset import AvOffset, estimate_av_offset
+from gaussavatar.capture.marks import MARKS_NAME, Marks, load_marks, unmarked
 from gaussavatar.capture.store import Capture, load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_audio
@@ -50,6 +51,7 @@ class Tracked:
     motion: Motion
     head: HeadTrack | None
     segmentation: Segmentation | None
+    marks: Marks | None = None
 
 
 def check_quality(capture_folder: Path, size: int, progress: Progress) -> Quality:
@@ -106,6 +108,7 @@ def load_tracked(folder: Path, size: int) -> Tracked:
         motion=load_motion(folder / "motion.safetensors"),
         head=load_head_track(folder) if head.exists() else None,
         segmentation=load_segmentation(masks) if masks.is_dir() else None,
+        marks=load_marks(folder) if (folder / MARKS_NAME).exists() else None,
     )
 
 
@@ -114,7 +117,10 @@ def judge_tracked(tracked: Tracked, pictures: Pictures) -> Quality:
     capture, landmarks, tracking = tracked.capture, tracked.landmarks, tracked.tracking
     n = capture.n_frames
     repeated = repeated_frames(pictures)
-    dropped = dropped_frames(landmarks, tracking, {})
+    marks = tracked.marks or Marks(np.zeros(n, bool), np.zeros(n, bool))
+    tracking = unmarked(tracking, marks)
+    reasons = {"a hand is before the face": marks.hands, "another person": marks.strangers}
+    dropped = dropped_frames(landmarks, tracking, reasons)
     bridged, longest_gap = bridged_gaps(landmarks, tracking)
     seen = landmarks.valid if landmarks.valid.any() else np.ones(n, bool)
     face = float(np.median(face_heights(landmarks)[seen])) * capture.crop[2] / landmarks.size
@@ -122,6 +128,8 @@ def judge_tracked(tracked: Tracked, pictures: Pictures) -> Quality:
         "seconds": n / VIDEO_FPS,
         "used_seconds": float(tracking.valid.sum()) / VIDEO_FPS,
         "dropped_share": float((~tracking.valid).mean()),
+        "hands_share": float(marks.hands.mean()) if tracked.marks else None,
+        "stranger_share": float(marks.strangers.mean()) if tracked.marks else None,
         "bridged_frames": float(bridged),
         "longest_gap_seconds": longest_gap / VIDEO_FPS,
         "repeated_share": float(repeated.mean()),
