@@ -94,14 +94,13 @@ def flame_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(pickles) == 1:
         return pickles[0]
     names = ", ".join(member.filename for member in (pickles or archive.infolist())[:4]) or "nothing"
-    inner = any(
-        member.filename.lower().endswith((".zip", ".gz", ".tar", ".7z", ".rar")) for member in archive.infolist()
-    )
-    raise UserError(
-        f"one of {', '.join(FLAME_MEMBERS)} in the archive",
-        f"{names!r:.120}",
-        "unpack the archive inside it first" if inner and not pickles else "unpack it and give the model's file",
-    )
+    endings = {PurePosixPath(member.filename).suffix.lower() for member in archive.infolist()}
+    do = "unpack it and give the model's file"
+    if not pickles and endings & {".zip", ".gz", ".tar", ".7z", ".rar"}:
+        do = "unpack the archive inside it first"
+    elif not pickles and ".obj" in endings:
+        do = "unpack it and give ICT-FaceKit's folder FaceXModel"
+    raise UserError(f"one of {', '.join(FLAME_MEMBERS)} in the archive", f"{names!r:.120}", do)
 
 
 def read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:

@@ -100,6 +100,8 @@ def _variant(source: Source, path: Path) -> str:
             return "FLAME 2023 without jaw"
         if "2023" in text:
             return "FLAME 2023 Open" if "open" in text else "FLAME 2023"
+        if "2017" in text or "2019" in text:
+            return "FLAME"
         if "2020" in text or "generic_model" in text:
             return "FLAME 2020"
     return "FLAME"
@@ -148,16 +150,22 @@ def _checked(embedding: LandmarkEmbedding, n_triangles: int) -> LandmarkEmbeddin
     Raises:
         UserError: one does not.
     """
-    face = np.asarray(embedding.face)
     numbers = [np.asarray(part) for part in (embedding.barycentrics, embedding.confidence, embedding.spread)]
-    if (
-        face.shape != (N_LANDMARKS,)
-        or [part.shape for part in numbers] != [(N_LANDMARKS, 3), (N_LANDMARKS,), (N_LANDMARKS,)]
-        or face.dtype.kind not in "iu"
-        or not all(np.isfinite(part).all() for part in numbers)
-        or face.min() < 0
-        or face.max() >= n_triangles
-    ):
+    shapes = [(N_LANDMARKS, 3), (N_LANDMARKS,), (N_LANDMARKS,)]
+    faces = [np.asarray(embedding.face)]
+    fits = faces[0].shape == (N_LANDMARKS,)
+    table = (embedding.contour, embedding.contour_yaw, embedding.contour_face, embedding.contour_barycentrics)
+    if any(part is not None for part in table):
+        contour, yaw, contour_face, weights = (np.asarray(0 if part is None else part) for part in table)
+        steps = (yaw.size, contour.size)
+        fits &= contour.ndim == yaw.ndim == 1 and contour_face.shape == steps and contour.dtype.kind in "iu"
+        fits &= bool(contour.min(initial=0) >= 0 and contour.max(initial=0) < N_LANDMARKS)
+        faces.append(contour_face)
+        numbers, shapes = [*numbers, yaw, weights], [*shapes, yaw.shape, (*steps, 3)]
+    fits &= all(part.shape == shape and np.isfinite(part).all() for part, shape in zip(numbers, shapes, strict=True))
+    for face in faces:
+        fits &= face.dtype.kind in "iu" and bool(face.min(initial=0) >= 0 and face.max(initial=0) < n_triangles)
+    if not fits:
         raise UserError(f"{N_LANDMARKS} landmarks on the head", "others", "install it from its original file")
     return embedding
 

@@ -88,18 +88,15 @@ def store_head(head: HeadModel, record: InstalledHead) -> InstalledHead:
     The record is written last: a head without one is not installed. Returns the record with the file's key.
     """
     path = head_path(record.name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
     side = path.with_suffix(".json")
     side.unlink(missing_ok=True)
-    mask = os.umask(0o077)
-    try:
-        save_head(path, head)
-        path.chmod(0o600)
-        record = dataclasses.replace(record, key=file_key(path))
-        write_json(side, dataclasses.asdict(record))
-        side.chmod(0o600)
-    finally:
-        os.umask(mask)
+    save_head(path, head)
+    path.chmod(0o600)
+    record = dataclasses.replace(record, key=file_key(path))
+    write_json(side, dataclasses.asdict(record))
+    side.chmod(0o600)
     return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, UInt8
-from scipy.spatial import cKDTree
+from scipy.spatial import ConvexHull, cKDTree
 
 from gaussavatar.head.components import adjacency, component_labels
 from gaussavatar.head.embedding import LIP_RINGS
@@ -24,7 +24,7 @@ MOUTH_DEPTH = 0.06
 EAR_FOLD = 0.35
 """How folded (one minus evenness) the surface of an ear is at the least."""
 
-FOLD_BALL = 0.012
+FOLD_BALL = 0.009
 """Metres around a vertex within which folds are looked for."""
 
 EAR_REACH = 0.042
@@ -152,10 +152,14 @@ def _ears(head: HeadModel, points: Float[np.ndarray, "478 3"]) -> Bool[np.ndarra
         folded = 1 - _evenness(vertices, head.triangles, beside)
         # The middle of the ear is where the surface is folded all around.
         centre = np.average(vertices[beside], axis=0, weights=np.maximum(folded[beside] - EAR_FOLD, 0) ** 2 + 1e-9)
+        near_ear = beside.copy()
         beside &= np.linalg.norm((vertices - centre)[:, 1:], axis=1) < EAR_REACH
         found = beside & (folded > EAR_FOLD)
-        for _ in range(2):
-            found |= beside & (around @ found.astype(np.float32) > 0)
+        found |= beside & (around @ found.astype(np.float32) > 0)
+        if found.sum() >= 3:
+            # The hollow of the ear is within its outline as it is seen from the side.
+            outline = vertices[found][:, 1:]
+            found |= near_ear & _within(vertices[:, 1:], outline[ConvexHull(outline).vertices])
         ears |= found
     return ears
 

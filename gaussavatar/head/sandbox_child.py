@@ -73,6 +73,8 @@ def read_source(path: Path, most: int) -> tuple[str, str, dict[str, np.ndarray]]
 def _from_npz(arrays: dict[str, np.ndarray], name: str) -> tuple[str, str, dict[str, np.ndarray]]:
     if "template_vertex_positions" in arrays:
         return "gnm", name, check_gnm(arrays)
+    if {"v_template", "shapedirs"} <= set(arrays):
+        return "flame", name, check_flame(arrays)
     if {"v", "faces", "expr"} <= set(arrays):
         return "ict", name, check_ict(arrays)
     if {"template", "joint_parents", "skin_weights"} <= set(arrays):
