@@ -1,4 +1,4 @@
-"""The one adapter around MediaPipe's face solutions: boxes of faces, and 478 landmarks of a face."""
+"""The one adapter around MediaPipe's faces: boxes, 478 landmarks, and the 52 scores of a given face landmarker."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+
+from gaussavatar.errors import UserError
 
 os.environ.setdefault("GLOG_minloglevel", "3")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -166,3 +169,86 @@ class FaceDetector(_Solution):
                 FaceBox(box.xmin * width, box.ymin * height, box.width * width, box.height * height, found.score[0])
             )
         return sorted(boxes, key=lambda box: -box.height)
+
+
+class FaceScorer:
+    """Named scores (0..1) of a face's movements from a ``face_landmarker.task`` that the user gives.
+
+    Frames of one video are to be given in order. The model is MediaPipe's, Apache-2.0; it is not part of the package.
+
+    Args:
+        path: the ``.task`` file.
+        names: which scores, in which order; one that the model does not have is 0.
+
+    Raises:
+        UserError: when opened: the file is missing or is no face landmarker with scores.
+    """
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self._path, self._names = path, names
+        self._landmarker: Any = None
+        self._frame = 0
+
+    def open(self) -> None:
+        """Load the model now rather than at the first image."""
+        if self._landmarker is not None:
+            return
+        if not self._path.is_file():
+            raise self._bad("no such file")
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(self._path)),
+            running_mode=vision.RunningMode.VIDEO,
+            output_face_blendshapes=True,
+            num_faces=1,
+        )
+        with quiet_stderr():
+            try:
+                self._landmarker = vision.FaceLandmarker.create_from_options(options)
+                self._score(np.zeros((64, 64, 3), np.uint8))
+            except (RuntimeError, ValueError) as error:
+                raise self._bad(str(error).partition("\n")[0]) from error
+
+    def _bad(self, came: str) -> UserError:
+        return UserError(
+            f"a face_landmarker.task with blendshapes at {self._path}",
+            came,
+            "download face_landmarker.task from MediaPipe's model page, or leave the option out",
+        )
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._landmarker is not None:
+            self._landmarker.close()
+            self._landmarker = None
+
+    def __enter__(self) -> FaceScorer:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def score(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "k"] | None:
+        """Scores of the face in the next frame, or None where there is none."""
+        self.open()
+        if self._frame < 3:
+            # The last of the start-up lines comes with the first face that is found.
+            with quiet_stderr():
+                return self._score(image)
+        return self._score(image)
+
+    def _score(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "k"] | None:
+        import mediapipe
+
+        # Timestamps have to rise; their unit does not matter to the scores.
+        self._frame += 1
+        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+        found = self._landmarker.detect_for_video(picture, 40 * self._frame).face_blendshapes
+        if not found:
+            return None
+        scores = {category.category_name: category.score for category in found[0]}
+        return np.array([scores.get(name, 0.0) for name in self._names], np.float32)

@@ -67,7 +67,7 @@ def embedding_matrix(rows: Float[np.ndarray, "*b v 3"], model: HeadModel) -> Flo
 def landmark_trust(embedding: LandmarkEmbedding) -> Float[np.ndarray, "478"]:
     """How far a landmark's place on the model can be relied on, 0..1: the outline little, the irises not at all."""
     trust = embedding.confidence.astype(np.float64).copy()
-    trust[list(FACE_OVAL)] *= 0.35
+    trust[list(FACE_OVAL)] *= 0.2
     trust[[*RIGHT_IRIS, *LEFT_IRIS]] = 0.0
     return trust
 

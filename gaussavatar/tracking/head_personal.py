@@ -72,7 +72,7 @@ def personalise(
     right = (features.T @ left.reshape(len(frames), -1) / _NOISE**2).reshape(-1, N_LANDMARKS, 3)
     precision = 1 / sigma.T[:, :, None] ** 2 * np.eye(len(gram))
     moves = np.linalg.solve(gram + precision, right.transpose(1, 0, 2)).transpose(1, 0, 2)
-    moves[:, list(FACE_OVAL)] *= 0.5
+    moves[:, list(FACE_OVAL)] *= 0.2
     spread = field.extend(moves).astype(np.float32)
     return replace(head, template=head.template + spread[0], expression=head.expression + spread[1:])
 

@@ -50,7 +50,7 @@ def upper_channels(points: Float[np.ndarray, "n 478 3"], used: Bool[np.ndarray, 
         used: Frames to calibrate on.
     """
     openness = eye_openness(points)
-    right, left = (_blink(openness[:, eye], used) for eye in (0, 1))
+    right, left = (blink_closure(openness[:, eye], used) for eye in (0, 1))
     shut = np.maximum(left, right)
     calm = used & (shut < 0.3) if (used & (shut < 0.3)).sum() > 10 else used
     gaze = _gaze(points, shut, calm)
@@ -77,7 +77,8 @@ def upper_channels(points: Float[np.ndarray, "n 478 3"], used: Bool[np.ndarray, 
     return np.stack(channels, 1).astype(np.float32)
 
 
-def _blink(openness: Float[np.ndarray, "n"], used: np.ndarray) -> Float[np.ndarray, "n"]:
+def blink_closure(openness: Float[np.ndarray, "n"], used: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """How far an eye is closed, 0..1, from its lid gap over its width; 1 is this person's closed eye."""
     opened = np.percentile(openness[used], 60)
     closed = np.clip(np.percentile(openness[used], 0.5), _LEAST_CLOSED_OVER_OPEN * opened, _CLOSED_OVER_OPEN * opened)
     return np.clip((opened - openness) / (opened - closed), 0.0, 1.0)
