@@ -28,6 +28,8 @@ _MESH_SIDE = 320
 _SPARE_DISK_BYTES = 64 << 20
 _MAX_OFFSET_MS = 2000.0
 _LOW_RATE = 23.0
+_SEEN_HEIGHT = 0.3
+"""A second face of this part of the first one's height is worth a word; larger ones may be refused."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def capture_video(
             "fps": info.fps,
             "codec": info.codec,
             "face_px": float(np.median([s.face_px for s in samples if s.points is not None])),
+            "crowd_share": sum(_crowded(sample) for sample in samples) / len(samples),
             "av_offset_ms": float(av_offset_ms),
             "notes": notes,
         },
@@ -107,6 +110,10 @@ def capture_video(
     )
     save_capture(capture)
     return capture
+
+
+def _crowded(sample: Sample) -> bool:
+    return len(sample.heights) > 1 and sample.heights[1] >= _SEEN_HEIGHT * sample.heights[0]
 
 
 def check_av_offset(milliseconds: float) -> None:

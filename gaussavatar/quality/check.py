@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from gaussavatar.audio.mel import log_mel
 from gaussavatar.audio.offset import AvOffset, estimate_av_offset
@@ -43,7 +44,10 @@ from gaussavatar.types import VIDEO_FPS, Landmarks, Motion, Tracking
 
 @dataclass(frozen=True)
 class Tracked:
-    """Everything on disk that the gate looks at; the head and the masks may be missing."""
+    """Everything on disk that the gate looks at; head, masks and marks may be missing.
+
+    Marked frames are not valid in ``tracking``.
+    """
 
     capture: Capture
     landmarks: Landmarks
@@ -68,7 +72,7 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
     tracked = load_tracked(capture_folder, size)
     frames = tracked.capture.frames()
     with progress.stage("quality", len(frames)) as advance:
-        pictures = measure_pictures(frames, tracked.landmarks, tracked.landmarks.valid, advance)
+        pictures = measure_pictures(frames, tracked.landmarks, has_person(tracked), advance)
     quality = judge_tracked(tracked, pictures)
     save_quality(capture_folder, quality)
     masks = open_masks(tracked.segmentation)
@@ -101,25 +105,32 @@ def load_tracked(folder: Path, size: int) -> Tracked:
         UserError: capture, landmarks, tracking or motion are missing or damaged.
     """
     masks, head = folder / f"segmentation_{size}", folder / "head_track.safetensors"
+    marks = load_marks(folder) if (folder / MARKS_NAME).exists() else None
+    tracking = load_tracking(folder / "tracking.safetensors")
     return Tracked(
         capture=load_capture(folder),
         landmarks=load_landmarks(folder / "landmarks.safetensors"),
-        tracking=load_tracking(folder / "tracking.safetensors"),
+        tracking=unmarked(tracking, marks) if marks else tracking,
         motion=load_motion(folder / "motion.safetensors"),
         head=load_head_track(folder) if head.exists() else None,
         segmentation=load_segmentation(masks) if masks.is_dir() else None,
-        marks=load_marks(folder) if (folder / MARKS_NAME).exists() else None,
+        marks=marks,
     )
+
+
+def has_person(tracked: Tracked) -> Bool[np.ndarray, "n"]:
+    """Frames that show the person's face, with nothing before it."""
+    valid = tracked.landmarks.valid
+    return valid & ~tracked.marks.any if tracked.marks else valid
 
 
 def judge_tracked(tracked: Tracked, pictures: Pictures) -> Quality:
     """Figures, verdict and dropped stretches of a tracked clip."""
     capture, landmarks, tracking = tracked.capture, tracked.landmarks, tracked.tracking
     n = capture.n_frames
-    repeated = repeated_frames(pictures)
-    marks = tracked.marks or Marks(np.zeros(n, bool), np.zeros(n, bool))
-    tracking = unmarked(tracking, marks)
-    reasons = {"a hand is before the face": marks.hands, "another person": marks.strangers}
+    repeated = repeated_frames(pictures) & landmarks.valid
+    marks = tracked.marks
+    reasons = {"a hand is before the face": marks.hands, "another person": marks.strangers} if marks else {}
     dropped = dropped_frames(landmarks, tracking, reasons)
     bridged, longest_gap = bridged_gaps(landmarks, tracking)
     seen = landmarks.valid if landmarks.valid.any() else np.ones(n, bool)
@@ -128,8 +139,8 @@ def judge_tracked(tracked: Tracked, pictures: Pictures) -> Quality:
         "seconds": n / VIDEO_FPS,
         "used_seconds": float(tracking.valid.sum()) / VIDEO_FPS,
         "dropped_share": float((~tracking.valid).mean()),
-        "hands_share": float(marks.hands.mean()) if tracked.marks else None,
-        "stranger_share": float(marks.strangers.mean()) if tracked.marks else None,
+        "hands_share": float(marks.hands.mean()) if marks else None,
+        "stranger_share": float(marks.strangers.mean()) if marks else None,
         "bridged_frames": float(bridged),
         "longest_gap_seconds": longest_gap / VIDEO_FPS,
         "repeated_share": float(repeated.mean()),

@@ -118,6 +118,9 @@ def _dropped(figures: Figures) -> Iterator[Finding]:
         shown = f"{100 * share:.0f} %" if share >= 0.01 else "less than 1 %"  # type: ignore[operator]
         advice = "The list below says when and why. Keep the whole face in view, without hands, cups or microphones."
         yield Finding(severity, "lost frames", f"{shown} of the clip cannot be used", advice)
+    if bridged := _of(figures, "bridged_frames"):
+        found = f"the face was lost for a moment; {bridged:.0f} frames in short gaps were filled in"
+        yield Finding("note", "lost frames", found)
     hands = _of(figures, "hands_share")
     if hands and hands >= MANY_HANDS:
         yield Finding(
@@ -268,9 +271,13 @@ def _sound(figures: Figures) -> Iterator[Finding]:
 
 
 def source_findings(source: Mapping[str, object]) -> list[Finding]:
-    """Notes on what the capture had to convert, from its ``source`` facts."""
-    notes = source.get("notes")
-    return [Finding("note", "file", str(note)) for note in notes] if isinstance(notes, Sequence) else []
+    """Notes on what the capture had to convert and whom it saw besides, from its ``source`` facts."""
+    notes, crowd = source.get("notes"), source.get("crowd_share")
+    found = [Finding("note", "file", str(note)) for note in notes] if isinstance(notes, Sequence) else []
+    if isinstance(crowd, float) and crowd > 0:
+        words = f"another face is in the picture in {100 * crowd:.0f} % of the looks"
+        found.append(Finding("note", "second person", words, "Film alone, also without portraits on the wall."))
+    return found
 
 
 RULES: tuple[_Rule, ...] = (_length, _dropped, _size, _sharpness, _light, _coverage, _camera, _tracking, _sound)

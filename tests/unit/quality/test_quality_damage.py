@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gaussavatar.quality.check import judge_tracked, load_tracked
+from gaussavatar.capture.marks import Marks, save_marks
+from gaussavatar.quality.check import has_person, judge_tracked, load_tracked
 from gaussavatar.quality.pictures import measure_pictures
 from gaussavatar.quality.records import Quality
 
@@ -19,8 +20,7 @@ from .conftest import SIDE, Person, voice
 def judged(folder: Path) -> Quality:
     """The verdict without overlay and page."""
     tracked = load_tracked(folder, SIDE)
-    landmarks = tracked.landmarks
-    pictures = measure_pictures(tracked.capture.frames(), landmarks, landmarks.valid, lambda steps: None)
+    pictures = measure_pictures(tracked.capture.frames(), tracked.landmarks, has_person(tracked), lambda steps: None)
     return judge_tracked(tracked, pictures)
 
 
@@ -158,6 +158,23 @@ def test_lost_faces_are_listed_with_their_time(person: Person, tmp_path: Path) -
     assert quality.figures["bridged_frames"] == 3 and quality.figures["longest_gap_seconds"] == 8.0
     assert quality.figures["dropped_share"] == pytest.approx(225 / 800, abs=1e-4)
     assert "lost frames" in subjects(quality, "warning")
+
+
+def test_marked_frames_are_left_out_of_every_figure(person: Person, whole: Quality, tmp_path: Path) -> None:
+    def flash(image: np.ndarray, index: int) -> np.ndarray:
+        return np.full_like(image, 250) if 200 <= index < 240 else image
+
+    hands, strangers = np.zeros(800, bool), np.zeros(800, bool)
+    hands[200:230], strangers[225:240] = True, True
+    capture = person.write(tmp_path, flash)
+    save_marks(capture.folder, Marks(hands, strangers))
+    quality = judged(tmp_path)
+    assert [(part.start, part.end, part.reason) for part in quality.dropped] == [
+        (8.0, 9.2, "a hand is before the face"),
+        (9.2, 9.6, "another person"),
+    ]
+    assert quality.figures["light_range"] == pytest.approx(whole.figures["light_range"], abs=0.05)
+    assert {"hands", "second person"} <= subjects(quality, "warning")
 
 
 def test_a_clip_that_is_mostly_lost_is_not_usable(person: Person, tmp_path: Path) -> None:
