@@ -116,14 +116,24 @@ def _hash(path: Path, limits: Limits) -> str:
     """
     try:
         if path.is_dir():
-            digest = hashlib.sha256()
-            for entry in sorted(path.rglob("*.obj")):
-                if entry.is_file() and entry.resolve().is_relative_to(path.resolve()):
-                    digest.update(f"{entry.relative_to(path)} {_hash_file(entry, limits)}\n".encode())
-            return digest.hexdigest()
+            return _hash_folder(path, limits)
         return _hash_file(path, limits)
     except OSError as error:
         raise UserError("a head model's file or folder", f"{path} ({error.strerror})", "check the path") from error
+
+
+def _hash_folder(folder: Path, limits: Limits) -> str:
+    """SHA-256 of the names and hashes of the OBJ files of a folder and of its folder FaceXModel."""
+    digest, total = hashlib.sha256(), 0
+    for entry in sorted([*folder.glob("*.obj"), *folder.glob("FaceXModel/*.obj")]):
+        if entry.is_file() and entry.resolve().is_relative_to(folder.resolve()):
+            total += entry.stat().st_size
+            if total > limits.source:
+                raise UserError(
+                    f"at most {limits.source >> 20} MiB", f"more in {folder}", "give ICT-FaceKit's folder FaceXModel"
+                )
+            digest.update(f"{entry.relative_to(folder)} {_hash_file(entry, limits)}\n".encode())
+    return digest.hexdigest()
 
 
 def _hash_file(path: Path, limits: Limits) -> str:

@@ -115,3 +115,12 @@ def letter(folder: Path) -> Path:
 @case
 def picture(folder: Path) -> Path:
     return written(folder, b"\x89PNG\r\n\x1a\n" + bytes(100), "head.png")
+
+
+@case
+def obj_folder_of_three_gibibytes(folder: Path) -> Path:
+    inner = CASES["obj_without_eyes"](folder)
+    for index in range(3):
+        with (inner / f"identity{index + 1:03d}.obj").open("wb") as file:
+            file.truncate(1 << 30)
+    return inner
