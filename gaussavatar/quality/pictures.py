@@ -160,11 +160,14 @@ def skin_light(image: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "4
     mask = np.zeros(part.shape[:2], np.uint8)
     outline = (points[list(FACE_OVAL)] - [columns.start, rows.start]) / 2
     cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], (1,))
-    pixels = part[mask > 0]
-    if not len(pixels):
+    count = cv2.countNonZero(mask)
+    if not count:
         return np.nan, np.nan, np.nan
-    luma = float(pixels.mean(0) @ np.array([0.299, 0.587, 0.114]))
-    return luma, float((pixels[:, 1] >= BLOWN).mean()), float((pixels.max(1) <= CRUSHED).mean())
+    red, green, blue, _ = cv2.mean(part, mask)
+    inside = mask > 0
+    blown = int((inside & (part[..., 1] >= BLOWN)).sum())
+    crushed = int((inside & (part.max(2) <= CRUSHED)).sum())
+    return 0.299 * red + 0.587 * green + 0.114 * blue, blown / count, crushed / count
 
 
 def background_corners(grey: UInt8[np.ndarray, "h w"]) -> list[UInt8[np.ndarray, "s s"]]:
