@@ -35,6 +35,7 @@ def refine_alpha(
     probability: Float32[np.ndarray, "p p"],
     plate: Plate | None,
     radius: float,
+    bare: Plate | None = None,
 ) -> UInt8[np.ndarray, "h h"]:
     """Person alpha, 0..255: ``probability`` sharpened within a band of ``radius`` image pixels about its edge.
 
@@ -43,7 +44,8 @@ def refine_alpha(
     the mean of the sure background nearby; alpha is the projection of I on the line
     from B to F (Chuang et al., A Bayesian Approach to Digital Matting, 2001, equation 9). Where F and B are
     alike, or either varies as much as they differ (a textured background that was never
-    seen bare), the guided-filtered probability is kept.
+    seen bare), the guided-filtered probability is kept. ``plate`` is small; ``bare`` is the same plate at
+    the image's size: where it is trusted every pixel is compared with its own background (:func:`_against`).
     """
     size, side = image.shape[0], probability.shape[0]
     reach = max(1, round(radius * side / size))
@@ -54,7 +56,7 @@ def refine_alpha(
     rows, columns = np.nonzero(alpha == 1)
     if not len(rows):
         return alpha
-    line, share = _colour_line(image, person, empty, plate, radius)
+    line, share, front = _colour_line(image, person, empty, plate, radius)
     smooth = _guided_coefficients(image, probability, max(2, round(0.5 * radius * side / size)))
     pixels = image[rows, columns].astype(np.float32)
     coefficients = _sample(line, rows, columns, size)
@@ -62,12 +64,35 @@ def refine_alpha(
     slope, offset = _sample(smooth, rows, columns, size).T
     edge = slope * (pixels @ _GREY) + offset
     weight = _sample(share, rows, columns, size)[:, 0]
+    if bare is not None:
+        own, own_weight = _against(pixels, bare.image[rows, columns], _sample(front, rows, columns, size))
+        trust = bare.trust[rows, columns]
+        colour, weight = colour + trust * (own - colour), weight + trust * (own_weight - weight)
     mixed = weight * _stretch(colour) + (1 - weight) * np.clip(edge, 0, 1)
     alpha[rows, columns] = np.round(mixed * 255.0).astype(np.uint8)
     return alpha
 
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255.0)
+
+
+def _against(
+    pixels: Float32[np.ndarray, "m 3"], bare: Float32[np.ndarray, "m 3"], front: Float32[np.ndarray, "m 4"]
+) -> tuple[Float32[np.ndarray, "m"], Float32[np.ndarray, "m"]]:
+    """Alpha of pixels before a known background, and how far it is to be believed, 0..1.
+
+    Dark hair beside light skin is off the line from the background to their mean ``front`` (colour and
+    variance); but what is far from the background is not background. So a pixel's distance from the background
+    counts, in units of the front's: for true mixtures that is the projection.
+    """
+    line, away = front[:, :3] - bare, pixels - bare
+    length = channel_sum(line * line)
+    projected = channel_sum(away * line) / np.maximum(length, 1.0)
+    apart = np.sqrt(channel_sum(away * away) / np.maximum(length, CONTRAST**2))
+    share = length / (length + CONTRAST**2 + front[:, 3])
+    # Distinctly other than the background, whatever the front's mean is: that is worth as much as contrast.
+    distinct = channel_sum(away * away) / (channel_sum(away * away) + 4 * CONTRAST**2)
+    return np.maximum(projected, apart), np.maximum(share, distinct).astype(np.float32)
 
 
 def _stretch(alpha: Float32[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
@@ -81,8 +106,8 @@ def _colour_line(
     empty: Bool[np.ndarray, "p p"],
     plate: Plate | None,
     radius: float,
-) -> tuple[Float32[np.ndarray, "s s 4"], Float32[np.ndarray, "s s"]]:
-    """Coefficients of the affine map from colour to alpha, and how far it is to be believed, 0..1."""
+) -> tuple[Float32[np.ndarray, "s s 4"], Float32[np.ndarray, "s s"], Float32[np.ndarray, "s s 4"]]:
+    """Affine map from colour to alpha, how far it is to be believed, 0..1, and the foreground's colour and variance."""
     side = (min(COLOUR_SIDE, image.shape[0]),) * 2
     reach = max(1, round(radius * side[0] / image.shape[0]))
     small = cv2.resize(image, side, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -104,7 +129,8 @@ def _colour_line(
     length = channel_sum(line * line)
     slope = line / np.maximum(length, 1.0)[..., None]
     share = seen * (front_weight > 0.005) * length / (length + CONTRAST**2 + front_spread + back_spread)
-    return cv2.merge([slope, -channel_sum(back * slope)]), share.astype(np.float32)
+    known = np.where(front_weight > 0.005, front_spread, 1e6).astype(np.float32)
+    return cv2.merge([slope, -channel_sum(back * slope)]), share.astype(np.float32), cv2.merge([front, known])
 
 
 def _local_colour(

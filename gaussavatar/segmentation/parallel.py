@@ -40,3 +40,14 @@ def ordered_map(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def triples(items: Iterable[Item]) -> Iterator[tuple[Item, Item, Item]]:
+    """Every item between its neighbours; the first and the last stand in for the ones they lack."""
+    window: list[Item] = []
+    for item in items:
+        window = [*(window[-2:] or [item]), item]
+        if len(window) == 3:
+            yield window[0], window[1], window[2]
+    if window:
+        yield window[-2], window[-1], window[-1]

@@ -81,7 +81,7 @@ def part_shares(
     hanging = np.maximum(part_of_head, place["fallen"]) if long_hair else part_of_head
     evidence = {
         "hair": (hair + 0.12) * hanging * place["hair"],
-        "ears": (skin + 0.10) * ears * part_of_head * 3.0,
+        "ears": (skin + 0.04) * (1.15 - hair) * ears * part_of_head * 3.0,
         "neck": (skin + 0.06) * neck * 2.0,
         "torso": (cloth + 0.03 + place["cloth"]) * (1.0 - part_of_head) * (1.0 - throat) + 0.01,
     }
@@ -95,6 +95,15 @@ def part_shares(
     # The median takes specks away: shadows on a throat, the buttons of a shirt.
     split = cv2.medianBlur(cv2.convertScaleAbs(stacked * (255.0 / total)[..., None]), 5)
     return PartShares(cv2.convertScaleAbs(face, alpha=255.0), split)
+
+
+def blend_shares(before: PartShares, own: PartShares, after: PartShares) -> PartShares:
+    """Shares of a frame averaged with its neighbours', 1/4, 1/2, 1/4."""
+    blended = [
+        cv2.addWeighted(cv2.addWeighted(first, 0.5, last, 0.5, 0.0), 0.5, middle, 0.5, 0.0)
+        for first, middle, last in ((before.face, own.face, after.face), (before.split, own.split, after.split))
+    ]
+    return PartShares(*blended)
 
 
 def _face_share(

@@ -23,7 +23,7 @@ from gaussavatar.segmentation.masks import (
 )
 from gaussavatar.segmentation.matting import COLOUR_SIDE, largest_person, refine_alpha
 from gaussavatar.segmentation.mouth import MouthColours, learn_mouth, lips_mask, mouth_mask
-from gaussavatar.segmentation.parts import Priors, label_parts, part_shares
+from gaussavatar.segmentation.parts import PartShares, Priors, blend_shares, label_parts, part_shares
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.segmentation.surface import certain_head, surface_priors
@@ -104,15 +104,27 @@ def _person_classes(
     return cv2.bitwise_and(scene.colours.classify(small), cv2.merge([255 * (mask > 127).astype(np.uint8)] * 3))
 
 
-def segment_frame(
+@dataclass(frozen=True)
+class Draft:
+    """What one frame alone tells of its masks."""
+
+    head: UInt8[np.ndarray, "h w"]
+    mouth: UInt8[np.ndarray, "h w"]
+    lips: UInt8[np.ndarray, "h w"]
+    """Lips and what is between them."""
+    person: UInt8[np.ndarray, "h w"]
+    shares: PartShares
+
+
+def draft_frame(
     image: UInt8[np.ndarray, "h w 3"],
     probability: Float32[np.ndarray, "p p"],
     scene: Scene,
     index: int,
     surface: UInt8[np.ndarray, "l l"] | None = None,
     parsed: Priors | None = None,
-) -> tuple[UInt8[np.ndarray, "h w 4"], UInt8[np.ndarray, "h w 2"]]:
-    """Masks of one frame, channels as in ``MASK_CHANNELS``, and its part labels with their certainty.
+) -> Draft:
+    """Mattes of one frame, and the shares of the parts in them.
 
     ``surface`` is the frame's label image of the tracked head, ``parsed`` a parser's probabilities by part.
     """
@@ -123,17 +135,29 @@ def segment_frame(
     if surface is not None:
         width = probability.shape[0]
         probability = np.maximum(probability, certain_head(surface, width, outlines.face_height * width / size))
-    backdrop = scene.colour_plate if scene.plate.static else None
-    person = refine_alpha(image, probability, backdrop, 0.022 * outlines.face_height)
+    backdrop, bare = (scene.colour_plate, scene.plate) if scene.plate.static else (None, None)
+    person = refine_alpha(image, probability, backdrop, 0.022 * outlines.face_height, bare)
     classes = _person_classes(image, person, scene, side)
     head = cv2.multiply(person, _head_share(classes, scene, index), scale=1 / 255)
     head = drop_whiskers(head, outlines, index)
     mouth = cv2.min(mouth_mask(image, outlines, index, scene.mouth, config), head)
     priors = None if surface is None else surface_priors(surface, side, outlines.face_height * side / size)
     shares = part_shares(classes, outlines, index, head, scene.long_hair, priors, parsed)
-    face = face_mask(_enlarge(shares.face, size), head, mouth)
-    masks = cv2.merge([head, mouth, face, person])
-    return masks, label_parts(masks, lips_mask(outlines, index), shares.split)
+    return Draft(head, mouth, lips_mask(outlines, index), person, shares)
+
+
+def finish_frame(
+    before: Draft, own: Draft, after: Draft
+) -> tuple[UInt8[np.ndarray, "h w 4"], UInt8[np.ndarray, "h w 2"]]:
+    """Masks of a frame, channels as in ``MASK_CHANNELS``, and its part labels with their certainty.
+
+    The parts' shares are averaged with the neighbours' (1/4, 1/2, 1/4): where two parts are hard to
+    tell apart the border would jump from frame to frame. Even motion moves no border that way.
+    """
+    shares = blend_shares(before.shares, own.shares, after.shares)
+    face = face_mask(_enlarge(shares.face, own.head.shape[0]), own.head, own.mouth)
+    masks = cv2.merge([own.head, own.mouth, face, own.person])
+    return masks, label_parts(masks, own.lips, shares.split)
 
 
 def _head_share(classes: UInt8[np.ndarray, "s s 3"], scene: Scene, index: int) -> UInt8[np.ndarray, "h w"]:

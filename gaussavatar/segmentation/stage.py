@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice, repeat
@@ -19,10 +20,10 @@ from gaussavatar.errors import UserError
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
 from gaussavatar.segmentation.masks import to_bytes
-from gaussavatar.segmentation.parallel import ordered_map, single_threaded_filters
+from gaussavatar.segmentation.parallel import ordered_map, single_threaded_filters, triples
 from gaussavatar.segmentation.parser import FrameParser, fuse_person, parse_frame
 from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
-from gaussavatar.segmentation.scene import Scene, body_motion, segment_frame, small_side, study_scene
+from gaussavatar.segmentation.scene import Draft, Scene, body_motion, draft_frame, finish_frame, small_side, study_scene
 from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
 from gaussavatar.segmentation.surface import HeadSurface, head_surface
 from gaussavatar.segmentation.torso import merge_memories, remember
@@ -180,7 +181,7 @@ def _write_masks(
     size, workers = scene.outlines.size, scene.config.workers
     shifts = np.zeros((len(frames), 2), np.float32)
 
-    def one(item: tuple[int, np.ndarray | None]) -> tuple[np.ndarray, np.ndarray, tuple[float, float] | None]:
+    def draft(item: tuple[int, np.ndarray | None]) -> tuple[Draft, tuple[float, float] | None]:
         index, seen = item
         probability = _steady_probability(persons, index)
         image = frames.read(index)
@@ -189,8 +190,17 @@ def _write_masks(
         if parser is not None:
             parsed = parse_frame(parser, image, small_side(size))
             probability = fuse_person(probability, parsed)
-        masks, parts = segment_frame(image, probability, scene, index, seen, parsed)
-        return masks, parts, body_motion(before, image, probability, scene, index)
+        drawn = draft_frame(image, probability, scene, index, seen, parsed)
+        return drawn, body_motion(before, image, probability, scene, index)
+
+    def finish(drafts: tuple[Draft, Draft, Draft]) -> tuple[np.ndarray, np.ndarray]:
+        return finish_frame(*drafts)
+
+    def drafts(labels: Iterator[np.ndarray | None]) -> Iterator[Draft]:
+        items = zip(range(len(frames)), labels, strict=False)
+        for index, (drawn, shift) in enumerate(ordered_map(pool, draft, items, 2 * workers)):
+            shifts[index] = (np.nan, np.nan) if shift is None else shift
+            yield drawn
 
     # The heads are posed and drawn here, in blocks: torch stays out of the workers.
     labels = repeat(None) if surface is None else surface.label_images(len(frames))
@@ -200,11 +210,9 @@ def _write_masks(
         progress.stage("masks", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
-        items = zip(range(len(frames)), labels, strict=False)
-        for index, (masks, parts, shift) in enumerate(ordered_map(pool, one, items, 4 * workers)):
+        for masks, parts in ordered_map(pool, finish, triples(drafts(labels)), 2 * workers):
             mask_out.append(masks)
             part_out.append(parts)
-            shifts[index] = (np.nan, np.nan) if shift is None else shift
             advance(1)
     return shifts
 
