@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, UInt8
 from gaussavatar.segmentation.colours import along_head
 from gaussavatar.segmentation.filling import disc, soft_step
 from gaussavatar.segmentation.geometry import (
+    OVAL,
     Outlines,
     draw_polygon,
     face_core,
@@ -45,6 +46,8 @@ class PartShares:
     """Of the head: facial skin up to the hairline, mouth and lips included."""
     split: UInt8[np.ndarray, "s s 4"]
     """Of the rest of the person, in the order of :data:`SPLIT`; the four sum to about 255."""
+    place: tuple[float, float]
+    """Where the head is, in pixels (x, y) of the small side."""
 
 
 def part_shares(
@@ -94,16 +97,26 @@ def part_shares(
     total = stacked[..., 0] + stacked[..., 1] + stacked[..., 2] + stacked[..., 3] + np.float32(1e-6)
     # The median takes specks away: shadows on a throat, the buttons of a shirt.
     split = cv2.medianBlur(cv2.convertScaleAbs(stacked * (255.0 / total)[..., None]), 5)
-    return PartShares(cv2.convertScaleAbs(face, alpha=255.0), split)
+    x, y = outlines.points[index][list(OVAL)].mean(0) * (side / outlines.size)
+    return PartShares(cv2.convertScaleAbs(face, alpha=255.0), split, (float(x), float(y)))
 
 
 def blend_shares(before: PartShares, own: PartShares, after: PartShares) -> PartShares:
-    """Shares of a frame averaged with its neighbours', 1/4, 1/2, 1/4."""
+    """Shares of a frame averaged with its neighbours', 1/4, 1/2, 1/4, moved to where the head is."""
+
+    def moved(other: PartShares) -> tuple[np.ndarray, np.ndarray]:
+        x, y = (float(a - b) for a, b in zip(own.place, other.place, strict=True))
+        shift, size = np.array([[1, 0, x], [0, 1, y]], np.float32), own.face.shape[::-1]
+        return (
+            cv2.warpAffine(other.face, shift, size, borderMode=cv2.BORDER_REPLICATE),
+            cv2.warpAffine(other.split, shift, size, borderMode=cv2.BORDER_REPLICATE),
+        )
+
     blended = [
         cv2.addWeighted(cv2.addWeighted(first, 0.5, last, 0.5, 0.0), 0.5, middle, 0.5, 0.0)
-        for first, middle, last in ((before.face, own.face, after.face), (before.split, own.split, after.split))
+        for first, middle, last in zip(moved(before), (own.face, own.split), moved(after), strict=True)
     ]
-    return PartShares(*blended)
+    return PartShares(*blended, own.place)
 
 
 def _face_share(
