@@ -16,7 +16,9 @@ from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.tracking.head_fit import HeadFitConfig
 from gaussavatar.tracking.motion import MotionConfig
+from gaussavatar.tracking.photometric import PhotometricConfig
 from gaussavatar.tracking.track import TrackingConfig
 from gaussavatar.training.config import TrainingConfig
 from gaussavatar.where import resource
@@ -31,6 +33,8 @@ class FitConfig:
     capture: CaptureConfig = field(default_factory=CaptureConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    head: HeadFitConfig = field(default_factory=HeadFitConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     audio: AudioPretrainConfig = field(default_factory=AudioPretrainConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,13 +1,9 @@
-"""``fit`` and ``track`` from end to end: which stage runs, on what, and what it leaves on disk.
-
-A stage is skipped when the manifest says that it was completed with the same inputs.
-"""
+"""``fit`` and ``track`` from end to end: preparation, training, evaluation, and what they leave on disk."""
 
 from __future__ import annotations
 
 import fcntl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,30 +17,25 @@ from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.mel import log_mel
 from gaussavatar.audio.pretrain import pretrain_encoder
-from gaussavatar.capture.store import Capture, load_capture
-from gaussavatar.capture.video import capture_video
+from gaussavatar.capture.store import load_capture
 from gaussavatar.config import FitConfig, dump_config, load_recipe
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import probe, read_audio, require_video
+from gaussavatar.preparation import Wishes, prepare, run_stage
 from gaussavatar.progress import Progress
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
-from gaussavatar.segmentation.stage import segment_capture
 from gaussavatar.storage import (
     content_key,
     explain_os_error,
-    file_key,
-    mark_stage,
     peak_memory_mib,
     read_arrays,
     read_json,
-    stage_done,
     write_arrays,
 )
-from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
-from gaussavatar.tracking.motion import extract_motion, load_motion, save_motion
-from gaussavatar.tracking.track import load_tracking, save_tracking, track_landmarks
-from gaussavatar.tracking.transforms import write_transforms
+from gaussavatar.tracking.landmarks import load_landmarks
+from gaussavatar.tracking.motion import load_motion
+from gaussavatar.tracking.track import load_tracking
 
 
 @dataclass(frozen=True)
@@ -78,82 +69,23 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def run_stage(folder: Path, name: str, key: str, work: Callable[[], object], progress: Progress) -> None:
-    """Do ``work`` unless ``folder`` holds the result of the same inputs."""
-    if stage_done(folder, name, key):
-        progress.say(f"{name}: kept from before")
-        return
-    started = time.monotonic()
-    work()
-    mark_stage(folder, name, key, time.monotonic() - started)
-
-
-def prepare(
-    video: Path, capture_folder: Path, config: FitConfig, focal: float | None, need_audio: bool, progress: Progress
-) -> str:
-    """Capture, landmarks, tracking, motion and masks; returns the key of all of it.
+def track(
+    video: Path,
+    out: Path,
+    progress: Progress,
+    recipe: str = "default",
+    wishes: Wishes | None = None,
+    overrides: tuple[str, ...] = (),
+) -> Path:
+    """Preprocess a video and stop; sound is not needed.
 
     Raises:
-        UserError: whatever is wrong with the video.
+        UserError: whatever is wrong with the video or the wishes.
     """
-    source = file_key(video) if video.is_file() else str(video)
-    capture_key = content_key("capture 2", source, msgspec.to_builtins(config.capture), need_audio)
-    run_stage(
-        capture_folder,
-        "capture",
-        capture_key,
-        lambda: capture_video(video, capture_folder, config.capture, progress, need_audio=need_audio),
-        progress,
-    )
-    capture = load_capture(capture_folder)
-    landmark_key = content_key("landmarks 2", capture_key)
-    run_stage(capture_folder, "landmarks", landmark_key, lambda: _detect(capture, progress), progress)
-    tracking_key = content_key(
-        "tracking 3", landmark_key, msgspec.to_builtins(config.tracking), msgspec.to_builtins(config.motion), focal
-    )
-    run_stage(capture_folder, "tracking", tracking_key, lambda: _track(capture, config, focal, progress), progress)
-    mask_key = content_key("masks 2", tracking_key, config.image_size, msgspec.to_builtins(config.segmentation))
-    run_stage(capture_folder, "masks", mask_key, lambda: _segment(capture, config, progress), progress)
-    return mask_key
-
-
-def _detect(capture: Capture, progress: Progress) -> None:
-    frames = capture.frames()
-    images = (frames.read(index) for index in range(len(frames)))
-    landmarks = detect_landmarks(images, capture.size, n_total=len(frames), progress=progress)
-    save_landmarks(capture.folder / "landmarks.safetensors", landmarks)
-
-
-def _track(capture: Capture, config: FitConfig, focal: float | None, progress: Progress) -> None:
-    landmarks = load_landmarks(capture.folder / "landmarks.safetensors")
-    focal_px = capture.focal_px() if focal is None else focal * capture.size / capture.crop[2]
-    with progress.stage("tracking", 2) as advance:
-        tracking = track_landmarks(landmarks, config.tracking, focal_px=focal_px)
-        save_tracking(capture.folder / "tracking.safetensors", tracking)
-        write_transforms(capture.folder / "transforms.json", tracking)
-        advance(1)
-        save_motion(capture.folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
-        advance(1)
-
-
-def _segment(capture: Capture, config: FitConfig, progress: Progress) -> None:
-    segment_capture(
-        capture,
-        load_landmarks(capture.folder / "landmarks.safetensors"),
-        load_tracking(capture.folder / "tracking.safetensors"),
-        capture.folder / f"segmentation_{config.image_size}",
-        config.image_size,
-        config.segmentation,
-        progress,
-    )
-
-
-def track(video: Path, out: Path, progress: Progress, recipe: str = "default") -> Path:
-    """Preprocess a video and stop; sound is not needed."""
-    config = load_recipe(recipe)
+    config = load_recipe(recipe, overrides)
     require_video(probe(video))
-    with only_writer(out):
-        prepare(video, out / "capture", config, None, False, progress)
+    with only_writer(out), frame_parallel():
+        prepare(video, out / "capture", config, wishes or Wishes(), False, progress)
     return out / "capture"
 
 
@@ -165,7 +97,7 @@ def fit(
     subject: str,
     consent: str,
     seed: int,
-    focal: float | None,
+    wishes: Wishes,
     progress: Progress,
 ) -> FitResult:
     """Fit an avatar to a video; goes on where a former call with the same inputs stopped.
@@ -177,7 +109,7 @@ def fit(
     folder = out or Path("avatars") / video.stem
     require_video(probe(video))
     with only_writer(folder), frame_parallel():
-        key = prepare(video, folder / "capture", config, focal, True, progress)
+        key = prepare(video, folder / "capture", config, wishes, True, progress)
         facts = {"subject": subject, "consent": consent, "source": video.name, "recipe": recipe, "seed": seed}
         train_key = content_key(
             "train 1",

@@ -69,3 +69,16 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     from gaussavatar.evaluate.tables import metrics_table
 
     Console(highlight=False).print(metrics_table(metrics))
+
+
+def print_quality(capture: Path) -> None:
+    """Print the quality gate's verdict on a capture, its figures and what to do."""
+    from rich.console import Console
+
+    from gaussavatar.quality.records import load_quality
+    from gaussavatar.quality.tables import finding_lines, quality_table
+
+    quality = load_quality(capture)
+    Console(highlight=False).print(quality_table(quality))
+    for line in finding_lines(quality):
+        say(line)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from gaussavatar.cli.common import print_metrics, say, shown
+from gaussavatar.cli.common import print_metrics, print_quality, say, shown
+
+if TYPE_CHECKING:
+    from gaussavatar.preparation import Wishes
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,19 @@ class Fit:
     """Seed of everything random; the same seed on the same machine gives the same avatar."""
 
     focal: float | None = None
-    """Focal length of the source video in pixels, when it is known; estimated otherwise."""
+    """Focal length of the source video in its pixels, when it is known; 1.2 times its longer side otherwise."""
+
+    av_offset: Annotated[float, arg(metavar="MS")] = 0.0
+    """Milliseconds by which the sound comes later than the picture, as capture/quality.html reports it."""
+
+    head: str | None = None
+    """Head model to track (see gaussavatar head list); FLAME where it is installed, else the built-in one."""
+
+    seg_model: Path | None = None
+    """A better parser for the masks: selfie_multiclass_256x256.tflite, or a 19-class BiSeNet as .onnx."""
+
+    blendshapes: Path | None = None
+    """A face_landmarker.task, for its 52 blendshapes."""
 
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""
@@ -52,7 +67,7 @@ class Fit:
             self.subject,
             self.consent,
             self.seed,
-            self.focal,
+            wishes_of(self),
             TerminalProgress(),
         )
         print_metrics(result.metrics)
@@ -71,13 +86,41 @@ class Track:
     out: Path | None = None
     """Folder to write; ./tracks/<name of the video> when not given."""
 
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change, such as capture.size=384."""
+
+    focal: float | None = None
+    """Focal length of the source video in its pixels, when it is known; 1.2 times its longer side otherwise."""
+
+    av_offset: Annotated[float, arg(metavar="MS")] = 0.0
+    """Milliseconds by which the sound comes later than the picture, as capture/quality.html reports it."""
+
+    head: str | None = None
+    """Head model to track (see gaussavatar head list); FLAME where it is installed, else the built-in one."""
+
+    seg_model: Path | None = None
+    """A better parser for the masks: selfie_multiclass_256x256.tflite, or a 19-class BiSeNet as .onnx."""
+
+    blendshapes: Path | None = None
+    """A face_landmarker.task, for its 52 blendshapes."""
+
     def run(self) -> None:
         """Track, then say where the result is."""
         from gaussavatar.pipeline import track
         from gaussavatar.progress import TerminalProgress
 
-        folder = track(self.video, self.out or Path("tracks") / self.video.stem, TerminalProgress())
+        out = self.out or Path("tracks") / self.video.stem
+        folder = track(self.video, out, TerminalProgress(), wishes=wishes_of(self), overrides=self.set)
+        print_quality(folder)
         say(f"tracking: {shown(folder)}")
+        say(f"quality:  {shown(folder / 'quality.html')}")
+
+
+def wishes_of(verb: Fit | Track) -> Wishes:
+    """What the user says about the video, from a verb's options."""
+    from gaussavatar.preparation import Wishes
+
+    return Wishes(verb.focal, verb.av_offset, verb.head, verb.seg_model, verb.blendshapes)
 
 
 @dataclass(frozen=True)

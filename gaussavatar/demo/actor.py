@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 from gaussavatar.demo.body import PARTS, ActorBody, build_actor, pose_actor
 from gaussavatar.demo.light import SeenLight, bake_light, smooth_over_mesh
 from gaussavatar.demo.look import ActorLook, look_of_seed
-from gaussavatar.demo.motion import ActorMotion, actor_motion, head_pose
+from gaussavatar.demo.motion import ActorMotion, Performance, actor_motion, head_pose
 from gaussavatar.demo.picture import OVERSAMPLE, Picture, draw_actor, paint_wall
 from gaussavatar.demo.speech import babble
 from gaussavatar.demo.voice import speak_phones, write_wave
@@ -87,6 +87,7 @@ def make_actor_clip(
     fps: int = 25,
     *,
     masks: bool = False,
+    performance: Performance | None = None,
     progress: Progress | None = None,
 ) -> ActorTruth:
     """Make a clip of a person who does not exist: ``actor.mp4`` with sound, and ``truth.safetensors``.
@@ -98,6 +99,7 @@ def make_actor_clip(
         size: side of the square picture in pixels.
         fps: frames per second.
         masks: also write ``masks.u8``, a frame store of coverage masks (:data:`MASKS`).
+        performance: how the head moves besides speaking; as people do when not given.
         progress: where to report.
 
     Raises:
@@ -115,7 +117,7 @@ def make_actor_clip(
     phones = babble(n_frames / fps, seed)
     sound = folder / "actor.wav"
     write_wave(sound, speak_phones(phones, seed))
-    motion = actor_motion(phones, n_frames, fps, seed, stage.body.head.joint_names)
+    motion = actor_motion(phones, n_frames, fps, seed, stage.body.head.joint_names, performance)
     film = _Film(stage, motion)
     video, masks_path = folder / "actor.mp4", folder / "masks.u8" if masks else None
     with report.stage("actor", n_frames) as advance, ExitStack() as open_files:

@@ -76,6 +76,29 @@ class ActorMotion:
     body: Float32[np.ndarray, "n 3"]
 
 
+@dataclass(frozen=True)
+class Performance:
+    """How the actor moves the head, besides what speech does to it.
+
+    ``turn_deg`` is how far the head turns to either side at most (None: as people do while they speak, about
+    10 degrees). From second ``nod_from`` on, for ``nod_seconds``, the head nods ``nod_deg`` to either side of its
+    middle, ``nod_hz`` times a second.
+    """
+
+    turn_deg: float | None = None
+    nod_from: float = 0.0
+    nod_seconds: float = 0.0
+    nod_hz: float = 3.0
+    nod_deg: float = 4.0
+
+    def nod(self, time: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """Pitch in radians that the nodding adds, faded in and out over a third of a second."""
+        since, left = time - self.nod_from, self.nod_from + self.nod_seconds - time
+        envelope = np.clip(np.minimum(since, left) / 0.33, 0, 1)
+        envelope = envelope * envelope * (3 - 2 * envelope)
+        return np.deg2rad(self.nod_deg) * envelope * np.sin(2 * np.pi * self.nod_hz * since)
+
+
 def channels(shape: dict[str, float]) -> Float[np.ndarray, "52"]:
     """A mouth shape as a vector of the 52 ARKit channels."""
     row = np.zeros(len(ARKIT_EXPRESSIONS))
@@ -136,7 +159,12 @@ def _closure(phones: tuple[Phone, ...], time: Float[np.ndarray, "t"]) -> Float[n
 
 
 def actor_motion(
-    phones: tuple[Phone, ...], n_frames: int, fps: float, seed: int, joint_names: tuple[str, ...]
+    phones: tuple[Phone, ...],
+    n_frames: int,
+    fps: float,
+    seed: int,
+    joint_names: tuple[str, ...],
+    performance: Performance | None = None,
 ) -> ActorMotion:
     """The whole motion of a clip: mouth from the phones, and everything that moves besides."""
     random = np.random.default_rng([seed, 71])
@@ -152,6 +180,10 @@ def actor_motion(
     joints = np.zeros((n_frames, len(joint_names), 3))
     nod = 0.020 * gaussian_filter1d(stress, 2.0) + _wander(time, random, 0.035)
     turn, tilt = _wander(time, random, 0.105), _wander(time, random, 0.040)
+    if performance is not None:
+        nod = nod + performance.nod(time)
+        if performance.turn_deg is not None:
+            turn = turn * (np.deg2rad(performance.turn_deg) / max(float(np.abs(turn).max()), 1e-9))
     head = np.stack([nod, turn, tilt], 1)
     joints[:, joint_names.index("neck")] = 0.45 * head
     joints[:, joint_names.index("head")] = 0.55 * head

@@ -12,6 +12,7 @@ from gaussavatar.demo.actor import load_truth, make_actor_clip
 from gaussavatar.demo.voice import make_voice_sentence
 from gaussavatar.errors import UserError
 from gaussavatar.pipeline import fit
+from gaussavatar.preparation import Wishes
 from gaussavatar.progress import Progress
 from gaussavatar.speak.offline import speak
 
@@ -46,7 +47,7 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
     """
     clip = _clip(out / "clip", progress)
     fitted = fit(
-        clip, out / "avatar", "demo", (), "the demo's actor, who does not exist", "not needed", 0, None, progress
+        clip, out / "avatar", "demo", (), "the demo's actor, who does not exist", "not needed", 0, Wishes(), progress
     )
     sentence = out / "sentence.wav"
     make_voice_sentence(sentence, SENTENCE_SEED, SENTENCE_SECONDS)

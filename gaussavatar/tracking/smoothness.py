@@ -32,7 +32,7 @@ def find_jumps(R: Float[np.ndarray, "n 3 3"], t: Float[np.ndarray, "n 3"]) -> In
 
 
 def acceleration_weights(
-    R: Float[np.ndarray, "n 3 3"], t: Float[np.ndarray, "n 3"], sigmas: Float[np.ndarray, "6"]
+    R: Float[np.ndarray, "n 3 3"], t: Float[np.ndarray, "n 3"], sigmas: Float[np.ndarray, "6"], window: int = _WINDOW
 ) -> Float[np.ndarray, "m 6"]:
     """Weight of every second difference of the pose in the prior, 0..1, for frames i, i + 1, i + 2 in row i.
 
@@ -44,6 +44,7 @@ def acceleration_weights(
         R: First poses, noisy but not smoothed.
         t: Their translations.
         sigmas: Standard deviations of the prior, radians and metres.
+        window: Frames over which the acceleration is smoothed; shorter where the poses are less noisy.
     """
     n = len(t)
     if n < 3:
@@ -52,8 +53,8 @@ def acceleration_weights(
     bounds = [0, *find_jumps(R, t).tolist(), n]
     vectors = np.concatenate([log_rotation(R @ nearest_rotation(R.mean(0)).T), t], 1)
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
-        if last - first >= _WINDOW:
-            acceleration = savgol_filter(vectors[first:last], _WINDOW, _ORDER, deriv=2, axis=0)[1:-1] / sigmas
+        if last - first >= window:
+            acceleration = savgol_filter(vectors[first:last], window, _ORDER, deriv=2, axis=0)[1:-1] / sigmas
             energy = uniform_filter1d(acceleration**2, _SPREAD, axis=0, mode="nearest")
             groups = [energy[:, :3].max(1)] * 3 + [energy[:, 3:5].max(1)] * 2 + [energy[:, 5]]
             weights[first : last - 2] = 1.0 / np.maximum(1.0, np.stack(groups, 1))

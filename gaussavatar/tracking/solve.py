@@ -76,6 +76,8 @@ def step(
     state: State,
     seen: Float[np.ndarray, "n p 2"],
     frame_weights: Float[np.ndarray, "n p"],
+    *,
+    hold_poses: bool = False,
 ) -> State:
     """One robust Gauss-Newton step over all frames (iteratively reweighted least squares).
 
@@ -84,6 +86,7 @@ def step(
         state: Current unknowns.
         seen: Landmarks in pixels from the image's middle.
         frame_weights: Weight of every observation, 0 where a frame or point is not to be used.
+        hold_poses: Solve the codes only.
 
     Returns:
         The next state.
@@ -94,8 +97,9 @@ def step(
     for first in range(0, n, _CHUNK):
         part = slice(first, min(first + _CHUNK, n))
         H[part], g[part], back[part], code_step[part] = _eliminate(model, state, seen, frame_weights, part)
-    scales = model.sigmas
-    delta = _solve_poses(H * scales[:, None] * scales, g * scales, state, model) * scales
+    if hold_poses:
+        return State(state.R, state.t, state.codes + code_step)
+    delta = solve_chain(H, g, state.R, state.t, model.sigmas, model.smoothness)
     codes = state.codes + code_step - np.einsum("nkj,nj->nk", back, delta)
     return State(exp_rotation(delta[:, :3]) @ state.R, state.t + delta[:, 3:], codes)
 
@@ -155,9 +159,21 @@ def _linearise(
     return J, seen[part].swapaxes(1, 2) - pixels
 
 
-def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, model: Motionless) -> np.ndarray:
-    """Solve the block-banded system of all poses with the acceleration prior; units of ``model.sigmas``."""
+def solve_chain(
+    H: Float[np.ndarray, "n 6 6"],
+    g: Float[np.ndarray, "n 6"],
+    R: Float[np.ndarray, "n 3 3"],
+    t: Float[np.ndarray, "n 3"],
+    sigmas: Float[np.ndarray, "6"],
+    smoothness: Float[np.ndarray, "m 6"],
+) -> Float[np.ndarray, "n 6"]:
+    """Steps of all poses from their normal equations ``H x = g`` and the prior on their acceleration.
+
+    The prior is sum over frames and axes of smoothness ((x_i - 2 x_i+1 + x_i+2 + a_i) / sigma)^2 with the present
+    accelerations a; the block-banded system is solved in units of ``sigmas`` (radians and metres per frame^2).
+    """
     n = len(H)
+    H, g = H * sigmas[:, None] * sigmas, g * sigmas
     band = np.zeros((_BAND + 1, n * 6))
     blocks = np.arange(n) * 6
     for row in range(6):
@@ -167,12 +183,12 @@ def _solve_poses(H: np.ndarray, g: np.ndarray, state: State, model: Motionless) 
     band[_BAND] += 1e-6
     right = g.copy()
     if n >= 3:
-        turns = log_rotation(state.R[1:] @ state.R[:-1].swapaxes(1, 2))
-        acceleration = np.concatenate([np.diff(turns, axis=0), np.diff(state.t, n=2, axis=0)], 1) / model.sigmas
+        turns = log_rotation(R[1:] @ R[:-1].swapaxes(1, 2))
+        acceleration = np.concatenate([np.diff(turns, axis=0), np.diff(t, n=2, axis=0)], 1) / sigmas
         stencil = (1.0, -2.0, 1.0)
         for a in range(3):
-            right[a : n - 2 + a] -= stencil[a] * model.smoothness * acceleration
+            right[a : n - 2 + a] -= stencil[a] * smoothness * acceleration
             for b in range(a, 3):
                 columns = (np.arange(n - 2)[:, None] + b) * 6 + np.arange(6)
-                band[_BAND - 6 * (b - a), columns] += stencil[a] * stencil[b] * model.smoothness
-    return solveh_banded(band, right.reshape(-1), overwrite_ab=True, check_finite=False).reshape(n, 6)
+                band[_BAND - 6 * (b - a), columns] += stencil[a] * stencil[b] * smoothness
+    return solveh_banded(band, right.reshape(-1), overwrite_ab=True, check_finite=False).reshape(n, 6) * sigmas

@@ -73,6 +73,20 @@ def track_landmarks(
     return fitter.result(landmarks, usable)
 
 
+def refit_to_poses(
+    landmarks: Landmarks, tracking: Tracking, config: TrackingConfig | None = None, rounds: int = 2
+) -> Tracking:
+    """Shape, basis, codes and residuals anew, with the tracking's poses held as they are.
+
+    What a detector's landmarks do wrongly as the head turns is then in the codes and not in the pose.
+    """
+    config = config or TrackingConfig()
+    focal_px = float(tracking.K[0, 0]) * landmarks.size / tracking.size
+    fitter = _Fitter(landmarks, config, focal_px)
+    fitter.refit(tracking, rounds)
+    return fitter.result(landmarks, tracking.valid)
+
+
 class _Fitter:
     """The state of one fit; all lengths in metres, pixels of the given landmarks, origin at the image's middle.
 
@@ -118,10 +132,25 @@ class _Fitter:
         self._steps(config.last_steps)
         self._rest_at_median()
 
-    def _steps(self, count: int) -> None:
+    def refit(self, tracking: Tracking, rounds: int) -> None:
+        """Take over a tracking's state and fit all but its poses."""
+        self.shape, self.basis = tracking.shape.astype(np.float64), tracking.basis.astype(np.float64)
+        self.state = State(
+            tracking.R_camera_head.astype(np.float64),
+            tracking.t_camera_head.astype(np.float64),
+            tracking.codes.astype(np.float64),
+        )
+        for _ in range(rounds):
+            self._steps(2, hold_poses=True)
+            self._refine_shape(rescale=False)
+            self._refit_basis()
+        self._steps(2, hold_poses=True)
+        self._rest_at_median()
+
+    def _steps(self, count: int, *, hold_poses: bool = False) -> None:
         weights = self.valid[:, None] * visibility(self.shape[self.points], self.state.R, self.state.t)
         for _ in range(count):
-            self.state = step(self._model(), self.state, self.seen_solved, weights)
+            self.state = step(self._model(), self.state, self.seen_solved, weights, hold_poses=hold_poses)
 
     def _model(self) -> Motionless:
         config = self.config
@@ -142,8 +171,8 @@ class _Fitter:
         state = State(self.state.R[self.sample], self.state.t[self.sample], self.state.codes[self.sample])
         return state, visibility(self.shape, state.R, state.t)
 
-    def _refine_shape(self) -> None:
-        """Refine the mean face; depth and size trade freely, so the metric scale is set again."""
+    def _refine_shape(self, *, rescale: bool = True) -> None:
+        """Refine the mean face; depth and size trade freely, so the metric scale is set again unless poses are held."""
         config = self.config
         precision = (config.sigma_px * self.px / (config.shape_sigma_mm * 1e-3)) ** 2
         state, weights = self._sampled()
@@ -151,7 +180,8 @@ class _Fitter:
             self.shape, self.basis, state, self.seen_sample, weights, self.focal_px, self.prior, precision,
             config.sigma_px * self.px,
         )  # fmt: skip
-        scale = IPD_METRES / np.linalg.norm(shape[LEFT_IRIS[0]] - shape[RIGHT_IRIS[0]])
+        distance = np.linalg.norm(shape[LEFT_IRIS[0]] - shape[RIGHT_IRIS[0]])
+        scale = IPD_METRES / distance if rescale else 1.0
         self.shape, self.basis = shape * scale, self.basis * scale
         self.state = replace(self.state, t=self.state.t * scale)
 

@@ -1,0 +1,191 @@
+"""From a video to records on disk: the stages that come before any training, each skipped when nothing changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from gaussavatar.capture.marks import MARKS_NAME, find_marks, load_marks, save_marks, unmarked, without_marked
+from gaussavatar.capture.store import Capture, load_capture
+from gaussavatar.capture.video import capture_video, check_av_offset
+from gaussavatar.config import FitConfig
+from gaussavatar.errors import UserError
+from gaussavatar.head.installed import get_head, head_key
+from gaussavatar.progress import Progress
+from gaussavatar.quality.check import check_quality
+from gaussavatar.segmentation.parser import open_parser
+from gaussavatar.segmentation.stage import segment_capture
+from gaussavatar.storage import content_key, file_key, mark_stage, stage_done
+from gaussavatar.tracking.face_signals import face_signals, save_face_signals, score_faces
+from gaussavatar.tracking.head_fit import fit_head, shape_head
+from gaussavatar.tracking.head_track import load_head_track, save_head_track
+from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
+from gaussavatar.tracking.motion import extract_motion, save_motion
+from gaussavatar.tracking.photometric import align_to_skin
+from gaussavatar.tracking.track import load_tracking, refit_to_poses, save_tracking, track_landmarks
+from gaussavatar.tracking.transforms import write_transforms
+from gaussavatar.types import Landmarks
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user says about one video besides the recipe.
+
+    ``focal`` is the source's focal length in its own pixels; ``av_offset_ms`` how much later than its picture the
+    sound comes; ``head`` a head model's name (FLAME where it is installed, else the built-in one); ``parser`` a better
+    segmentation model and ``blendshapes`` a ``face_landmarker.task``, both files of the user's.
+    """
+
+    focal: float | None = None
+    av_offset_ms: float = 0.0
+    head: str | None = None
+    parser: Path | None = None
+    blendshapes: Path | None = None
+
+
+def check_wishes(wishes: Wishes) -> None:
+    """Refuse what cannot work before anything is done.
+
+    Raises:
+        UserError: an offset out of reason, an unknown head, a missing or wrong file.
+    """
+    check_av_offset(wishes.av_offset_ms)
+    if wishes.focal is not None and not 1 <= wishes.focal <= 1e6:
+        raise UserError("a focal length in pixels", str(wishes.focal), "give that of the source video, or none")
+    head_key(wishes.head)
+    if wishes.parser is not None:
+        open_parser(wishes.parser)
+    if wishes.blendshapes is not None and not wishes.blendshapes.is_file():
+        raise UserError(f"a face_landmarker.task at {wishes.blendshapes}", "no such file", "give its path, or none")
+
+
+def run_stage(folder: Path, name: str, key: str, work: Callable[[], object], progress: Progress) -> None:
+    """Do ``work`` unless ``folder`` holds the result of the same inputs."""
+    if stage_done(folder, name, key):
+        progress.say(f"{name}: kept from before")
+        return
+    started = time.monotonic()
+    work()
+    mark_stage(folder, name, key, time.monotonic() - started)
+
+
+def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_audio: bool, progress: Progress) -> str:
+    """Capture, landmarks, poses, head, masks and the quality page; returns the key of what training depends on.
+
+    Raises:
+        UserError: whatever is wrong with the video.
+    """
+    check_wishes(wishes)
+    plain = msgspec.to_builtins
+    source = file_key(video) if video.is_file() else str(video)
+    key = content_key("capture 3", source, plain(config.capture), need_audio, wishes.av_offset_ms)
+
+    def stage(name: str, work: Callable[[Capture], object]) -> None:
+        run_stage(folder, name, key, lambda: work(load_capture(folder)), progress)
+
+    run_stage(
+        folder,
+        "capture",
+        key,
+        lambda: capture_video(
+            video, folder, config.capture, progress, need_audio=need_audio, av_offset_ms=wishes.av_offset_ms
+        ),
+        progress,
+    )
+    key = content_key("landmarks 3", key)
+    stage("landmarks", lambda capture: _detect(capture, progress))
+    key = content_key(
+        "tracking 4", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
+        head_key(wishes.head),
+    )  # fmt: skip
+    stage("tracking", lambda capture: _track(capture, config, wishes, progress))
+    key = content_key("head 1", key, plain(config.head), _file_key(wishes.blendshapes))
+    stage("head", lambda capture: _fit_head(capture, config, wishes, progress))
+    key = content_key("masks 3", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
+    stage("masks", lambda capture: _segment(capture, config, wishes, progress))
+    prepared = key
+    key = content_key("quality 1", key)
+    stage("quality", lambda capture: check_quality(capture.folder, config.image_size, progress))
+    return prepared
+
+
+def _file_key(path: Path | None) -> str | None:
+    return None if path is None else file_key(path)
+
+
+def usable_landmarks(folder: Path) -> Landmarks:
+    """The landmarks of a capture folder; frames with a hand before the face or another person count as without."""
+    landmarks = load_landmarks(folder / "landmarks.safetensors")
+    return without_marked(landmarks, load_marks(folder)) if (folder / MARKS_NAME).exists() else landmarks
+
+
+def _detect(capture: Capture, progress: Progress) -> None:
+    frames = capture.frames()
+    images = (frames.read(index) for index in range(len(frames)))
+    landmarks = detect_landmarks(images, capture.size, n_total=len(frames), progress=progress)
+    save_marks(capture.folder, find_marks(frames, landmarks, progress))
+    save_landmarks(capture.folder / "landmarks.safetensors", landmarks)
+
+
+def _track(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:
+    """Poses and face shapes from landmarks, the face's motion, then poses from the skin itself."""
+    folder = capture.folder
+    marks, landmarks = load_marks(folder), usable_landmarks(folder)
+    focal_px = capture.focal_px() if wishes.focal is None else wishes.focal * capture.size / capture.crop[2]
+    with progress.stage("tracking", 3) as advance:
+        tracking = unmarked(track_landmarks(landmarks, config.tracking, focal_px=focal_px), marks)
+        advance(1)
+        # The motion belongs to the landmarks' own poses: what a detector gets wrong as the head turns, it gets wrong
+        # for lips and lids alike, and these poses take that out.
+        save_motion(folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
+        advance(1)
+        head = shape_head(get_head(wishes.head), tracking)
+        advance(1)
+    scratch = folder / ".skin.u8"
+    try:
+        aligned = align_to_skin(capture.frames(), tracking, head, config.photometric, scratch, progress)
+    finally:
+        for path in (scratch, scratch.with_name(scratch.name + ".json")):
+            path.unlink(missing_ok=True)
+    aligned = refit_to_poses(landmarks, aligned, config.tracking)
+    save_tracking(folder / "tracking.safetensors", replace(aligned, valid=tracking.valid))
+    write_transforms(folder / "transforms.json", aligned)
+
+
+def _fit_head(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:
+    """The person's head in every frame, and the channels that a face has names for."""
+    folder = capture.folder
+    landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
+    with progress.stage("head", 2) as advance:
+        track = fit_head(get_head(wishes.head), landmarks, tracking, config.head)
+        advance(1)
+        scores = None
+        if wishes.blendshapes is not None:
+            frames = capture.frames()
+            scores, _ = score_faces((frames.read(index) for index in range(len(frames))), wishes.blendshapes)
+        named = track
+        if scores is None and "jawOpen" not in track.head.expression_names:
+            # Principal components have no names; the built-in head has the 52.
+            named = fit_head(get_head("built-in"), landmarks, tracking, config.head)
+        save_face_signals(folder / "face_signals.safetensors", face_signals(named, landmarks, tracking, scores))
+        save_head_track(folder, track)
+        advance(1)
+
+
+def _segment(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:
+    folder = capture.folder
+    segment_capture(
+        capture,
+        load_landmarks(folder / "landmarks.safetensors"),
+        load_tracking(folder / "tracking.safetensors"),
+        folder / f"segmentation_{config.image_size}",
+        config.image_size,
+        config.segmentation,
+        progress,
+        head_track=load_head_track(folder),
+        parser=None if wishes.parser is None else open_parser(wishes.parser),
+    )
