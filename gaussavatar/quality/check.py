@@ -75,7 +75,7 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
         pictures = measure_pictures(frames, tracked.landmarks, has_person(tracked), advance)
     quality = judge_tracked(tracked, pictures)
     save_quality(capture_folder, quality)
-    masks = open_masks(tracked.segmentation)
+    masks = open_masks(tracked.segmentation, len(frames))
     stills = write_overlay(
         capture_folder / OVERLAY_NAME,
         frames,
@@ -94,6 +94,7 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
         capture_folder / OVERLAY_NAME,
         [Still(seconds, image) for seconds, image in stills],
         TINTS if masks else {},
+        mesh=tracked.head is not None,
     )
     return quality
 

@@ -49,7 +49,7 @@ TINTS: dict[str, tuple[int, int, int]] = {
 }
 """Colours of the parts; the background keeps its own."""
 
-_TINT, _SURFACE = 0.45, 0.55
+_TINT, _SURFACE = 0.45, 0.5
 _SURFACE_COLOUR = np.array([120, 205, 235], np.float32)
 _BATCH = 32
 _WORKERS = 2
@@ -72,9 +72,9 @@ class Masks:
     person: int
 
 
-def open_masks(segmentation: Segmentation | None) -> Masks | None:
-    """The masks to draw, or None where there are none (or none with parts)."""
-    if segmentation is None or not (segmentation.folder / "parts.u8").exists():
+def open_masks(segmentation: Segmentation | None, n_frames: int) -> Masks | None:
+    """The masks to draw, or None where there are none for every frame (or none with parts)."""
+    if segmentation is None or segmentation.n_frames != n_frames or not (segmentation.folder / "parts.u8").exists():
         return None
     return Masks(segmentation.parts(), PART_NAMES, segmentation.masks(), MASK_CHANNELS.index("person"))
 

@@ -84,6 +84,8 @@ def write_page(
     overlay: Path | None,
     stills: Sequence[Still],
     tints: dict[str, tuple[int, int, int]],
+    *,
+    mesh: bool = True,
 ) -> None:
     """Write the page, atomically. It loads nothing from outside.
 
@@ -95,6 +97,7 @@ def write_page(
         overlay: The overlay video, put into the page where it is not too large.
         stills: Frames of it, for readers without a player.
         tints: Colours of the masks in it, by name.
+        mesh: Whether it shows the tracked head, not only landmarks.
 
     Raises:
         UserError: the path cannot be written or the disk is full.
@@ -104,7 +107,7 @@ def write_page(
         _verdict(quality),
         _findings(quality.findings),
         _cards(quality),
-        _overlay(overlay, stills, tints),
+        _overlay(overlay, stills, tints, mesh),
         _time(series, quality),
         _poses(angles),
         _dropped(quality),
@@ -158,7 +161,7 @@ def _cards(quality: Quality) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _overlay(overlay: Path | None, stills: Sequence[Still], tints: dict[str, tuple[int, int, int]]) -> str:
+def _overlay(overlay: Path | None, stills: Sequence[Still], tints: dict[str, tuple[int, int, int]], mesh: bool) -> str:
     if overlay is None or not overlay.is_file():
         return ""
     if overlay.stat().st_size > MAX_INLINE_VIDEO:
@@ -178,8 +181,8 @@ def _overlay(overlay: Path | None, stills: Sequence[Still], tints: dict[str, tup
     )
     sides = "Left: what belongs to what, the person outlined in white. Right: the" if tints else "The"
     return (
-        f"<section><h2>What was understood</h2><p>{sides} tracked head over the picture. It must sit on the face "
-        "like a mask: lids, lips and chin where the person has them, without trembling. A red frame marks pictures "
+        f"<section><h2>What was understood</h2><p>{sides} {'tracked head' if mesh else 'landmarks'} over the picture. "
+        "Lids, lips and chin must lie where the person has them, without trembling. A red frame marks pictures "
         f'that will not be used.</p>{video}<div class="legend">{legend}</div>'
         f'<div class="stills">{pictures}</div></section>'
     )

@@ -164,9 +164,10 @@ def skin_light(image: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "4
     if not count:
         return np.nan, np.nan, np.nan
     red, green, blue, _ = cv2.mean(part, mask)
-    inside = mask > 0
-    blown = int((inside & (part[..., 1] >= BLOWN)).sum())
-    crushed = int((inside & (part.max(2) <= CRUSHED)).sum())
+    channels, inside = [np.asarray(channel) for channel in cv2.split(part)], mask > 0
+    brightest = np.maximum(np.maximum(channels[0], channels[1]), channels[2])
+    blown = np.count_nonzero(inside & (channels[1] >= BLOWN))
+    crushed = np.count_nonzero(inside & (brightest <= CRUSHED))
     return 0.299 * red + 0.587 * green + 0.114 * blue, blown / count, crushed / count
 
 
