@@ -56,6 +56,9 @@ _WEIGHT_FLOOR, _SCORE_FLOOR = 0.15, 0.15
 _BROW_FLOOR, _LID_FLOOR, _CHEEK_FLOOR = 0.002, 0.0008, 0.0015
 """Least movements that count as strong: weights, scores, and metres."""
 
+_CLOSED_SCORE = 0.4
+"""What counts as a closed eye even in a clip without a blink."""
+
 _MAX = 1.5
 _LEAKY = ("brow", "cheekSquint", "eyeWide", "eyeSquint")
 """Weights into which speech and blinks leak."""
@@ -111,8 +114,8 @@ def face_signals(
 
     The ARKit weights are the fit's, or the face landmarker's where its scores are given. The action units are read
     from the landmarks with the pose taken out (which reads brows better than the fit does: correlations with the
-    demo actor's truth are higher by about 0.2), AU7 from the fit; or all from the scores. What goes with fast movements of the mouth and
-    with blinks is taken out of brows, cheeks and lids.
+    demo actor's truth are higher by about 0.2), AU7 from the fit; or all from the scores. What goes with fast
+    movements of the mouth and with blinks is taken out of brows, cheeks and lids.
 
     Args:
         track: a head with ARKit shapes fitted to the clip.
@@ -132,6 +135,9 @@ def face_signals(
     causes = np.concatenate([mouth, shut.max(1, keepdims=True)], 1)
     columns = []
     for name, column in zip(ARKIT_EXPRESSIONS, weights.T.astype(np.float64), strict=True):
+        if name.startswith("eyeBlink"):
+            columns.append(_blink(column, used))
+            continue
         leaky = name.startswith(_LEAKY)
         columns.append(_calibrate(without_leaks(column, causes, used) if leaky else column, used, floor))
     if scores is None:
@@ -236,8 +242,7 @@ def _units_of_landmarks(
         _calibrate(_smooth(without_leaks(height(_CHEEK, side), causes, used)), used, _CHEEK_FLOOR)
         for side in ("left", "right")
     ]
-    blinks = [(shut[:, eye], 0.0, 1.0) for eye in (0, 1)]
-    return [*units, *upper, *cheeks, *lower, *blinks]
+    return [*units, *upper, *cheeks, *lower, *[(shut[:, eye], 0.0, 1.0) for eye in (0, 1)]]
 
 
 def _units_of_scores(
@@ -250,12 +255,17 @@ def _units_of_scores(
         name, _, side = unit.partition("_")
         values = scores[:, ARKIT_EXPRESSIONS.index(_UNIT_OF_SCORES[name] + side.capitalize())]
         if name == "AU45":
-            closed = max(float(np.percentile(values[used], 99.5)), 0.4)
-            rest = float(np.percentile(values[used], 40))
-            units.append((np.clip((values - rest) / max(closed - rest, 0.2), 0, 1), rest, max(closed - rest, 0.2)))
+            units.append(_blink(values, used))
         else:
             units.append(_calibrate(_smooth(without_leaks(values, causes, used)), used, _SCORE_FLOOR))
     return units
+
+
+def _blink(values: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """A blink's calibration: 1 is the closed eye, which the clip may show for a few frames only, or never."""
+    rest = float(np.percentile(values[used], 40))
+    strong = max(float(np.percentile(values[used], 99.5)), _CLOSED_SCORE) - rest
+    return np.clip((values - rest) / max(strong, 0.2), 0.0, 1.0), rest, max(strong, 0.2)
 
 
 def _median(values: np.ndarray, used: np.ndarray) -> float:

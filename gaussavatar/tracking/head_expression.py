@@ -174,13 +174,14 @@ class Views:
 
 @dataclass(frozen=True)
 class ExpressionPrior:
-    """What expressions are like: bounds per frame, ridge (1 / variance), cost of any weight, and the tie in time.
+    """What expressions are like: bounds and mean per frame, ridge (1 / variance), cost of any weight, tie in time.
 
     ``tie`` is the precision with which a weight resembles the mean of its two neighbours in time.
     """
 
     low: Float[np.ndarray, "#n e"]
     high: Float[np.ndarray, "#n e"]
+    mean: Float[np.ndarray, "#n e"]
     ridge: Float[np.ndarray, "e"]
     cost: Float[np.ndarray, "e"]
     tie: Float[np.ndarray, "e"]
@@ -289,7 +290,8 @@ def _update(
     now, jaw = faces.expression[part], faces.jaw[part]
     m, e = now.shape
     low, high = (np.broadcast_to(_rows(bound, part), (m, e)) for bound in (prior.low, prior.high))
-    diagonal, pull = prior.ridge + prior.tie, prior.tie * middle - prior.cost - (prior.ridge + prior.tie) * now
+    diagonal = prior.ridge + prior.tie
+    pull = prior.tie * middle + prior.ridge * _rows(prior.mean, part) - prior.cost - diagonal * now
     if rig.hinged:
         hinge = 1 / _JAW_SIGMAS**2
         tie = 0.5 * hinge

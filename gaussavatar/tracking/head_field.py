@@ -144,14 +144,18 @@ def local_linear(
     Gaussian weights of that width, and a ridge that leaves directions alone in which the handles say nothing.
     """
     out = np.empty((len(at), 3, 3))
+    squares = np.einsum("pi,pj->pij", handles, handles).reshape(-1, 9)
+    products = np.einsum("pi,pj->pij", moves, handles).reshape(-1, 9)
+    sums = np.concatenate([np.ones((len(handles), 1)), handles, moves, squares, products], 1) * weights[:, None]
     for first in range(0, len(at), 4096):
         part = slice(first, first + 4096)
-        near = weights * np.exp(-0.5 * ((at[part, None] - handles) ** 2).sum(-1) / reach**2)
-        total = np.maximum(near.sum(1, keepdims=True), 1e-9)
-        share = near / total
-        middle, moved = share @ handles, share @ moves
-        spread = np.einsum("vp,pi,pj->vij", share, handles, handles) - middle[:, :, None] * middle[:, None]
-        mixed = np.einsum("vp,pi,pj->vij", share, moves, handles) - moved[:, :, None] * middle[:, None]
+        squared = (at[part] ** 2).sum(1)[:, None] + (handles**2).sum(1) - 2 * at[part] @ handles.T
+        means = np.exp(-0.5 * squared / reach**2) @ sums
+        total = np.maximum(means[:, :1], 1e-9)
+        means = means / total
+        middle, moved = means[:, 1:4], means[:, 4:7]
+        spread = means[:, 7:16].reshape(-1, 3, 3) - middle[:, :, None] * middle[:, None]
+        mixed = means[:, 16:].reshape(-1, 3, 3) - moved[:, :, None] * middle[:, None]
         # Far from all handles nothing is known: the fit fades with them.
         known = np.minimum(total[..., None] / 2.0, 1.0)
         slope = mixed @ np.linalg.inv(spread + (0.35 * reach) ** 2 * np.eye(3))

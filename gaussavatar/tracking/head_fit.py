@@ -37,7 +37,9 @@ from gaussavatar.tracking.indices import (
     RIGHT_IRIS,
 )
 from gaussavatar.tracking.measures import eye_openness
+from gaussavatar.tracking.motion import head_space_landmarks
 from gaussavatar.tracking.solve import project, visibility
+from gaussavatar.tracking.upper_face import blink_closure
 from gaussavatar.types import Landmarks, Tracking
 
 _REFERENCE_SIZE = 512
@@ -52,7 +54,8 @@ class HeadFitConfig:
     ``sigma_px`` is a landmark's error, ``robust_px`` where it starts to count as astray; ``independent_points`` is
     what a frame's landmarks are worth together, since their errors go together. ``weight_sigma`` is the prior's
     standard deviation of an ARKit weight and ``weight_cost`` what any weight costs besides (it keeps antagonists
-    from pulling against each other); principal components have unit variance. ``step_sigma`` ties a weight to the
+    from pulling against each other); principal components have unit variance. ``blink_sigma`` ties a blink's weight
+    to how far the lids' landmarks close. ``step_sigma`` ties a weight to the
     mean of its neighbours in time, loosely, so that blinks stay sharp. ``n_personal`` residual modes are added
     where the model's expressions do not reach this person's lips (``personal_from_px``).
     """
@@ -62,6 +65,7 @@ class HeadFitConfig:
     independent_points: float = 120.0
     weight_sigma: float = 0.5
     weight_cost: float = 0.6
+    blink_sigma: float = 0.03
     step_sigma: float = 0.15
     n_personal: int = 16
     personal_from_px: float = 0.6
@@ -88,10 +92,27 @@ def fit_head(
         ValueError: the head has no landmark embedding.
     """
     config = config or HeadFitConfig()
-    if model.embedding is None:
-        raise ValueError(f"the head {model.name} has no landmark embedding")
     if not tracking.valid.any():
         raise UserError("a face in the clip", "none in any frame", "film one person from the front, closer")
+    wrapped, place = _wrap(model, tracking, config)
+    fitter = _Fitter(wrapped, place, landmarks, tracking, config)
+    fitter.run()
+    return fitter.result(model)
+
+
+def shape_head(model: HeadModel, tracking: Tracking, config: HeadFitConfig | None = None) -> HeadModel:
+    """A head model in the shape of the tracking's calm face, at rest: the first part of :func:`fit_head`.
+
+    Raises:
+        ValueError: the head has no landmark embedding.
+    """
+    return _wrap(model, tracking, config or HeadFitConfig())[0].head
+
+
+def _wrap(model: HeadModel, tracking: Tracking, config: HeadFitConfig) -> tuple[WrappedHead, Placement]:
+    """Identity and wrap onto the calm face."""
+    if model.embedding is None:
+        raise ValueError(f"the head {model.name} has no landmark embedding")
     target = part_lips(calm_face(tracking))
     yaw = camera_yaw(tracking.R_camera_head[tracking.valid], tracking.t_camera_head[tracking.valid])
     # The rest face's outline is what most frames saw of it.
@@ -99,9 +120,7 @@ def fit_head(
     place = place_head(seen, target, prior_weight=config.identity_prior)
     wrapped = wrap_head(seen, place, target)
     wrapped = replace(wrapped, head=replace(wrapped.head, embedding=model.embedding))
-    fitter = _Fitter(wrapped, place, landmarks, tracking, config)
-    fitter.run()
-    return fitter.result(model)
+    return wrapped, place
 
 
 class _Fitter:
@@ -121,6 +140,8 @@ class _Fitter:
         self.hinged = "jaw" in self.head.joint_names and not is_arkit(self.head)
         self.points = fitted_points()
         self.turns = self._eyes()
+        openness = eye_openness(head_space_landmarks(landmarks, tracking))
+        self.shut = np.stack([blink_closure(openness[:, eye], tracking.valid) for eye in (0, 1)], 1)
         n = len(tracking.valid)
         self.faces = Faces(np.zeros((n, len(self.head.expression_names)), np.float32), np.zeros((n, 3), np.float32))
 
@@ -185,16 +206,25 @@ class _Fitter:
         high = np.where(personal | (not arkit), 4.0, 1.2)
         low, high = np.tile(low, (n, 1)).astype(np.float32), np.tile(high, (n, 1)).astype(np.float32)
         sigma = np.where(personal | (not arkit), 1.0, config.weight_sigma)
-        for index, weights in look_shapes(names, self.turns).items():
+        # The rest face's lids go with the gaze that the person mostly has.
+        turned = self.turns - np.median(self.turns[self.tracking.valid], axis=0)
+        for index, weights in look_shapes(names, turned).items():
             low[:, index] = high[:, index] = weights
+        mean, cost = np.zeros((n, e), np.float32), np.where(personal | (not arkit), 0.0, config.weight_cost)
+        for eye, side in enumerate(("Right", "Left")):
+            if f"eyeBlink{side}" in names:
+                # A weight of 1 is to mean a closed eye, whatever else moves the lids.
+                blink = names.index(f"eyeBlink{side}")
+                mean[:, blink], sigma[blink], cost[blink] = self.shut[:, eye], config.blink_sigma, 0.0
         if "tongueOut" in names:
             # No landmark sees the tongue.
             high[:, names.index("tongueOut")] = 0.0
         return ExpressionPrior(
             low=low,
             high=high,
+            mean=mean,
             ridge=1 / sigma**2,
-            cost=np.where(personal | (not arkit), 0.0, config.weight_cost),
+            cost=cost,
             tie=np.full(e, 1 / config.step_sigma**2),
         )
 
