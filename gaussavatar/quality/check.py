@@ -105,11 +105,12 @@ def load_tracked(folder: Path, size: int) -> Tracked:
     Raises:
         UserError: capture, landmarks, tracking or motion are missing or damaged.
     """
+    capture = load_capture(folder)
     masks, head = folder / f"segmentation_{size}", folder / "head_track.safetensors"
     marks = load_marks(folder) if (folder / MARKS_NAME).exists() else None
     tracking = load_tracking(folder / "tracking.safetensors")
     return Tracked(
-        capture=load_capture(folder),
+        capture=capture,
         landmarks=load_landmarks(folder / "landmarks.safetensors"),
         tracking=unmarked(tracking, marks) if marks else tracking,
         motion=load_motion(folder / "motion.safetensors"),
