@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _PRESCAN_SIDE = 960
 _SECONDS_PER_SAMPLE = 3.0
 _MIN_SAMPLES, _MAX_SAMPLES = 12, 48
 _MESH_SIDE = 320
+_FINER = 4
 _SPARE_DISK_BYTES = 64 << 20
 _MAX_OFFSET_MS = 2000.0
 _LOW_RATE = 23.0
@@ -191,15 +193,32 @@ def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
             if previous is None or not np.array_equal(image, previous):
                 look(image, index / rate)
             previous = image
-        for moment in _missing_moments([sample.seconds for sample in samples], info.seconds, target):
+        moments = _missing_moments([sample.seconds for sample in samples], info.seconds, target)
+        # Each look in between decodes from the key frame before it; with few of those one pass over all is less work.
+        if len(moments) * info.seconds / max(1, len(samples)) / 2 > info.seconds:
+            moments = []
+            _look_all_over(info, size, target, look)
+        for moment in moments:
             if (image := _frame_at(info, moment, size)) is not None:
                 look(image, moment)
         if len(samples) < _MIN_SAMPLES // 2:
-            # Some containers cannot be entered in the middle; then the whole file is decoded at a low rate.
-            rate = target / max(info.seconds, 1.0)
-            for index, image in enumerate(read_frames(info.path, **size, fps=rate)):
-                look(image, index / rate)
+            # Some containers cannot be entered in the middle.
+            _look_all_over(info, size, target, look)
     return sorted(samples, key=lambda sample: sample.seconds)
+
+
+def _look_all_over(
+    info: MediaInfo, size: dict[str, int], target: int, look: Callable[[np.ndarray, float], None]
+) -> None:
+    """Decode the whole file at a low rate, as far as that goes; what is cut off is said by those who need all of it."""
+    # A frame may show what comes half an interval later, so the file is read finer than it is looked at.
+    rate = _FINER * target / max(info.seconds, 1.0)
+    try:
+        for index, image in enumerate(read_frames(info.path, **size, fps=rate)):
+            if index % _FINER == _FINER // 2:
+                look(image, index / rate)
+    except UserError:
+        return
 
 
 def _frame_at(info: MediaInfo, moment: float, size: dict[str, int]) -> np.ndarray | None:

@@ -165,6 +165,11 @@ def test_figures_that_could_not_be_measured_are_no_findings() -> None:
     assert verdict == "good" and {finding.subject for finding in findings} == {"sound"}
 
 
+def test_the_named_offset_is_the_whole_one_where_part_was_corrected_before() -> None:
+    _, findings = judge(GOOD | {"av_offset_ms": 100.0, "av_offset_corrected_ms": 50.0})
+    assert findings[0].advice == "Run again with --av-offset 150 to move it back."
+
+
 def test_the_summary_gives_the_deciding_reasons() -> None:
     verdict, findings = judge(GOOD | {"face_px": 120.0, "yaw_low": 0.0, "yaw_high": 1.0, "pitch_low": 9.0})
     quality = Quality(verdict, tuple(findings), GOOD, (), {})
