@@ -29,7 +29,10 @@ class ColourModel:
 
     def classify(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """Probability (0..255) of skin, hair and clothing for every pixel of a person; the rest is unknown."""
-        return cv2.blur(self.posterior[colour_bins(image)], (3, 3))
+        # Four bytes looked up as one word are ten times faster than three bytes.
+        words = np.concatenate([self.posterior, self.posterior[:, :1]], 1).view(np.uint32)[:, 0]
+        classes = words[colour_bins(image)].view(np.uint8).reshape(*image.shape[:2], 4)
+        return cv2.blur(np.ascontiguousarray(classes[..., :3]), (3, 3))
 
 
 def colour_bins(image: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:

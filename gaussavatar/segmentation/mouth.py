@@ -25,10 +25,10 @@ SLACK = 0.008
 
 LEARNING_FRAMES = 24
 
-ROUNDS = 2
+ROUNDS = 3
 """Times that the colours are learnt: from the outline, then from the edge as the colours moved it."""
 
-SHADE = 0.5
+SHADE = 0.7
 """Log-odds taken off every colour: a lip's shaded edge has the cavity's colours, the cavity never has a lip's."""
 
 SURE = 1.0

@@ -73,7 +73,8 @@ def part_shares(
     side = classes.shape[0]
     unit = outlines.face_height * side / outlines.size
     radius = max(1, round(0.012 * unit))
-    skin, hair, cloth = cv2.split(cv2.blur(classes, (2 * radius + 1, 2 * radius + 1)).astype(np.float32) / 255.0)
+    blurred = cv2.split(cv2.blur(classes, (2 * radius + 1, 2 * radius + 1)))
+    skin, hair, cloth = (each * np.float32(1 / 255) for each in blurred)
     place = _places(outlines, index, side)
     face = _face_share(skin, hair, outlines, index, place["upper"], None if long_hair else surface, unit)
     ears, neck, throat = place["ears"], place["neck"], place["throat"]
@@ -91,12 +92,12 @@ def part_shares(
     if parsed is not None:
         face = _fuse_face(face, parsed)
         evidence = {name: value * (parsed.get(name, 0.95) + 0.05) for name, value in evidence.items()}
-    stacked = cv2.merge([cv2.blur(evidence[name].astype(np.float32), (3, 3)) for name in SPLIT])
     # Shares fall off steeply from the strongest part, or every pixel would be a little of everything.
-    stacked = stacked * stacked
-    total = stacked[..., 0] + stacked[..., 1] + stacked[..., 2] + stacked[..., 3] + np.float32(1e-6)
-    # The median takes specks away: shadows on a throat, the buttons of a shirt.
-    split = cv2.medianBlur(cv2.convertScaleAbs(stacked * (255.0 / total)[..., None]), 5)
+    squares = [cv2.blur(evidence[name].astype(np.float32), (3, 3)) ** 2 for name in SPLIT]
+    share = 255.0 / (squares[0] + squares[1] + squares[2] + squares[3] + np.float32(1e-6))
+    split = cv2.convertScaleAbs(cv2.merge([each * share for each in squares]))
+    # The medians take specks away: shadows on a throat, the buttons of a shirt.
+    split = cv2.medianBlur(cv2.medianBlur(split, 3), 3)
     x, y = outlines.points[index][list(OVAL)].mean(0) * (side / outlines.size)
     return PartShares(cv2.convertScaleAbs(face, alpha=255.0), split, (float(x), float(y)))
 
