@@ -50,11 +50,11 @@ class Bench:
     """Measure: the rasterizer's speed, an avatar's lips under a voice, or what the sound tells of a clip's lips."""
 
     what: Positional[Literal["raster", "tracking", "voice", "lips"]] = "raster"
-    """raster: milliseconds per frame; tracking: speed and steadiness on --video; voice: rendered lips under --audio;
-    lips: the audio network, block by block."""
+    """raster: milliseconds per frame; tracking: errors against the demo actor's truth or, with --video, speed and
+    steadiness on that clip; voice: rendered lips under --audio; lips: the audio network, block by block."""
 
     video: Path | None = None
-    """Clip of tracking."""
+    """Clip of tracking; the demo actor is filmed for it when not given."""
 
     avatar: Path | None = None
     """Avatar folder of voice and lips; the one fitted last below ./avatars when not given."""
@@ -82,15 +82,16 @@ class Bench:
         return figures
 
     def _tracking(self) -> dict[str, Any]:
-        from gaussavatar.bench.preparation import bench_preparation
-        from gaussavatar.bench.tracking import bench_tracking
         from gaussavatar.progress import TerminalProgress
 
         if self.video is None:
-            raise UserError("a clip for bench tracking", "none", "name one with --video")
-        figures = bench_preparation(self.video, 512, TerminalProgress()) | {
-            f"alone_{name}": value for name, value in bench_tracking(self.video).items()
-        }
+            from gaussavatar.bench.truth import bench_truth
+
+            figures = bench_truth(progress=TerminalProgress())
+        else:
+            from gaussavatar.bench.tracking import bench_tracking
+
+            figures = bench_tracking(self.video, TerminalProgress())
         for name, value in figures.items():
             say(f"{name:<28} {value:.4g}")
         return figures

@@ -132,6 +132,11 @@ def make_actor_clip(
     return truth
 
 
+def actor_head(seed: int) -> HeadModel:
+    """The head of the actor with this seed, at rest, with its landmark embedding."""
+    return build_actor(builtin_head(), look_of_seed(seed)).head
+
+
 def save_truth(path: Path, truth: ActorTruth) -> None:
     """Write the truth's arrays, atomically."""
     names = ("R_camera_head", "t_camera_head", "K", "expression", "aperture", "landmarks")
