@@ -122,7 +122,7 @@ def pose_figures(tracking: Tracking, truth: ActorTruth) -> dict[str, float]:
         "frame_to_frame_deg": float(np.rad2deg(np.linalg.norm(steps, axis=1)).mean()),
         "plane_mm": float(np.linalg.norm(moved[:, :2], axis=1).mean()),
         "depth_mm": float(np.abs(moved[:, 2]).mean()),
-        "nod_kept": _nod_kept(R, R_true, truth.fps),
+        "nod_kept": _nod_kept(R @ R_offset.T, R_true, truth.fps),
     }
 
 
