@@ -53,23 +53,24 @@ def refine_alpha(
     empty = ~grow(probability > 0.15, reach)
     zones = (255 * person).astype(np.uint8) + (~(person | empty)).astype(np.uint8)
     alpha = cv2.resize(zones, (size, size), interpolation=cv2.INTER_NEAREST)
-    rows, columns = np.nonzero(alpha == 1)
-    if not len(rows):
+    band = np.flatnonzero(alpha.ravel() == 1)
+    if not len(band):
         return alpha
+    rows, columns = np.divmod(band, size)
     line, share, front = _colour_line(image, person, empty, plate, radius)
     smooth = _guided_coefficients(image, probability, max(2, round(0.5 * radius * side / size)))
-    pixels = image[rows, columns].astype(np.float32)
+    pixels = image.reshape(-1, 3)[band].astype(np.float32)
     coefficients = _sample(line, rows, columns, size)
     colour = channel_sum(pixels * coefficients[:, :3]) + coefficients[:, 3]
     slope, offset = _sample(smooth, rows, columns, size).T
     edge = slope * (pixels @ _GREY) + offset
     weight = _sample(share, rows, columns, size)[:, 0]
     if bare is not None:
-        own, own_weight = _against(pixels, bare.image[rows, columns], _sample(front, rows, columns, size))
-        trust = bare.trust[rows, columns]
+        own, own_weight = _against(pixels, bare.image.reshape(-1, 3)[band], _sample(front, rows, columns, size))
+        trust = bare.trust.ravel()[band]
         colour, weight = colour + trust * (own - colour), weight + trust * (own_weight - weight)
     mixed = weight * _stretch(colour) + (1 - weight) * np.clip(edge, 0, 1)
-    alpha[rows, columns] = np.round(mixed * 255.0).astype(np.uint8)
+    alpha.ravel()[band] = np.round(mixed * 255.0).astype(np.uint8)
     return alpha
 
 
