@@ -17,6 +17,8 @@ _CROWD_HEIGHT = 0.6
 _CROWD_SHARE = 1 / 3
 _MIN_FACE_SHARE = 0.4
 
+_FEW_STRANGERS = 0.1
+
 _SAME_FACE_COLOURS = 0.15
 _SAME_PICTURE_COLOURS = 0.12
 _SAME_SHAPE = 0.02
@@ -89,8 +91,8 @@ def shape_distance(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> 
     return float(np.sqrt(((scale * a @ (U * signs @ Vt) - b) ** 2).sum() / (b**2).sum()))
 
 
-def check_samples(samples: Sequence[Sample], name: str, min_face_px: float) -> None:
-    """Refuse a clip without one clear person.
+def check_samples(samples: Sequence[Sample], name: str, min_face_px: float) -> list[Sample]:
+    """Refuse a clip without one clear person; returns the samples that show that person.
 
     Raises:
         UserError: no face, two faces of like size, a face that is too small, or a cut to another person.
@@ -111,19 +113,22 @@ def check_samples(samples: Sequence[Sample], name: str, min_face_px: float) -> N
             f"one of {face_px:.0f} pixels",
             "film closer or give a larger video",
         )
-    check_one_person(seen, name)
+    return check_one_person(seen, name)
 
 
-def check_one_person(seen: Sequence[Sample], name: str) -> None:
+def check_one_person(seen: Sequence[Sample], name: str) -> list[Sample]:
     """Refuse a clip that cuts to another person; samples of one person are linked by any likeness.
+
+    A stranger in at most :data:`_FEW_STRANGERS` of the samples is let pass: the frames are found and left out later
+    (:mod:`gaussavatar.capture.identity`). Returns the samples without the stranger's.
 
     Raises:
         UserError: the samples fall into unlinked groups; says when the second person appears.
     """
     groups = _linked_groups(_likeness(seen))
     main = max(groups, key=len)
-    if len(main) == len(seen):
-        return
+    if len(main) >= (1 - _FEW_STRANGERS) * len(seen):
+        return [seen[index] for index in sorted(main)]
     strangers = [index for index in range(len(seen)) if index not in main]
     # The clip may begin with the stranger; the cut is where the group changes for the first time.
     first_is_main = 0 in main

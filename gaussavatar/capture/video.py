@@ -79,11 +79,11 @@ def capture_video(
         progress.say(f"{video.name}: {note}")
     samples = prescan(info, progress)
     try:
-        check_samples(samples, video.name, config.min_face_px)
+        person = check_samples(samples, video.name, config.min_face_px)
     except UserError:
         _check_whole(info, samples)
         raise
-    crop = choose_crop(samples, info.width, info.height, config.face_fraction)
+    crop = choose_crop(person, info.width, info.height, config.face_fraction)
     _clean(folder)
     _check_space(folder, info.seconds, config.size)
     waveform = read_audio(video) if info.has_audio else None
@@ -103,7 +103,7 @@ def capture_video(
             "height": info.height,
             "fps": info.fps,
             "codec": info.codec,
-            "face_px": float(np.median([s.face_px for s in samples if s.points is not None])),
+            "face_px": float(np.median([sample.face_px for sample in person])),
             "crowd_share": sum(_crowded(sample) for sample in samples) / len(samples),
             "av_offset_ms": float(av_offset_ms),
             "notes": notes,

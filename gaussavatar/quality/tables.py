@@ -38,7 +38,7 @@ CARDS: tuple[Card, ...] = (
     Card("Brightness changes", "stops", "below 0.6", ("light_range",), lambda r: f"{r:.2f}", ("exposure", "light")),
     Card("Head turns", "", "to both sides", ("yaw_low", "yaw_high"), lambda a, b: f"{a:+.0f} to {b:+.0f}°",
          ("head turns",)),
-    Card("Mouth opens", "%", "of the eyes' distance, 10 or more", ("mouth_range",), lambda m: f"{100 * m:.0f}",
+    Card("Mouth opens (of eye distance)", "%", "10 or more", ("mouth_range",), lambda m: f"{100 * m:.0f}",
          ("mouth",)),
     Card("Blinks", "/min", "3 or more", ("blinks_per_minute",), lambda b: f"{b:.0f}", ("blinks",)),
     Card("Sound after lips", "ms", "within 60", ("av_offset_ms", "av_offset_spread_ms", "av_offset_trusted"),
