@@ -83,20 +83,24 @@ class LandmarkRig:
         return np.concatenate([carriers[:, :fixed], mixed], 1)
 
     def columns(
-        self, rows: Float32[np.ndarray, "n 2 p 3"], slide: Float[np.ndarray, "n k"], basis: Float[np.ndarray, "e c 3"]
+        self, rows: Float32[np.ndarray, "n 2 p q"], slide: Float[np.ndarray, "n k"], basis: Float[np.ndarray, "e c q"]
     ) -> Float32[np.ndarray, "n 2 p e"]:
         """Products of image rows of every landmark with its carriers' columns."""
-        n, p, fixed = len(rows), len(self.landmarks), len(self.landmarks) - self.n_sliding
+        n, p, fixed, q = len(rows), len(self.landmarks), len(self.landmarks) - self.n_sliding, rows.shape[-1]
         spread = rows[:, :, :fixed]
         if self.n_sliding:
-            sliding = rows[:, :, None, fixed:] * slide[:, None, :, None, None]
-            spread = np.concatenate([spread, sliding.reshape(n, 2, -1, 3)], 2)
+            # Few of the table's yaws occur in any stretch of a clip.
+            seen = np.flatnonzero(slide.any(0))
+            sliding = rows[:, :, None, fixed:] * slide[:, None, seen, None, None]
+            spread = np.concatenate([spread, sliding.reshape(n, 2, -1, q)], 2)
+            table = basis[:, fixed:].reshape(len(basis), len(self.yaws), -1, q)[:, seen]
+            basis = np.concatenate([basis[:, :fixed], table.reshape(len(basis), -1, q)], 1)
         c = spread.shape[2]
-        moved = spread.transpose(2, 0, 1, 3).reshape(c, n * 2, 3) @ basis.transpose(1, 2, 0)
+        moved = spread.transpose(2, 0, 1, 3).reshape(c, n * 2, q) @ basis.transpose(1, 2, 0)
         out = np.empty((n, 2, p, len(basis)), np.float32)
         out[:, :, :fixed] = moved[:fixed].reshape(fixed, n, 2, -1).transpose(1, 2, 0, 3)
         if self.n_sliding:
-            mixed = moved[fixed:].reshape(len(self.yaws), self.n_sliding, n, 2, -1).sum(0)
+            mixed = moved[fixed:].reshape(-1, self.n_sliding, n, 2, len(basis)).sum(0)
             out[:, :, fixed:] = mixed.transpose(1, 2, 0, 3)
         return out
 
@@ -248,24 +252,26 @@ def _normal_equations(
     A[..., 2] = (-pixels * (inverse * root / views.focal_px)[..., None]).swapaxes(1, 2)
     rows = A @ views.R[:, None]
     J = np.empty((m, 2, p, e + 3 * rig.hinged), np.float32)
-    J[..., :e] = rig.columns(rows, views.slide, rig.basis)
     if rig.hinged:
-        _hinge_columns(rig, rows, views.slide, expression, jaw, J)
+        _hinged_columns(rig, rows, views.slide, expression, jaw, J)
+    else:
+        J[...] = rig.columns(rows, views.slide, rig.basis)
     J = J.reshape(m, 2 * p, -1)
     right = (residual * root[..., None]).swapaxes(1, 2).reshape(m, -1, 1).astype(np.float32)
     transposed = J.swapaxes(1, 2)
     return transposed @ J, (transposed @ right)[..., 0]
 
 
-def _hinge_columns(
+def _hinged_columns(
     rig: LandmarkRig, rows: np.ndarray, slide: np.ndarray, expression: np.ndarray, jaw: np.ndarray, J: np.ndarray
 ) -> None:
-    """Add what the jaw's joint does: to the expressions' columns, and in its own three."""
+    """The columns where the jaw is a joint: the expressions', carried round by it, and its own three."""
     assert rig.hinged_rest is not None and rig.hinged_basis is not None
     m, (e, c) = len(expression), rig.basis.shape[:2]
     R = exp_rotation(jaw).astype(np.float32)
     turned = rows @ (R - np.eye(3, dtype=np.float32))[:, None]
-    J[..., :e] += rig.columns(turned, slide, rig.hinged_basis)
+    both = np.concatenate([rig.basis, rig.hinged_basis], -1)
+    J[..., :e] = rig.columns(np.concatenate([rows, turned], -1), slide, both)
     arm = rig.hinged_rest + (expression @ rig.hinged_basis.reshape(e, -1)).reshape(-1, c, 3)
     v = (rig.gather(arm, slide) @ R.swapaxes(1, 2))[:, None]
     J[..., e:] = np.cross(np.broadcast_to(v, rows.shape), rows)
@@ -337,9 +343,19 @@ def bounded_minimum(
         if (still >= free).all():
             break
         free &= still
-    H = np.ascontiguousarray(H.transpose(1, 2, 0), np.float64)
-    x, low, high = (np.ascontiguousarray(part.T) for part in (x, low, high))
-    slope = np.ascontiguousarray(g.T) - np.einsum("uvm,vm->um", H, x)
+    bound = ~free.all(1)
+    if bound.any():
+        x[bound] = _descend(H[bound], g[bound], low[bound], high[bound], x[bound], sweeps)
+    return x
+
+
+def _descend(
+    H: np.ndarray, g: np.ndarray, low: np.ndarray, high: np.ndarray, x: np.ndarray, sweeps: int
+) -> Float[np.ndarray, "m u"]:
+    """Projected coordinate descent from ``x``, all problems of the batch side by side."""
+    H = np.ascontiguousarray(H.transpose(1, 2, 0))
+    x, low, high = (np.ascontiguousarray(part.T, H.dtype) for part in (x, low, high))
+    slope = np.ascontiguousarray(g.T, H.dtype) - np.einsum("uvm,vm->um", H, x)
     for _ in range(sweeps):
         for k in range(len(x)):
             new = np.clip(x[k] + slope[k] / H[k, k], low[k], high[k])

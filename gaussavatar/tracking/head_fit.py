@@ -123,6 +123,22 @@ def _wrap(model: HeadModel, tracking: Tracking, config: HeadFitConfig) -> tuple[
     return wrapped, place
 
 
+def arkit_track(track: HeadTrack, landmarks: Landmarks, tracking: Tracking) -> HeadTrack:
+    """The track itself where its head has the ARKit shapes, else the built-in head fitted to the same clip.
+
+    That is how the 52 coefficients are read when the head is FLAME: its expressions are principal components, and
+    no linear map from them is known to hold for the three versions of the model.
+
+    Raises:
+        UserError: the built-in head cannot be made.
+    """
+    if is_arkit(track.head):
+        return track
+    from gaussavatar.head.builtin import builtin_head
+
+    return fit_head(builtin_head(), landmarks, tracking)
+
+
 class _Fitter:
     """The state of one fit: the wrapped head as far as it is known, and every frame's face."""
 

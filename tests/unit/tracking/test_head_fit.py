@@ -21,7 +21,7 @@ from gaussavatar.tracking.head_expression import (
     make_views,
     solve_faces,
 )
-from gaussavatar.tracking.head_fit import HeadFitConfig, fit_head
+from gaussavatar.tracking.head_fit import HeadFitConfig, arkit_track, fit_head
 from gaussavatar.tracking.head_gaze import eye_rotations, look_shapes
 from gaussavatar.tracking.head_identity import embedding_matrix
 from gaussavatar.tracking.head_neck import neck_rotations
@@ -274,3 +274,12 @@ def test_the_sample_of_frames_is_bounded_and_known() -> None:
 def test_embedded_rows_are_linear_in_the_vertices() -> None:
     head = plain_head()
     assert np.allclose(embedding_matrix(2 * head.template, head), 2 * embedding_matrix(head.template, head))
+
+
+def test_coefficients_of_a_head_without_arkit_shapes_come_from_the_built_in_one(
+    clip: HeadClip, track: HeadTrack
+) -> None:
+    assert arkit_track(track, clip.landmarks, clip.tracking) is track
+    nameless = replace(track.head, expression_names=tuple(f"e{k}" for k in range(len(track.head.expression))))
+    other = arkit_track(replace(track, head=nameless), clip.landmarks, clip.tracking)
+    assert agreement(weights(other, "jawOpen"), truth(clip, "jawOpen")) > 0.98
