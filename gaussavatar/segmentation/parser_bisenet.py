@@ -34,7 +34,7 @@ class BisenetParser:
         UserError: onnxruntime is not installed, or the file is no such network.
     """
 
-    names = CLASSES
+    names: tuple[str, ...] = CLASSES
 
     def __init__(self, path: Path) -> None:
         runtime = _runtime()

@@ -25,7 +25,7 @@ class MulticlassParser:
         UserError: the file is no such model.
     """
 
-    names = CLASSES
+    names: tuple[str, ...] = CLASSES
 
     def __init__(self, path: Path) -> None:
         content = path.read_bytes()
