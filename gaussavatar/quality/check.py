@@ -209,10 +209,12 @@ def av_offset(capture: Capture, motion: Motion, tracking: Tracking) -> AvOffset 
 
 
 def _series(tracked: Tracked, pictures: Pictures) -> list[Series]:
-    px = 512 / tracked.tracking.size
+    tracking = tracked.tracking
+    # Where nothing was fitted the residual says nothing, and would flatten the rest of its chart.
+    residual = np.where(tracking.valid, tracking.rms * np.float32(512 / tracking.size), np.nan)
     return [
         Series("Blur", "0 is crisp, 1 is smeared", pictures.blur),
         Series("Brightness of the face", "0 black, 255 white", pictures.luma),
         Series("Lip opening", "over the distance of the eyes", tracked.motion.aperture),
-        Series("Landmark residual", "pixels at 512", tracked.tracking.rms * np.float32(px)),
+        Series("Landmark residual", "pixels at 512", residual),
     ]
