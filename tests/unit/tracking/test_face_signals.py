@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gaussavatar.capture.faces import FaceScorer
 from gaussavatar.errors import UserError
-from gaussavatar.head.model import ARKIT_EXPRESSIONS
+from gaussavatar.head.embedding import render_plain
+from gaussavatar.head.model import ARKIT_EXPRESSIONS, pose_vertices
 from gaussavatar.storage import write_arrays
 from gaussavatar.tracking.face_signals import (
     ACTION_UNITS,
@@ -112,13 +114,18 @@ def test_a_missing_or_wrong_task_file_is_a_user_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not TASK.is_file(), reason=f"the user's model at {TASK} is absent")
-def test_the_face_landmarker_scores_a_real_face() -> None:
-    data = pytest.importorskip("skimage.data", reason="scikit-image has the picture of a face")
-    face = np.ascontiguousarray(data.astronaut()[:300, 80:380])
-    blank = np.zeros_like(face)
-    scores, known = score_faces([blank, face, face], TASK)
-    assert known.tolist() == [False, True, True] and scores.shape == (3, 52)
-    assert np.array_equal(scores[0], scores[1])
-    # She smiles.
-    smile = [ARKIT_EXPRESSIONS.index(f"mouthSmile{side}") for side in ("Left", "Right")]
-    assert scores[2, smile].min() > 0.4 and scores[2].max() <= 1
+def test_the_face_landmarker_scores_what_a_drawn_face_does() -> None:
+    head = plain_head()
+
+    def picture(**weights: float) -> np.ndarray:
+        row = torch.tensor(head.expression_row(**weights))[None]
+        vertices = pose_vertices(head, torch.zeros(1, len(head.identity_names)), row)[0].numpy()
+        return render_plain(head, (vertices + [0, -0.03, 0.8]).astype(np.float32))[0]
+
+    rest, opened = picture(), picture(jawOpen=0.5)
+    scores, known = score_faces([np.zeros_like(rest), rest, rest, opened, opened], TASK)
+    assert known.tolist() == [False, True, True, True, True] and scores.shape == (5, 52)
+    # A frame without a face takes its neighbour's scores.
+    assert np.array_equal(scores[0], scores[1]) and 0 <= scores.min() <= scores.max() <= 1
+    jaw = ARKIT_EXPRESSIONS.index("jawOpen")
+    assert scores[4, jaw] > scores[2, jaw] + 0.2
