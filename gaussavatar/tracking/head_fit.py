@@ -19,7 +19,7 @@ from gaussavatar.tracking.head_expression import (
     make_views,
     solve_faces,
 )
-from gaussavatar.tracking.head_gaze import EYES, eye_rotations, gaze_directions, look_shapes
+from gaussavatar.tracking.head_gaze import EYES, eye_rotations, forward_direction, gaze_directions, look_shapes
 from gaussavatar.tracking.head_identity import Placement, calm_face, is_arkit, part_lips, place_head
 from gaussavatar.tracking.head_neck import neck_rotations
 from gaussavatar.tracking.head_personal import add_personal_modes, personalise
@@ -169,7 +169,7 @@ class _Fitter:
         looks = np.stack([gaze_directions(self.head, self.landmarks, self.tracking, eye) for eye in EYES], 1)
         openness = eye_openness(self.landmarks.points)
         openness = openness / np.percentile(openness[self.tracking.valid], 60, axis=0)
-        forward = self.place.R @ np.array([0.0, 0.0, -1.0])
+        forward = forward_direction(self.head, self.place.R @ np.array([0.0, 0.0, -1.0]))
         return eye_rotations(looks, forward, openness, self.tracking.valid)
 
     def run(self) -> None:

@@ -8,12 +8,14 @@ from scipy.ndimage import gaussian_filter1d
 
 from gaussavatar.head.eyeball import fit_sphere
 from gaussavatar.head.model import HeadModel
+from gaussavatar.tracking.head_identity import embedding_matrix
 from gaussavatar.tracking.indices import LEFT_IRIS, RIGHT_IRIS
 from gaussavatar.types import Landmarks, Tracking
 
 _IRIS_DEPTH = 0.97
 """Distance of the iris's middle from the eyeball's centre over the radius."""
 
+_MOST_BIAS = np.deg2rad(15)
 _SHUT = 0.45
 _MAX_ANGLE = 0.65
 _VERGENCE_FRAMES = 12.0
@@ -41,6 +43,26 @@ def gaze_directions(
     depth = along - np.sqrt(np.maximum((_IRIS_DEPTH * radius) ** 2 - missed, 0))
     point = origin + depth[:, None] * ray
     return point / np.linalg.norm(point, axis=1, keepdims=True)
+
+
+def forward_direction(head: HeadModel, ahead: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """The direction in which the detector sees unturned eyes look, unit, head space.
+
+    The detector takes half-covered irises for lower than they are, on the model's pictures (from which the embedding
+    comes) as on the person's: what is seen has to be compared with what was seen. Both eyes' mean, so that only the
+    height can differ from ``ahead``, the model's own direction, which holds where the irises have no landmarks.
+    """
+    assert head.embedding is not None
+    directions = []
+    for _, region, iris in EYES:
+        if (head.embedding.confidence[list(iris)] <= 0).any():
+            return ahead
+        centre, radius = fit_sphere(np.asarray(head.template[head.region(region)], np.float64))
+        offset = (embedding_matrix(head.template, head)[list(iris)].mean(0) - centre) / radius
+        directions.append(offset)
+    seen = np.mean(directions, axis=0)
+    seen /= np.linalg.norm(seen)
+    return seen if seen @ ahead > np.cos(_MOST_BIAS) else ahead
 
 
 def eye_rotations(
