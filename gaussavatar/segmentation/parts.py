@@ -85,7 +85,7 @@ def part_shares(
     hanging = np.maximum(part_of_head, place["fallen"]) if long_hair else part_of_head
     evidence = {
         "hair": (hair + 0.12) * hanging * place["hair"],
-        "ears": (skin + 0.04) * (1.15 - hair) * ears * part_of_head * 3.0,
+        "ears": (skin + 0.07) * (1.15 - hair) * ears * part_of_head * 3.0,
         "neck": (skin + 0.06) * neck * 2.0,
         "torso": (cloth + 0.03 + place["cloth"]) * (1.0 - part_of_head) * (1.0 - throat) + 0.01,
     }
