@@ -21,7 +21,7 @@ from gaussavatar.segmentation.parser import open_parser
 from gaussavatar.segmentation.stage import segment_capture
 from gaussavatar.storage import content_key, file_key, mark_stage, stage_done
 from gaussavatar.tracking.face_signals import face_signals, save_face_signals, score_faces
-from gaussavatar.tracking.head_fit import fit_head, shape_head
+from gaussavatar.tracking.head_fit import arkit_track, fit_head, shape_head
 from gaussavatar.tracking.head_track import load_head_track, save_head_track
 from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.tracking.motion import extract_motion, save_motion
@@ -99,11 +99,11 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
     key = content_key("landmarks 3", key)
     stage("landmarks", lambda capture: _detect(capture, progress))
     key = content_key(
-        "tracking 4", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
+        "tracking 5", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
         head_key(wishes.head),
     )  # fmt: skip
     stage("tracking", lambda capture: _track(capture, config, wishes, progress))
-    key = content_key("head 1", key, plain(config.head), _file_key(wishes.blendshapes))
+    key = content_key("head 2", key, plain(config.head), _file_key(wishes.blendshapes))
     stage("head", lambda capture: _fit_head(capture, config, wishes, progress))
     key = content_key("masks 3", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
     stage("masks", lambda capture: _segment(capture, config, wishes, progress))
@@ -167,10 +167,7 @@ def _fit_head(capture: Capture, config: FitConfig, wishes: Wishes, progress: Pro
         if wishes.blendshapes is not None:
             frames = capture.frames()
             scores, _ = score_faces((frames.read(index) for index in range(len(frames))), wishes.blendshapes)
-        named = track
-        if scores is None and "jawOpen" not in track.head.expression_names:
-            # Principal components have no names; the built-in head has the 52.
-            named = fit_head(get_head("built-in"), landmarks, tracking, config.head)
+        named = track if scores is not None else arkit_track(track, landmarks, tracking)
         save_face_signals(folder / "face_signals.safetensors", face_signals(named, landmarks, tracking, scores))
         save_head_track(folder, track)
         advance(1)

@@ -8,27 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from gaussavatar.capture.store import load_capture
 from gaussavatar.config import load_recipe
+from gaussavatar.head.model import HeadModel
 from gaussavatar.preparation import Wishes, prepare, usable_landmarks
 from gaussavatar.progress import Progress
 from gaussavatar.render.threads import frame_parallel
-from gaussavatar.storage import peak_memory_mib, read_json
+from gaussavatar.storage import FrameStore, peak_memory_mib, read_json
+from gaussavatar.tracking.head_track import load_head_track
 from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER, RIGID
 from gaussavatar.tracking.measures import lip_aperture
 from gaussavatar.tracking.motion import load_motion
+from gaussavatar.tracking.photometric import PhotometricConfig, align_points
 from gaussavatar.tracking.rotations import log_rotation
-from gaussavatar.tracking.smoothness import find_jumps
+from gaussavatar.tracking.skull_skin import skull_skin
+from gaussavatar.tracking.steadiness import correlation, fast, shaking
 from gaussavatar.tracking.track import TrackingConfig, load_tracking, point_rms, track_landmarks
-from gaussavatar.types import VIDEO_FPS, Landmarks, Motion, Tracking
+from gaussavatar.types import Landmarks, Motion, Tracking
 
 STAGES = ("capture", "landmarks", "tracking", "head", "masks", "quality")
-SHAKE_HZ = 6.0
-"""Above this frequency a head does not turn by itself: what is left there is the tracker's shaking."""
-
-_JUMP_MARGIN = 6
 _FREE = 1e3
 
 
@@ -37,9 +36,9 @@ def bench_tracking(video: Path, progress: Progress, *, size: int = 512) -> dict[
 
     Returns:
         Frames of video per second of each stage (``fps_*``), of landmarks, tracking, head and masks together
-        (``fps_tracking_and_masks``), the peak memory in MiB, the figures of :func:`steadiness`, the residual of the
-        landmarks' own fit with and without its prior in time (``landmark_fit_rms_px``, ``landmark_fit_free_rms_px``),
-        and the machine's load.
+        (``fps_tracking_and_masks``), the peak memory in MiB, the figures of :func:`steadiness` and
+        :func:`own_shake`, the residual of the landmarks' own fit with and without its prior in time
+        (``landmark_fit_rms_px``, ``landmark_fit_free_rms_px``), and the machine's load.
 
     Raises:
         UserError: whatever is wrong with the video.
@@ -51,6 +50,7 @@ def bench_tracking(video: Path, progress: Progress, *, size: int = 512) -> dict[
         capture, manifest = load_capture(folder), read_json(folder / "manifest.json")
         landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
         figures = steadiness(landmarks, tracking, load_motion(folder / "motion.safetensors"))
+        figures |= own_shake(capture.frames(), tracking, load_head_track(folder).head, config.photometric, progress)
         figures |= landmark_fits(landmarks, config.tracking, float(tracking.K[0, 0]))
     seconds = {stage: float(manifest[stage]["seconds"]) for stage in STAGES}
     together = sum(seconds[stage] for stage in STAGES[1:5])
@@ -62,6 +62,27 @@ def bench_tracking(video: Path, progress: Progress, *, size: int = 512) -> dict[
         **figures,
         "load": os.getloadavg()[0],
     }
+
+
+def own_shake(
+    frames: FrameStore, tracking: Tracking, head: HeadModel, config: PhotometricConfig, progress: Progress
+) -> dict[str, float]:
+    """How much of the shaking is the tracker's own, in degrees: ``shake_own_deg``.
+
+    The poses are found twice, from either half of the skin's points. What both halves see above 6 Hz is in the
+    picture (a shaken camera, frames dropped in a conversion of rates); half of what they do not agree on is the
+    tracker's, and less so with all points.
+    """
+    skin = skull_skin(head)
+    with tempfile.TemporaryDirectory() as name:
+        halves = [
+            align_points(frames, tracking, skin.every_other(half), config, Path(name) / f"skin{half}.u8", progress)
+            for half in (0, 1)
+        ]
+    R = [half.R_camera_head.astype(np.float64) for half in halves]
+    apart = fast(log_rotation(R[0] @ R[1].swapaxes(1, 2)))[tracking.valid]
+    # Each half has twice the variance of all points together, and their difference twice that again.
+    return {"shake_own_deg": float(np.rad2deg(np.sqrt((apart**2).sum(1).mean()))) / 2}
 
 
 def landmark_fits(landmarks: Landmarks, config: TrackingConfig, focal_px: float) -> dict[str, float]:
@@ -84,14 +105,8 @@ def steadiness(landmarks: Landmarks, tracking: Tracking, motion: Motion | None =
         ``pitch_aperture_r``, correlation of pitch with lip aperture above 6 Hz, and with ``motion``
         ``depth_blink_r``, that of depth with blinks; ``invalid`` and ``jumps`` counts.
     """
-    R, t = tracking.R_camera_head.astype(np.float64), tracking.t_camera_head.astype(np.float64)
-    jumps = find_jumps(R, t)
-    used = tracking.valid.copy()
-    for jump in jumps:
-        used[max(0, jump - _JUMP_MARGIN) : jump + _JUMP_MARGIN] = False
-    turns = np.cumsum(np.concatenate([np.zeros((1, 3)), log_rotation(R[1:] @ R[:-1].swapaxes(1, 2))]), axis=0)
-    shaken, shifted = _fast(turns)[used], _fast(t)[used]
-    aperture = _fast(lip_aperture(landmarks.points).astype(np.float64))[used]
+    shaken = shaking(tracking)
+    used = shaken.used
     scale = 512 / tracking.size
     groups = {"stable": RIGID, "all": range(468), "lips": (*LIPS_OUTER, *LIPS_INNER)}
     figures = {
@@ -99,26 +114,15 @@ def steadiness(landmarks: Landmarks, tracking: Tracking, motion: Motion | None =
         for name, points in groups.items()
     }
     if motion is not None:
-        figures["depth_blink_r"] = _depth_blink(shifted[:, 2], motion, used)
+        names = [motion.upper_names.index(name) for name in ("blink_left", "blink_right")]
+        shut = fast(motion.upper[:, names].mean(1).astype(np.float64))[used]
+        figures["depth_blink_r"] = correlation(shaken.moved[:, 2], shut)
+    aperture = fast(lip_aperture(landmarks.points).astype(np.float64))[used]
     return {
         **figures,
-        "shake_deg": float(np.rad2deg(np.sqrt((shaken**2).sum(1).mean()))),
-        "shake_mm": float(1e3 * np.sqrt((shifted**2).sum(1).mean())),
-        "pitch_aperture_r": float(np.corrcoef(shaken[:, 0], aperture)[0, 1]),
+        "shake_deg": shaken.degrees,
+        "shake_mm": shaken.millimetres,
+        "pitch_aperture_r": correlation(shaken.turned[:, 0], aperture),
         "invalid": float((~tracking.valid).sum()),
-        "jumps": float(len(jumps)),
+        "jumps": float(shaken.jumps),
     }
-
-
-def _depth_blink(depth: Float[np.ndarray, "m"], motion: Motion, used: Bool[np.ndarray, "n"]) -> float:
-    """Correlation of fast depth with blinks; 0 in a clip without a blink."""
-    names = [motion.upper_names.index(name) for name in ("blink_left", "blink_right")]
-    shut = _fast(motion.upper[:, names].mean(1).astype(np.float64))[used]
-    return float(np.corrcoef(depth, shut)[0, 1]) if shut.std() > 1e-6 else 0.0
-
-
-def _fast(values: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "n *d"]:
-    from scipy.signal import butter, sosfiltfilt
-
-    sections = butter(3, SHAKE_HZ / (VIDEO_FPS / 2), "high", output="sos")
-    return sosfiltfilt(sections, values, axis=0)

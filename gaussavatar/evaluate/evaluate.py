@@ -20,9 +20,9 @@ from gaussavatar.errors import UserError
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, FaceSeries, compare_faces, psnr
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.media.images import resize, write_image
+from gaussavatar.native_library import set_threads
 from gaussavatar.progress import Progress
 from gaussavatar.render.losses import ssim
-from gaussavatar.native_library import set_threads
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays, write_json

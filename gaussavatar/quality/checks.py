@@ -8,18 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import median_filter
-from scipy.signal import butter, sosfiltfilt
 
 from gaussavatar.quality.pictures import Pictures
 from gaussavatar.tracking.indices import CHIN, FOREHEAD_TOP
-from gaussavatar.tracking.rotations import log_rotation
-from gaussavatar.tracking.smoothness import find_jumps
+from gaussavatar.tracking.steadiness import correlation, fast, shaking
 from gaussavatar.types import VIDEO_FPS, Landmarks, Motion, Tracking
 
-SHAKE_HZ = 6.0
-"""Above this frequency a head does not turn by itself: what is left there is the tracker's shaking."""
-
-_JUMP_MARGIN = 6
 _REFERENCE_SIZE = 512
 _MOTION_BLUR_RISE = 0.08
 """Rise of the blur over the second around it that makes one frame a smeared one: a smear of 5 px raises it so far."""
@@ -143,23 +137,17 @@ def blink_frames(motion: Motion, used: Bool[np.ndarray, "n"]) -> Int[np.ndarray,
 def steadiness_figures(tracking: Tracking, motion: Motion) -> dict[str, float]:
     """``shake_deg`` and ``shake_mm``, what of the head's motion is faster than a head; correlations with the mouth.
 
-    ``pitch_mouth_r`` is the correlation of pitch with the lip gap above :data:`SHAKE_HZ`: the skull must not nod
-    with the mouth. Frames around cuts are left out.
+    ``pitch_mouth_r`` is the correlation of the fast pitch with the fast lip gap: the skull must not nod with the mouth.
+    Frames around cuts are left out.
     """
-    R, t = tracking.R_camera_head.astype(np.float64), tracking.t_camera_head.astype(np.float64)
-    used = tracking.valid.copy()
-    for jump in find_jumps(R, t):
-        used[max(0, jump - _JUMP_MARGIN) : jump + _JUMP_MARGIN] = False
-    if used.sum() < 2 * VIDEO_FPS:
+    shaken = shaking(tracking)
+    if shaken.used.sum() < 2 * VIDEO_FPS:
         return {}
-    steps = log_rotation(R[1:] @ R[:-1].swapaxes(1, 2))
-    turned = _fast(np.cumsum(np.concatenate([np.zeros((1, 3)), steps]), axis=0))[used]
-    moved = _fast(t)[used]
-    mouth = _fast(motion.aperture.astype(np.float64))[used]
+    mouth = fast(motion.aperture.astype(np.float64))[shaken.used]
     return {
-        "shake_deg": float(np.rad2deg(np.sqrt((turned**2).sum(1).mean()))),
-        "shake_mm": float(1e3 * np.sqrt((moved**2).sum(1).mean())),
-        "pitch_mouth_r": _correlation(turned[:, 0], mouth),
+        "shake_deg": shaken.degrees,
+        "shake_mm": shaken.millimetres,
+        "pitch_mouth_r": correlation(shaken.turned[:, 0], mouth),
     }
 
 
@@ -213,15 +201,6 @@ def bridged_gaps(landmarks: Landmarks, tracking: Tracking) -> tuple[int, int]:
     bridged = sum(int(tracking.valid[gap.first : gap.last].sum()) for gap in missing)
     left = [gap.last - gap.first for gap in missing if not tracking.valid[gap.first : gap.last].any()]
     return bridged, max(left, default=0)
-
-
-def _fast(values: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "n *d"]:
-    sections = butter(3, SHAKE_HZ / (VIDEO_FPS / 2), "high", output="sos")
-    return sosfiltfilt(sections, values, axis=0)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if min(a.std(), b.std()) > 1e-12 else 0.0
 
 
 def _filled(values: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

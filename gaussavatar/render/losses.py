@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaussavatar.render.losses_oracle import photometric_loss_torch, ssim_torch
 from gaussavatar.native_library import check_status, load_library
+from gaussavatar.render.losses_oracle import photometric_loss_torch, ssim_torch
 
 
 def photometric_loss(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gaussavatar.errors import UserError
-from gaussavatar.render.api import check_scene
 from gaussavatar.native_library import check_status, load_library
+from gaussavatar.render.api import check_scene
 from gaussavatar.types import Activated, Cameras, Rendered
 
 

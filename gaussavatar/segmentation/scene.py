@@ -31,6 +31,10 @@ from gaussavatar.segmentation.torso import body_shift
 from gaussavatar.storage import FrameStore
 
 
+PART_SIDE = 128
+"""Least side at which the parts are told apart; their borders are as soft as that."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """What is known of the whole clip before its masks are made."""
@@ -95,6 +99,12 @@ def small_side(size: int) -> int:
     return size // 2 if size >= 384 else size
 
 
+def part_side(size: int) -> int:
+    """Side at which the parts are told apart: a quarter of large frames."""
+    side = small_side(size)
+    return side // 2 if side >= 2 * PART_SIDE else side
+
+
 def _person_classes(
     image: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], scene: Scene, side: int
 ) -> UInt8[np.ndarray, "s s 3"]:
@@ -126,7 +136,8 @@ def draft_frame(
 ) -> Draft:
     """Mattes of one frame, and the shares of the parts in them.
 
-    ``surface`` is the frame's label image of the tracked head, ``parsed`` a parser's probabilities by part.
+    ``surface`` is the frame's label image of the tracked head, ``parsed`` a parser's probabilities by part
+    at :func:`part_side`.
     """
     outlines, config = scene.outlines, scene.config
     size, side = outlines.size, small_side(outlines.size)
@@ -141,7 +152,9 @@ def draft_frame(
     head = cv2.multiply(person, _head_share(classes, scene, index), scale=1 / 255)
     head = drop_whiskers(head, outlines, index)
     mouth = cv2.min(mouth_mask(image, outlines, index, scene.mouth, config), head)
-    priors = None if surface is None else surface_priors(surface, side, outlines.face_height * side / size)
+    coarse = part_side(size)
+    classes = cv2.resize(classes, (coarse, coarse), interpolation=cv2.INTER_AREA)
+    priors = None if surface is None else surface_priors(surface, coarse, outlines.face_height * coarse / size)
     shares = part_shares(classes, outlines, index, head, scene.long_hair, priors, parsed)
     return Draft(head, mouth, lips_mask(outlines, index), person, shares)
 

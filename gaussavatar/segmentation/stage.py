@@ -23,7 +23,16 @@ from gaussavatar.segmentation.masks import to_bytes
 from gaussavatar.segmentation.parallel import ordered_map, single_threaded_filters, triples
 from gaussavatar.segmentation.parser import FrameParser, fuse_person, parse_frame
 from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
-from gaussavatar.segmentation.scene import Draft, Scene, body_motion, draft_frame, finish_frame, small_side, study_scene
+from gaussavatar.segmentation.scene import (
+    Draft,
+    Scene,
+    body_motion,
+    draft_frame,
+    finish_frame,
+    part_side,
+    small_side,
+    study_scene,
+)
 from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
 from gaussavatar.segmentation.surface import HeadSurface, head_surface
 from gaussavatar.segmentation.torso import merge_memories, remember
@@ -188,7 +197,7 @@ def _write_masks(
         before = frames.read(max(index - 1, 0))
         parsed = None
         if parser is not None:
-            parsed = parse_frame(parser, image, small_side(size))
+            parsed = parse_frame(parser, image, part_side(size))
             probability = fuse_person(probability, parsed)
         drawn = draft_frame(image, probability, scene, index, seen, parsed)
         return drawn, body_motion(before, image, probability, scene, index)

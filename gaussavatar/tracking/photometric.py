@@ -74,11 +74,24 @@ def align_to_skin(
         scratch: a file for the pictures that are compared; the caller removes it.
         progress: where to report.
     """
-    if not config.enabled or tracking.valid.sum() < 3:
+    if not config.enabled:
+        return tracking
+    return align_points(frames, tracking, skull_skin(head), config, scratch, progress)
+
+
+def align_points(
+    frames: FrameStore,
+    tracking: Tracking,
+    skin: SkullSkin,
+    config: PhotometricConfig,
+    scratch: Path,
+    progress: Progress,
+) -> Tracking:
+    """:func:`align_to_skin` with given points of the skin."""
+    if tracking.valid.sum() < 3:
         return tracking
     rounds = config.coarse_iterations + config.fine_iterations + config.last_iterations
     with progress.stage("skin alignment", rounds + 2) as advance:
-        skin = skull_skin(head)
         images = write_skin_images(frames, tracking, skin, scratch, config.workers)
         advance(2)
         aligner = _Aligner(images, tracking, skin, config)

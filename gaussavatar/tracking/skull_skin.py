@@ -30,6 +30,12 @@ class SkullSkin:
     tangent_u: Float[np.ndarray, "p 3"]
     tangent_v: Float[np.ndarray, "p 3"]
 
+    def every_other(self, first: int) -> SkullSkin:
+        """Half of the points, beginning with the first or the second."""
+        return SkullSkin(
+            self.points[first::2], self.normals[first::2], self.tangent_u[first::2], self.tangent_v[first::2]
+        )
+
     def packed(self) -> Float32[np.ndarray, "p 12"]:
         """All four side by side, as the native functions take them."""
         return np.concatenate([self.points, self.normals, self.tangent_u, self.tangent_v], 1).astype(np.float32)

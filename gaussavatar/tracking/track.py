@@ -141,9 +141,13 @@ class _Fitter:
             tracking.codes.astype(np.float64),
         )
         for _ in range(rounds):
-            self._steps(2, hold_poses=True)
+            # Poses that are held leave no gauge to fix: whatever the detector shows besides them belongs to the modes.
+            state, _ = self._sampled()
+            displaced = unproject(self.seen_sample, self.shape[None], state.R, state.t, self.focal_px) - self.shape
+            self.basis = deformation_basis(displaced - displaced.mean(0), self.config.n_modes)
+            self.state.codes = np.zeros((len(self.valid), len(self.basis)))
+            self._steps(3, hold_poses=True)
             self._refine_shape(rescale=False)
-            self._refit_basis()
         self._steps(2, hold_poses=True)
         self._rest_at_median()
 

@@ -33,8 +33,9 @@ a third of a pixel each."""
 PRIOR = (0.01, 0.01, 0.01, 1e-3, 1e-3, 4e-3)
 """Standard deviations of the correction of a landmark pose (rad, m): the Tikhonov term of the solve."""
 
-ACCELERATION = (3e-3, 3e-3, 3e-3, 4e-4, 4e-4, 2e-3)
-"""Standard deviations of the second difference of the corrections from frame to frame (rad, m)."""
+ACCELERATION = (7e-4, 7e-4, 7e-4, 1e-4, 1e-4, 5e-4)
+"""Standard deviations of the second difference of the corrections from frame to frame (rad, m): the tracking's poses
+follow the skin already, so what is left to correct changes slowly."""
 
 RESIDUAL_SCALE = 0.05
 """Image residual (0..1) beyond which a pixel counts less: the scale of Cauchy's weight."""
