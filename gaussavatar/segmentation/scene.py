@@ -30,7 +30,6 @@ from gaussavatar.segmentation.surface import certain_head, surface_priors
 from gaussavatar.segmentation.torso import body_shift
 from gaussavatar.storage import FrameStore
 
-
 PART_SIDE = 128
 """Least side at which the parts are told apart; their borders are as soft as that."""
 
