@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
-from scipy.signal import savgol_filter
+from scipy.signal import medfilt, savgol_filter
 
 from gaussavatar.tracking.indices import (
     LEFT_EYE_CORNERS,
@@ -144,5 +144,7 @@ def _raised(values: np.ndarray, used: np.ndarray, floor: float) -> np.ndarray:
 
 
 def _signed(values: np.ndarray, used: np.ndarray) -> np.ndarray:
+    # The median takes the iris's noise out and leaves a saccade its step.
+    values = medfilt(values, 5)
     strong = max(_GAZE_FLOOR, float(np.percentile(np.abs(values[used]), _STRONG_PERCENTILE)))
     return np.clip(values / strong, -_MAX_CHANNEL, _MAX_CHANNEL)

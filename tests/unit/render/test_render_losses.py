@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gaussavatar.native_library import available_isas, force_isa, native_info, set_threads
 from gaussavatar.render.losses import photometric_loss, ssim
 from gaussavatar.render.losses_oracle import gaussian_window, photometric_loss_torch, ssim_torch
-from gaussavatar.native_library import available_isas, force_isa, native_info, set_threads
 
 SHAPES = [(2, 37, 29), (1, 70, 41), (3, 5, 7), (1, 1, 1), (1, 130, 64)]
 
