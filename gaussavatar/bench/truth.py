@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from gaussavatar.config import load_recipe
 from gaussavatar.demo.actor import ActorTruth, actor_head, make_actor_clip
@@ -21,6 +21,7 @@ from gaussavatar.segmentation.measure import mask_iou
 from gaussavatar.segmentation.records import MASK_CHANNELS, Segmentation, load_segmentation
 from gaussavatar.storage import FrameStore
 from gaussavatar.tracking.head_track import HeadTrack, head_vertices, load_head_track
+from gaussavatar.tracking.indices import MOUTH_CORNERS
 from gaussavatar.tracking.landmarks import load_landmarks
 from gaussavatar.tracking.motion import load_motion
 from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin
@@ -136,7 +137,7 @@ def _nod_kept(R: np.ndarray, R_true: np.ndarray, fps: float) -> float:
 
 
 def face_figures(track: HeadTrack, motion: Motion, truth: ActorTruth) -> dict[str, float]:
-    """``lip_opening_r`` of the fitted mesh (and ``lip_landmark_r`` of the landmarks) with the truth's lips; blinks.
+    """Correlations of the fitted mesh's lip gap (``lip_mesh_r``) and the landmarks' with the truth's lips; blinks.
 
     ``blinks_in_time`` is the share whose middle is within a frame of the truth's, ``blink_depth`` the mean closure at
     the truth's closed frames.
@@ -148,7 +149,7 @@ def face_figures(track: HeadTrack, motion: Motion, truth: ActorTruth) -> dict[st
     hits = [np.abs(found - middle).min() <= 1.0 if len(found) else False for middle in wanted]
     closed = true_shut > 0.85
     return {
-        "lip_opening_r": float(np.corrcoef(mesh_lip_opening(track), truth.aperture)[0, 1]),
+        "lip_mesh_r": float(np.corrcoef(mesh_lip_opening(track), truth.aperture)[0, 1]),
         "lip_landmark_r": float(np.corrcoef(motion.aperture, truth.aperture)[0, 1]),
         "blinks": float(len(wanted)),
         "blinks_in_time": float(np.mean(hits)) if hits else 0.0,
@@ -178,14 +179,32 @@ def mesh_lip_opening(track: HeadTrack) -> Float[np.ndarray, "n"]:
 
 
 def mask_figures(segmentation: Segmentation, true_masks: FrameStore, truth: ActorTruth) -> dict[str, float]:
-    """Intersection over union with the actor's coverage, over all frames: person, head, face, and the open mouth."""
+    """Intersection over union with the actor's coverage, over all frames: person, head, face, and the open mouth.
+
+    ``lip_opening_r`` is the correlation of the visible opening, the mouth mask's height in its middle, with the
+    truth's.
+    """
     masks = segmentation.masks()
     channels = {"person": 0, "head": 1, "face": 2, "mouth": 3}
     shares: dict[str, list[float]] = {name: [] for name in channels}
-    for index in range(0, segmentation.n_frames, 2):
+    openings = []
+    for index in range(segmentation.n_frames):
         own, true = masks.read(index), true_masks.read(index)
+        corners = truth.landmarks[index, list(MOUTH_CORNERS), :2]
+        pair = own[..., MASK_CHANNELS.index("mouth")], true[..., channels["mouth"]]
+        openings.append([mouth_height(mask, corners) for mask in pair])
         for name, channel in channels.items():
             if name == "mouth" and truth.aperture[index] < _OPEN:
                 continue
             shares[name].append(mask_iou(own[..., MASK_CHANNELS.index(name)], true[..., channel]))
-    return {f"iou_{name}": float(np.mean(values)) if values else 1.0 for name, values in shares.items()}
+    figures = {f"iou_{name}": float(np.mean(values)) if values else 1.0 for name, values in shares.items()}
+    return figures | {"lip_opening_r": float(np.corrcoef(np.array(openings).T)[0, 1])}
+
+
+def mouth_height(mask: UInt8[np.ndarray, "h w"], corners: Float[np.ndarray, "2 2"]) -> float:
+    """Height of the mouth's inside over the mouth's width, mean over the middle sixth between the corners."""
+    width = float(np.linalg.norm(corners[1] - corners[0]))
+    x, y = corners.mean(0)
+    low, high = int(x - 0.08 * width), int(x + 0.08 * width) + 1
+    rows = slice(max(0, int(y - 0.8 * width)), int(y + 0.8 * width))
+    return float(mask[rows, max(0, low) : high].sum(0).mean()) / (255 * width)

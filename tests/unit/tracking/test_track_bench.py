@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gaussavatar.bench.tracking import STAGES, bench_tracking, steadiness
-from gaussavatar.bench.truth import closures, onto_head, pose_figures
+from gaussavatar.bench.truth import closures, mouth_height, onto_head, pose_figures
 from gaussavatar.demo.actor import ActorTruth
 from gaussavatar.head.builtin import builtin_head
 from gaussavatar.progress import QuietProgress
@@ -133,3 +133,10 @@ def test_a_tracking_is_brought_onto_a_head() -> None:
     np.testing.assert_allclose(found.R_camera_head, R, atol=1e-4)
     np.testing.assert_allclose(found.t_camera_head, t, atol=1e-4)
     np.testing.assert_allclose(found.shape[:400], places[:400], atol=2e-4)
+
+
+def test_the_mouths_height_is_measured_between_its_corners() -> None:
+    mask = np.zeros((100, 100), np.uint8)
+    mask[45:57, 30:70] = 255
+    assert mouth_height(mask, np.array([[25.0, 50.0], [75.0, 52.0]])) == pytest.approx(12 / 50, rel=0.01)
+    assert mouth_height(np.zeros_like(mask), np.array([[25.0, 50.0], [75.0, 52.0]])) == 0
