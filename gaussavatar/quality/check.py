@@ -180,7 +180,8 @@ def _plate_figures(segmentation: Segmentation | None) -> dict[str, float | None]
     }
     # Records of older segmentations hold no motion; then what the background's corners say stays.
     if segmentation.camera_motion > 0 or segmentation.camera_travel > 0:
-        figures |= {"camera_px": segmentation.camera_travel, "camera_shake_px": segmentation.camera_motion}
+        moved = segmentation.camera_motion if segmentation.static_camera else segmentation.camera_travel
+        figures |= {"camera_px": moved, "camera_shake_px": segmentation.camera_motion}
     return figures
 
 

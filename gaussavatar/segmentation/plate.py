@@ -14,6 +14,9 @@ from gaussavatar.segmentation.filling import fill_holes
 STATIC_RESIDUAL = 4.0
 """Median background change, 0..255, that sensor noise and compression alone may cause."""
 
+SAME_RESIDUAL = 1.5
+"""Residual up to which the background is the same all through the clip: a codec's noise makes about one grey level."""
+
 
 @dataclass(frozen=True)
 class Plate:

@@ -24,7 +24,7 @@ from gaussavatar.segmentation.masks import (
 from gaussavatar.segmentation.matting import COLOUR_SIDE, largest_person, refine_alpha
 from gaussavatar.segmentation.mouth import MouthColours, learn_mouth, lips_mask, mouth_mask
 from gaussavatar.segmentation.parts import PartShares, Priors, blend_shares, label_parts, part_shares
-from gaussavatar.segmentation.plate import Plate, estimate_plate
+from gaussavatar.segmentation.plate import SAME_RESIDUAL, Plate, estimate_plate
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.segmentation.surface import certain_head, surface_priors
 from gaussavatar.segmentation.torso import body_shift
@@ -60,7 +60,8 @@ def study_scene(frames: FrameStore, persons: FrameStore, outlines: Outlines, con
     masks = np.stack([cv2.resize(persons.read(int(i))[..., 0], (size, size)) for i in chosen])
     plate = estimate_plate(images, masks, 0.06 * outlines.face_height)
     motion = camera_motion(frames, chosen.tolist(), masks, 0.06 * outlines.face_height * 512 / size)
-    if plate.static and not motion.still:
+    # Small errors of the followed background add up over minutes; a background that looks the same has not moved.
+    if plate.static and not motion.still and plate.residual > SAME_RESIDUAL:
         plate = dataclasses.replace(plate, static=False, trust=np.zeros_like(plate.trust))
     few = slice(None, None, max(1, len(chosen) // 16))
     colours = learn_colours(images[few], masks[few], outlines, chosen[few])
