@@ -99,13 +99,13 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
     key = content_key("landmarks 3", key)
     stage("landmarks", lambda capture: _detect(capture, progress))
     key = content_key(
-        "tracking 5", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
+        "tracking 6", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
         head_key(wishes.head),
     )  # fmt: skip
     stage("tracking", lambda capture: _track(capture, config, wishes, progress))
     key = content_key("head 2", key, plain(config.head), _file_key(wishes.blendshapes))
     stage("head", lambda capture: _fit_head(capture, config, wishes, progress))
-    key = content_key("masks 3", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
+    key = content_key("masks 4", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
     stage("masks", lambda capture: _segment(capture, config, wishes, progress))
     prepared = key
     key = content_key("quality 1", key)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.tracking.skull_skin import SkullSkin
@@ -109,10 +109,17 @@ def without_light(grey: UInt8[np.ndarray, "b b"], px: float) -> UInt8[np.ndarray
     values = grey.astype(np.float32)
     channels = []
     for fine, coarse in LEVELS:
-        detail = cv2.GaussianBlur(values, (0, 0), fine * px) - cv2.GaussianBlur(values, (0, 0), coarse * px)
-        around = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * coarse * px))
+        detail = cv2.GaussianBlur(values, (0, 0), fine * px) - _smooth(values, coarse * px)
+        # Running sums can fall a little below zero.
+        around = np.sqrt(np.maximum(_smooth(detail * detail, 2 * coarse * px), 0))
         channels.append(np.clip(np.rint(128 + CONTRAST * detail / (GREY_FLOOR + around)), 0, 255).astype(np.uint8))
     return np.stack(channels, -1)
+
+
+def _smooth(values: Float32[np.ndarray, "b b"], sigma: float) -> Float32[np.ndarray, "b b"]:
+    """A blur of that standard deviation from two means over squares, whose cost does not grow with it."""
+    width = 2 * round((np.sqrt(6 * sigma**2 + 1) - 1) / 2) + 1
+    return cv2.blur(cv2.blur(values, (width, width)), (width, width))  # type: ignore[return-value]
 
 
 def cameras_of_windows(tracking: Tracking, corners: Int[np.ndarray, "f 2"]) -> Float[np.ndarray, "f 3"]:

@@ -82,8 +82,8 @@ def refit_to_poses(
     """
     config = config or TrackingConfig()
     focal_px = float(tracking.K[0, 0]) * landmarks.size / tracking.size
-    fitter = _Fitter(landmarks, config, focal_px)
-    fitter.refit(tracking, rounds)
+    fitter = _Fitter(landmarks, config, focal_px, tracking)
+    fitter.refit(rounds)
     return fitter.result(landmarks, tracking.valid)
 
 
@@ -93,7 +93,9 @@ class _Fitter:
     Shape and basis, which every frame shares, are fitted to a bounded ``sample`` of the frames.
     """
 
-    def __init__(self, landmarks: Landmarks, config: TrackingConfig, focal_px: float) -> None:
+    def __init__(
+        self, landmarks: Landmarks, config: TrackingConfig, focal_px: float, start: Tracking | None = None
+    ) -> None:
         self.config, self.focal_px, self.size = config, focal_px, landmarks.size
         self.valid = landmarks.valid
         self.px = landmarks.size / _REFERENCE_SIZE
@@ -101,16 +103,30 @@ class _Fitter:
         known = np.flatnonzero(self.valid)
         self.sample = known[np.linspace(0, len(known) - 1, min(len(known), _MAX_SAMPLE)).astype(int)]
         centred = landmarks.points - np.float32([landmarks.size / 2, landmarks.size / 2, 0])
-        alignment = align_frames(centred, self.sample)
         self.seen_solved = centred[:, self.points, :2].astype(np.float64)
         self.seen_sample = centred[self.sample, :, :2].astype(np.float64)
+        sigmas = (np.deg2rad(config.sigma_rotation_deg), config.sigma_plane_mm * 1e-3, config.sigma_depth_mm * 1e-3)
+        self.sigmas = np.repeat(sigmas, (3, 2, 1))
+        if start is not None:
+            self._take_over(start)
+            return
+        alignment = align_frames(centred, self.sample)
         self.depth_moves = (alignment.undo(centred[self.sample], self.sample) - alignment.shape)[..., 2]
         self.shape = self.prior = alignment.shape
         self.basis = np.zeros((0, N_LANDMARKS, 3))
         self.state = self._first_state(alignment)
-        sigmas = (np.deg2rad(config.sigma_rotation_deg), config.sigma_plane_mm * 1e-3, config.sigma_depth_mm * 1e-3)
-        self.sigmas = np.repeat(sigmas, (3, 2, 1))
         self.smoothness = acceleration_weights(self.state.R, self.state.t, self.sigmas)
+
+    def _take_over(self, tracking: Tracking) -> None:
+        """Begin with a tracking's state; its poses are meant to be held."""
+        self.shape = self.prior = tracking.shape.astype(np.float64)
+        self.basis = tracking.basis.astype(np.float64)
+        self.state = State(
+            tracking.R_camera_head.astype(np.float64),
+            tracking.t_camera_head.astype(np.float64),
+            tracking.codes.astype(np.float64),
+        )
+        self.smoothness = np.ones((max(0, len(tracking.valid) - 2), 6))
 
     def _first_state(self, alignment: Alignment) -> State:
         """Poses at which perspective and weak perspective agree at the head's origin."""
@@ -132,14 +148,8 @@ class _Fitter:
         self._steps(config.last_steps)
         self._rest_at_median()
 
-    def refit(self, tracking: Tracking, rounds: int) -> None:
-        """Take over a tracking's state and fit all but its poses."""
-        self.shape, self.basis = tracking.shape.astype(np.float64), tracking.basis.astype(np.float64)
-        self.state = State(
-            tracking.R_camera_head.astype(np.float64),
-            tracking.t_camera_head.astype(np.float64),
-            tracking.codes.astype(np.float64),
-        )
+    def refit(self, rounds: int) -> None:
+        """Fit all but the poses."""
         for _ in range(rounds):
             # Poses that are held leave no gauge to fix: whatever the detector shows besides them belongs to the modes.
             state, _ = self._sampled()
