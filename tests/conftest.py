@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,9 @@ from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.storage import write_arrays
+
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gaussavatar-tests-")
+"""A head that this machine's user has installed must not change what is tested."""
 
 TOY_SIZE, TOY_MOUTH, TOY_UPPER = 96, 4, ("blink_left", "blink_right", "brow")
 TOY_FRAMES = 30

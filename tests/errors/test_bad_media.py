@@ -48,3 +48,13 @@ def test_a_folder_is_not_a_video(message, media: Path) -> None:
 def test_unusable_sound(message, media: Path, tmp_path: Path, name: str, word: str) -> None:
     line = message("speak", "--audio", media / name, "--avatar", tmp_path)
     assert word in line
+
+
+def test_wishes_that_cannot_be_met_are_refused_before_anything_is_done(message, media: Path, tmp_path: Path) -> None:
+    clip, out = media / "silent.mp4", tmp_path / "out"
+    assert "nobody" in message("track", clip, "--out", out, "--head", "nobody")
+    assert "no such file" in message("track", clip, "--out", out, "--seg-model", tmp_path / "none.onnx")
+    assert "face_landmarker.task" in message("track", clip, "--out", out, "--blendshapes", tmp_path / "none.task")
+    assert "2000 ms" in message("track", clip, "--out", out, "--av-offset", "90000")
+    assert "focal" in message("track", clip, "--out", out, "--focal", "-3")
+    assert not (out / "capture").exists()
