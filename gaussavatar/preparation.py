@@ -92,7 +92,13 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
         "capture",
         key,
         lambda: capture_video(
-            video, folder, config.capture, progress, need_audio=need_audio, av_offset_ms=wishes.av_offset_ms
+            video,
+            folder,
+            config.capture,
+            progress,
+            need_audio=need_audio,
+            av_offset_ms=wishes.av_offset_ms,
+            later_bytes_per_frame=mask_bytes(config),
         ),
         progress,
     )
@@ -111,6 +117,12 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
     key = content_key("quality 1", key)
     stage("quality", lambda capture: check_quality(capture.folder, config.image_size, progress))
     return prepared
+
+
+def mask_bytes(config: FitConfig) -> int:
+    """Bytes per frame that the masks take on disk: mattes, parts, what is behind, and frames of another size."""
+    channels = 4 + 2 + 3 + (0 if config.image_size == config.capture.size else 3)
+    return channels * config.image_size**2
 
 
 def _file_key(path: Path | None) -> str | None:

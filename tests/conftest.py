@@ -18,7 +18,8 @@ from gaussavatar.media.images import write_image
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.storage import write_arrays
 
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gaussavatar-tests-")
+_HEADS = tempfile.TemporaryDirectory(prefix="gaussavatar-tests-")
+os.environ["XDG_DATA_HOME"] = _HEADS.name
 """A head that this machine's user has installed must not change what is tested."""
 
 TOY_SIZE, TOY_MOUTH, TOY_UPPER = 96, 4, ("blink_left", "blink_right", "brow")

@@ -52,6 +52,7 @@ def capture_video(
     *,
     need_audio: bool,
     av_offset_ms: float = 0.0,
+    later_bytes_per_frame: int = 0,
 ) -> Capture:
     """Capture ``video`` into ``folder``: ``frames.u8``, ``audio.wav`` (if any) and, last, ``capture.json``.
 
@@ -63,6 +64,7 @@ def capture_video(
         need_audio: Refuse a video without sound.
         av_offset_ms: How much later than its picture the video's sound comes, as the quality page reports it;
             ``audio.wav`` is moved earlier by so much (later where it is negative).
+        later_bytes_per_frame: What later stages will write beside the frames; the disk has to have room for it too.
 
     Raises:
         UserError: not a usable video (see :func:`gaussavatar.capture.quality.check_samples`), too short,
@@ -85,7 +87,7 @@ def capture_video(
         raise
     crop = choose_crop(person, info.width, info.height, config.face_fraction)
     _clean(folder)
-    _check_space(folder, info.seconds, config.size)
+    _check_space(folder, info.seconds, config.size, later_bytes_per_frame)
     waveform = read_audio(video) if info.has_audio else None
     n_frames = _write_frames(info, folder, crop, config, progress)
     if waveform is not None:
@@ -319,9 +321,9 @@ def _clean(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _check_space(folder: Path, seconds: float, size: int) -> None:
+def _check_space(folder: Path, seconds: float, size: int, later: int) -> None:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    needed = int(seconds * VIDEO_FPS * size * size * 3) + _SPARE_DISK_BYTES
+    needed = int(seconds * VIDEO_FPS * (size * size * 3 + later)) + _SPARE_DISK_BYTES
     old = folder / FRAMES_NAME
     free = shutil.disk_usage(existing).free + (old.stat().st_size if old.exists() else 0)
     if free < needed:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
-from gaussavatar.segmentation.filling import channel_sum, grow, shrink, soft_step, weighted_blur
+from gaussavatar.segmentation.filling import channel_sum, disc, grow, soft_step, weighted_blur
 from gaussavatar.segmentation.plate import Plate
 
 CONTRAST = 24.0
@@ -49,24 +49,24 @@ def refine_alpha(
     """
     size, side = image.shape[0], probability.shape[0]
     reach = max(1, round(radius * side / size))
-    person = shrink(probability > 0.85, reach)
-    empty = ~grow(probability > 0.15, reach)
-    zones = (255 * person).astype(np.uint8) + (~(person | empty)).astype(np.uint8)
+    person = cv2.erode(cv2.compare(probability, 0.85, cv2.CMP_GT), disc(reach), borderType=cv2.BORDER_REPLICATE)
+    empty = cv2.bitwise_not(cv2.dilate(cv2.compare(probability, 0.15, cv2.CMP_GT), disc(reach)))
+    zones = cv2.max(person, cv2.min(cv2.bitwise_not(empty), 1))
     alpha = cv2.resize(zones, (size, size), interpolation=cv2.INTER_NEAREST)
     band = np.flatnonzero(alpha.ravel() == 1)
     if not len(band):
         return alpha
-    rows, columns = np.divmod(band, size)
-    line, share, front = _colour_line(image, person, empty, plate, radius)
+    places = np.stack(np.divmod(band.astype(np.int32), np.int32(size))[::-1]).astype(np.float32)
+    colours = _colour_line(image, person, empty, plate, radius)
     smooth = _guided_coefficients(image, probability, max(2, round(0.5 * radius * side / size)))
     pixels = image.reshape(-1, 3)[band].astype(np.float32)
-    coefficients = _sample(line, rows, columns, size)
-    colour = channel_sum(pixels * coefficients[:, :3]) + coefficients[:, 3]
-    slope, offset = _sample(smooth, rows, columns, size).T
+    line, share, front = _sample(colours, places, size)
+    colour = channel_sum(pixels * line[:, :3]) + line[:, 3]
+    slope, offset = _sample((smooth,), places, size)[0].T
     edge = slope * (pixels @ _GREY) + offset
-    weight = _sample(share, rows, columns, size)[:, 0]
+    weight = share[:, 0]
     if bare is not None:
-        own, own_weight = _against(pixels, bare.image.reshape(-1, 3)[band], _sample(front, rows, columns, size))
+        own, own_weight = _against(pixels, bare.image.reshape(-1, 3)[band], front)
         trust = bare.trust.ravel()[band]
         colour, weight = colour + trust * (own - colour), weight + trust * (own_weight - weight)
     mixed = weight * _stretch(colour) + (1 - weight) * np.clip(edge, 0, 1)
@@ -103,8 +103,8 @@ def _stretch(alpha: Float32[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
 
 def _colour_line(
     image: UInt8[np.ndarray, "h h 3"],
-    person: Bool[np.ndarray, "p p"],
-    empty: Bool[np.ndarray, "p p"],
+    person: UInt8[np.ndarray, "p p"],
+    empty: UInt8[np.ndarray, "p p"],
     plate: Plate | None,
     radius: float,
 ) -> tuple[Float32[np.ndarray, "s s 4"], Float32[np.ndarray, "s s"], Float32[np.ndarray, "s s 4"]]:
@@ -114,7 +114,7 @@ def _colour_line(
     small = cv2.resize(image, side, interpolation=cv2.INTER_AREA).astype(np.float32)
     # Only cells that lie wholly inside count, or the mean would hold the other side's colour.
     in_person, in_empty = (
-        (cv2.resize(zone.astype(np.float32), side, interpolation=cv2.INTER_AREA) > 0.99).astype(np.float32)
+        np.float32(cv2.resize(zone, side, interpolation=cv2.INTER_AREA) > 252)
         for zone in (person, empty)
     )
     front, front_spread, front_weight = _local_colour(small, in_person, 2 * reach)
@@ -168,13 +168,17 @@ def _guided_coefficients(
 
 
 def _sample(
-    values: Float32[np.ndarray, "s s *c"], rows: np.ndarray, columns: np.ndarray, size: int
-) -> Float32[np.ndarray, "m c"]:
-    """Bilinear values at some pixels of a ``size`` image."""
-    side = values.shape[0]
+    images: tuple[Float32[np.ndarray, "s s *c"], ...], places: Float32[np.ndarray, "2 m"], size: int
+) -> list[Float32[np.ndarray, "m c"]]:
+    """Bilinear values of images of one size at the pixels (columns, rows) of a ``size`` image."""
+    scale, count = np.float32(images[0].shape[0] / size), places.shape[1]
     width = 256  # OpenCV's remap takes no dimension above 32767.
-    padded = np.zeros((2, -(-len(rows) // width) * width), np.float32)
-    padded[:, : len(rows)] = (np.stack([columns, rows]) + 0.5) * (side / size) - 0.5
+    padded = np.zeros((2, -(-count // width) * width), np.float32)
+    padded[:, :count] = places * scale + (0.5 * scale - 0.5)
     x, y = padded.reshape(2, -1, width)
-    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.reshape(padded.shape[1], -1)[: len(rows)]
+    # Fixed point, 1/32 pixel, is what bilinear sampling rounds to anyway.
+    x, y = cv2.convertMaps(x, y, cv2.CV_16SC2)
+    return [
+        cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(padded.shape[1], -1)[:count]
+        for values in images
+    ]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gaussavatar.capture.store import Capture
     from gaussavatar.tracking.head_track import HeadTrack
 
-BLOCK, MARGIN = 60, 20
+BLOCK, MARGIN = 100, 20
 """Frames whose hidden parts are completed together, and frames to either side that they remember."""
 
 

@@ -29,10 +29,13 @@ def excluded_region(
     has already left. Any touched pixel makes the small one excluded, so that no head colour
     leaks in by averaging.
     """
-    touched = cv2.resize((head > 4).astype(np.float32), person.shape, interpolation=cv2.INTER_AREA) > 1e-3
-    wide = cv2.dilate(touched.astype(np.uint8), disc(max(1, round(halo)))) > 0
-    tight = cv2.dilate(touched.astype(np.uint8), disc(max(1, round(edge)))) > 0
-    return tight | (wide & (person < 250))
+    touched = cv2.compare(head, 4, cv2.CMP_GT)
+    if head.shape != person.shape:
+        touched = cv2.resize(touched, person.shape, interpolation=cv2.INTER_AREA)
+    touched = cv2.min(touched, 1)
+    wide = cv2.dilate(touched, disc(max(1, round(halo))))
+    tight = cv2.dilate(touched, disc(max(1, round(edge))))
+    return cv2.bitwise_or(tight, cv2.min(wide, cv2.compare(person, 250, cv2.CMP_LT))).view(bool)
 
 
 def complete_background(
@@ -47,15 +50,17 @@ def complete_background(
     light; otherwise the smoothly continued visible background itself.
     """
     side = image.shape[0]
-    small = (max(2, side // 2), max(2, side // 2))
+    # What the plate has to be corrected by is smoother than the background itself.
+    part = 2 if plate is None else 4
+    small = (max(2, side // part), max(2, side // part))
     weight = cv2.resize(empty, small, interpolation=cv2.INTER_AREA)
-    weight = np.where(weight > 0.6, weight, 0.0).astype(np.float32)
+    weight = cv2.threshold(weight, 0.6, 0.0, cv2.THRESH_TOZERO)[1]
     seen = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.float32)
     if plate is None:
         return cv2.resize(fill_holes(seen, weight), (side, side), interpolation=cv2.INTER_LINEAR)
     known = cv2.resize(plate, small, interpolation=cv2.INTER_AREA)
     change = fill_holes(seen - known, weight)
-    return plate + cv2.resize(change, (side, side), interpolation=cv2.INTER_LINEAR)
+    return cv2.add(plate, cv2.resize(change, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 def _below_columns(
@@ -65,10 +70,10 @@ def _below_columns(
     height, width = weight.shape
     rows = bottom[None, :] + 1 + np.arange(depth)[:, None]
     inside = (rows < height).astype(np.float32)
-    rows = np.minimum(rows, height - 1)
-    columns = np.arange(width)[None, :]
-    use = weight[rows, columns] * inside
-    mean = (values[rows, columns] * use[..., None]).sum(0) / np.maximum(use.sum(0), 1e-3)[:, None]
+    places = np.minimum(rows, height - 1) * width + np.arange(width)[None, :]
+    use = weight.ravel()[places] * inside
+    mean = (values.reshape(-1, values.shape[2])[places] * use[..., None]).sum(0)
+    mean /= np.maximum(use.sum(0), 1e-3)[:, None]
     return mean, use.sum(0) / np.maximum(inside.sum(0), 1.0), inside.mean(0)
 
 
@@ -110,7 +115,7 @@ def complete_neck(
     presence = np.where(known > 0.5, presence, 1.0) * covered
     near = _smooth_columns(near, presence * known + 1e-4, max(0.6, 0.006 * unit))
 
-    aside = np.abs(np.arange(width) + 0.5 - centre) / half_width
+    aside = (np.abs(np.arange(width) + 0.5 - centre) / half_width).astype(np.float32)
     skin_here = _smooth_columns(share[:, None], known, max(0.6, 0.01 * unit))[:, 0]
     behind = presence * np.maximum(soft_step(aside, 1.15, 0.95), soft_step(skin_here, 0.25, 0.6))
     trusted = share * known
@@ -121,16 +126,18 @@ def complete_neck(
 
     top = max(0, int(bottom[covered].min() - reach * unit))
     low = int(bottom[covered].max()) + 1
-    rise = (bottom[None, :] - np.arange(top, low)[:, None]) / unit
-    shade = (
-        1.0 - 0.12 * np.clip(rise / reach, 0, 1) - 0.18 * np.clip(aside, 0, 1.2)[None] ** 2 * np.clip(rise * 12, 0, 1)
-    )
+    # Float32 throughout: these are the largest arrays.
+    rise = ((bottom[None, :] - np.arange(top, low)[:, None]) / np.float32(unit)).astype(np.float32)
+    edge = np.float32(0.18) * np.clip(aside, 0, 1.2)[None] ** 2
+    shade = 1.0 - np.float32(0.12 / reach) * np.clip(rise, 0, reach) - edge * np.clip(rise * 12, 0, 1)
     part = fill[top:low]
-    lift = rise / (reach * (1.0 - 0.5 * np.clip(aside, 0, 1)[None] ** 2))
-    alpha = (behind[None] * soft_step(lift, 1.0, 0.6))[..., None]
-    part += alpha * (tone[None] * shade[..., None] - part)
-    alpha = ((presence * known)[None] * soft_step(rise, 0.06, 0.0))[..., None]
-    part += alpha * (near[None] - part)
+    lift = rise / (np.float32(reach) * (1.0 - 0.5 * np.clip(aside, 0, 1)[None] ** 2))
+    alpha = (behind.astype(np.float32)[None] * soft_step(lift, 1.0, 0.6))[..., None]
+    part += alpha * (tone.astype(np.float32)[None] * shade[..., None] - part)
+    # What lies just below the edge goes on for a few rows only.
+    first = max(0, int(bottom[covered].min() - np.ceil(0.06 * unit)) - top)
+    alpha = ((presence * known).astype(np.float32)[None] * soft_step(rise[first:], 0.06, 0.0))[..., None]
+    part[first:] += alpha * (near[None] - part[first:])
 
 
 @dataclass(frozen=True)
@@ -154,10 +161,10 @@ def surroundings(
     config: SegmentationConfig,
 ) -> Surroundings:
     """Take the head out of a frame at ``side``; ``unit`` is the face height in pixels there."""
-    head, person = (np.ascontiguousarray(mask[..., channel]) for channel in (0, 3))
+    head, person = (cv2.extractChannel(mask, channel) for channel in (0, 3))
     small = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
     region = excluded_region(head, small, config.exclusion * unit, config.body_exclusion * unit)
-    near_person = cv2.dilate((small > 12).astype(np.uint8), disc(max(1, round(0.02 * unit)))) > 0
+    near_person = cv2.dilate(cv2.compare(small, 12, cv2.CMP_GT), disc(max(1, round(0.02 * unit)))).astype(bool)
     return Surroundings(
         image=cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA),
         region=region,
@@ -194,46 +201,82 @@ def complete_under(
     side = around.region.shape[0]
     scale = side / outlines.size
     unit = outlines.face_height * scale
+    # Columns continue what lies within 0.08 face heights below the region; nothing farther is looked at.
+    box = _box_about(around.region, round(0.12 * unit) + 2)
+    backdrop = complete_background(around.image, around.empty.astype(np.float32), plate.image if plate.static else None)
+    fill, seen, region, body = (
+        np.ascontiguousarray(each[box]) for each in (backdrop, around.image, around.region, around.body)
+    )
+    # Rows of the box from ``low`` on may show a body.
     top = side - memory[1].shape[0]
-    region, body, seen = around.region[top:], around.body[top:], around.image[top:]
-    fill = complete_background(around.image, around.empty.astype(np.float32), plate.image if plate.static else None)
-    recalled = region & memory[1]
-    known = seen
-    if recalled.any():
-        matched = match_memory(memory[0], seen, memory[1] & (body > 250))
-        known = cv2.copyTo(matched, recalled.astype(np.uint8), seen.copy())
-        body = np.where(recalled, np.uint8(255), body)
-    hidden = region & ~recalled
+    low = min(max(top - box[0].start, 0), len(region) - 1)
+    band = (slice(box[0].start + low - top, box[0].stop - top), box[1])
+    recalled, known, body = _recall(seen[low:], region[low:], body[low:], memory[0][band], memory[1][band])
+    hidden = region[low:] & ~recalled
     if hidden.any():
         middle = outlines.points[max(0, index - 4) : index + 5][:, [58, 288]].mean((0, 1)) * scale
         complete_neck(
-            fill[top:],
+            fill[low:],
             known.astype(np.float32),
             body * np.float32(1 / 255),
             colours.classify(known)[..., 0] * np.float32(1 / 255),
             hidden,
             colours.neck,
-            float(middle[0]),
+            float(middle[0]) - box[1].start,
             NECK_HALF_WIDTH * outlines.face_width * scale,
             unit,
             config.neck_reach,
         )
-    whole = cv2.copyTo(cv2.convertScaleAbs(np.maximum(fill, 0.0)), around.region.astype(np.uint8), around.image.copy())
-    cv2.copyTo(known, recalled.astype(np.uint8), whole[top:])
+    whole = cv2.copyTo(cv2.convertScaleAbs(cv2.max(fill, 0.0)), region.view(np.uint8), seen.copy())
+    cv2.copyTo(known, recalled.view(np.uint8), whole[low:])
     # A light blur over the border with the real surroundings hides the seam and the columns.
     soft = cv2.GaussianBlur(whole, (0, 0), max(0.7, 0.01 * unit))
-    half = cv2.addWeighted(soft[top:], 0.5, whole[top:], 0.5, 0.0)
-    cv2.copyTo(half, recalled.astype(np.uint8), soft[top:])
-    return _paste(image, soft, around.region)
+    half = cv2.addWeighted(soft[low:], 0.5, whole[low:], 0.5, 0.0)
+    cv2.copyTo(half, recalled.view(np.uint8), soft[low:])
+    return _paste(image, soft, region, box, side)
+
+
+def _box_about(region: Bool[np.ndarray, "s s"], margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a region and ``margin`` pixels about it."""
+    x, y, width, height = cv2.boundingRect(region.view(np.uint8))
+    rows = slice(max(0, y - margin), min(region.shape[0], y + height + margin))
+    return rows, slice(max(0, x - margin), min(region.shape[1], x + width + margin))
+
+
+def _recall(
+    seen: UInt8[np.ndarray, "r c 3"],
+    region: Bool[np.ndarray, "r c"],
+    body: UInt8[np.ndarray, "r c"],
+    memory: UInt8[np.ndarray, "r c 3"],
+    remembered: Bool[np.ndarray, "r c"],
+) -> tuple[Bool[np.ndarray, "r c"], UInt8[np.ndarray, "r c 3"], UInt8[np.ndarray, "r c"]]:
+    """Where the hidden ``region`` is remembered, the picture with the memory put in, and body with it (0..255)."""
+    recalled = region & remembered
+    if not recalled.any():
+        return recalled, seen, body
+    matched = match_memory(np.ascontiguousarray(memory), seen, remembered & (body > 250))
+    known = cv2.copyTo(matched, recalled.view(np.uint8), seen.copy())
+    return recalled, known, cv2.bitwise_or(body, cv2.compare(recalled.view(np.uint8), 0, cv2.CMP_GT))
 
 
 def _paste(
-    image: UInt8[np.ndarray, "h w 3"], fill: UInt8[np.ndarray, "s s 3"], region: Bool[np.ndarray, "s s"]
+    image: UInt8[np.ndarray, "h w 3"],
+    fill: UInt8[np.ndarray, "r c 3"],
+    region: Bool[np.ndarray, "r c"],
+    box: tuple[slice, slice],
+    side: int,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Put the enlarged ``fill`` into the enlarged ``region``, its inner edge softened by a pixel."""
-    shape = image.shape[1::-1]
+    """Put the enlarged ``fill`` into the enlarged ``region``, its inner edge softened by a pixel.
+
+    Both are the ``box`` of a picture of ``side``.
+    """
+    under = image.copy()
+    rows, columns = (slice(each.start * len(image) // side, each.stop * len(image) // side) for each in box)
+    part = np.ascontiguousarray(image[rows, columns])
+    shape = part.shape[1::-1]
     large = cv2.resize(fill, shape, interpolation=cv2.INTER_LINEAR)
-    inside = cv2.resize(region.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
+    inside = cv2.resize(region.view(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
     core = cv2.erode(inside, np.ones((3, 3), np.uint8))
-    under = cv2.copyTo(cv2.addWeighted(image, 0.5, large, 0.5, 0.0), inside, image.copy())
-    return cv2.copyTo(large, core, under)
+    mixed = cv2.copyTo(cv2.addWeighted(part, 0.5, large, 0.5, 0.0), inside, part)
+    under[rows, columns] = cv2.copyTo(large, core, mixed)
+    return under
