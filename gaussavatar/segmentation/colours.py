@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float32, Int, UInt8, UInt32
 
 from gaussavatar.segmentation.filling import shrink
 from gaussavatar.segmentation.geometry import OVAL, Outlines, draw_polygon
@@ -29,16 +30,33 @@ class ColourModel:
 
     def classify(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """Probability (0..255) of skin, hair and clothing for every pixel of a person; the rest is unknown."""
-        # Four bytes looked up as one word are ten times faster than three bytes.
-        words = np.concatenate([self.posterior, self.posterior[:, :1]], 1).view(np.uint32)[:, 0]
-        classes = words[colour_bins(image)].view(np.uint8).reshape(*image.shape[:2], 4)
-        return cv2.blur(np.ascontiguousarray(classes[..., :3]), (3, 3))
+        classes = np.take(self._words, _cells(image)).view(np.uint8).reshape(*image.shape[:2], 4)
+        return cv2.blur(cv2.cvtColor(classes, cv2.COLOR_RGBA2RGB), (3, 3))
+
+    @cached_property
+    def _words(self) -> UInt32[np.ndarray, "cells"]:
+        """The posterior of every RGB cell; four bytes looked up as one word are ten times faster than three bytes."""
+        return np.take(np.concatenate([self.posterior, self.posterior[:, :1]], 1).view(np.uint32)[:, 0], _cell_bins())
 
 
 def colour_bins(image: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
     """Index of every pixel's colour bin."""
-    lab = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), np.uint8)
-    return _LIGHT_BIN[lab[..., 0]] + _A_BIN[lab[..., 1]] + _B_BIN[lab[..., 2]]
+    return np.take(_cell_bins(), _cells(image))
+
+
+def _cells(image: UInt8[np.ndarray, "h w 3"]) -> UInt32[np.ndarray, "h w"]:
+    """The upper six bits of red, green and blue as one number."""
+    word = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view(np.uint32)[..., 0]
+    return ((word >> 2) & 0x3F) | ((word >> 4) & 0xFC0) | ((word >> 6) & 0x3F000)
+
+
+@cache
+def _cell_bins() -> Int[np.ndarray, "cells"]:
+    """The bin in which the middle of every RGB cell lies: conversions and bins of all pixels become one look-up."""
+    cells = np.arange(1 << 18)
+    middles = np.stack([(cells >> shift & 63) * 4 + 2 for shift in (0, 6, 12)], -1).astype(np.uint8)
+    lab = np.asarray(cv2.cvtColor(middles[None], cv2.COLOR_RGB2LAB), np.uint8)[0]
+    return _LIGHT_BIN[lab[:, 0]] + _A_BIN[lab[:, 1]] + _B_BIN[lab[:, 2]]
 
 
 _CHROMA_BIN = np.clip((np.arange(256) - 128) // 4 + _LEVELS[1] // 2, 0, _LEVELS[1] - 1)

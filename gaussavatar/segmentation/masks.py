@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.segmentation.colours import along_head
-from gaussavatar.segmentation.filling import channel_sum, disc, soft_step
+from gaussavatar.segmentation.filling import disc, soft_step
 from gaussavatar.segmentation.geometry import (
     Outlines,
     draw_polygon,
@@ -22,10 +22,14 @@ LONG_HAIR_AREA = 0.03
 
 def head_region(outlines: Outlines, index: int, config: SegmentationConfig) -> UInt8[np.ndarray, "h w"]:
     """Soft region, 0..255, above the jaw line and above the line that runs back from its ends."""
-    polygon = draw_polygon(head_outline(outlines, index, config.jaw_margin), outlines.size)
-    polygon = cv2.max(polygon, draw_polygon(face_hull(outlines, index, config.jaw_margin), outlines.size))
-    sigma = max(0.5, config.jaw_feather * outlines.face_height)
-    return cv2.GaussianBlur(polygon, (0, 0), sigma)
+    sigma = config.jaw_feather * outlines.face_height
+    # So soft an edge is as good at half the size.
+    side = outlines.size // 2 if sigma >= 1.5 and outlines.size % 2 == 0 else outlines.size
+    scale = side / outlines.size
+    polygon = draw_polygon(head_outline(outlines, index, config.jaw_margin) * scale, side)
+    polygon = cv2.max(polygon, draw_polygon(face_hull(outlines, index, config.jaw_margin) * scale, side))
+    region = cv2.GaussianBlur(polygon, (0, 0), max(0.5, scale * sigma))
+    return cv2.resize(region, (outlines.size, outlines.size), interpolation=cv2.INTER_LINEAR)
 
 
 def clothing_beside_jaw(
@@ -36,8 +40,8 @@ def clothing_beside_jaw(
     below, _ = along_head(outlines, index, side)
     face = draw_polygon(face_hull(outlines, index, -0.025) * (side / outlines.size), side)
     # The classes are zero off the person, so at its edge the share among what is there counts.
-    seen = classes.astype(np.float32)
-    cloth = soft_step(seen[..., 2] / np.maximum(channel_sum(seen), 1.0), 0.3, 0.7)
+    skin, hair, cloth = (each.astype(np.float32) for each in cv2.split(classes))
+    cloth = soft_step(cloth / np.maximum(skin + hair + cloth, 1.0), 0.3, 0.7)
     # The mixed colours along the face's edge can look like cloth; they form lines, cloth forms areas.
     solid = cv2.morphologyEx((cloth > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     cloth = cloth * cv2.dilate(solid, disc(1))

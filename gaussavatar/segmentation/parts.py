@@ -205,7 +205,7 @@ def label_parts(
     is_mouth = cv2.compare(mouth, 127, cv2.CMP_GT)
     is_lips = cv2.bitwise_and(cv2.compare(lips, 127, cv2.CMP_GT), cv2.bitwise_or(is_face, is_mouth))
     for number, where in ((FACE, is_face), (LIPS, is_lips), (INNER_MOUTH, is_mouth)):
-        label[where > 0] = number
+        label = cv2.bitwise_or(cv2.subtract(label, where), cv2.min(where, number))
         margin = cv2.bitwise_or(margin, where)
     label = cv2.bitwise_and(label, is_person)
     return cv2.merge([label, _certainty(label, margin, person)])
@@ -217,7 +217,8 @@ def _strongest(split: UInt8[np.ndarray, "h w 4"]) -> tuple[UInt8[np.ndarray, "h 
     best = shares[0]
     label = np.full(best.shape, HAIR, np.uint8)
     for number, share in zip((EARS, NECK, TORSO), shares[1:], strict=True):
-        cv2.copyTo(np.full(best.shape, number, np.uint8), cv2.compare(share, best, cv2.CMP_GT), label)
+        ahead = cv2.compare(share, best, cv2.CMP_GT)
+        label = cv2.bitwise_or(cv2.subtract(label, ahead), cv2.min(ahead, number))
         best = cv2.max(best, share)
     return label, cv2.convertScaleAbs(cv2.subtract(best, 127), alpha=2.0)
 
@@ -228,11 +229,12 @@ def _certainty(
     """How sure a label is: far from the next part, clear of half-transparent edges, and ahead of the second best."""
     border = cv2.threshold(cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((3, 3))), 0, 255, cv2.THRESH_BINARY)[1]
     steps = max(1, round(BAND * label.shape[0] / 512))
-    near = cv2.convertScaleAbs(border, alpha=1.0 / steps)
+    share = -(-255 // steps)
+    near = cv2.min(border, share)
     for _ in range(steps - 1):
         # One pixel farther each time: far cheaper than a distance transform.
         border = cv2.dilate(border, np.ones((3, 3)))
-        near = cv2.add(near, cv2.convertScaleAbs(border, alpha=1.0 / steps))
+        near = cv2.add(near, cv2.min(border, share))
     far = cv2.bitwise_not(near)
     solid = cv2.convertScaleAbs(cv2.absdiff(person, 127), alpha=2.0)
     lead = cv2.bitwise_or(margin, cv2.compare(label, BACKGROUND, cv2.CMP_EQ))

@@ -111,7 +111,7 @@ def _person_classes(
     """Colour classes at ``side``, zero off the person."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     mask = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
-    return cv2.bitwise_and(scene.colours.classify(small), cv2.merge([255 * (mask > 127).astype(np.uint8)] * 3))
+    return cv2.bitwise_and(scene.colours.classify(small), cv2.merge([cv2.compare(mask, 127, cv2.CMP_GT)] * 3))
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,16 @@ def body_motion(
     side = small_side(scene.outlines.size)
     outline = head_outline(scene.outlines, index, 0.05) * (side / scene.outlines.size)
     body = cv2.resize((probability > 0.8).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
-    body[draw_polygon(outline, side) > 0] = 0
+    body = cv2.subtract(body, draw_polygon(outline, side))
+    _, first, _, height = cv2.boundingRect(body)
+    # Only the rows of the body, with room for the windows in which corners are followed.
+    first, last = max(0, first - 16), min(side, first + height + 16)
+    step = scene.outlines.size // side
     grey = [
-        cv2.cvtColor(cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        cv2.cvtColor(
+            cv2.resize(frame[first * step : last * step], (side, last - first), interpolation=cv2.INTER_AREA),
+            cv2.COLOR_RGB2GRAY,
+        )
         for frame in (before, image)
     ]
-    return body_shift(grey[0], grey[1], body)
+    return body_shift(grey[0], grey[1], body[first:last])

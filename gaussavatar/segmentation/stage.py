@@ -36,7 +36,7 @@ from gaussavatar.segmentation.scene import (
 from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
 from gaussavatar.segmentation.surface import HeadSurface, head_surface
 from gaussavatar.segmentation.torso import merge_memories, remember
-from gaussavatar.segmentation.under import complete_under, first_body_row, surroundings
+from gaussavatar.segmentation.under import Hidden, complete_under, first_body_row, paste, surroundings
 from gaussavatar.storage import FrameStore, atomic_path, explain_os_error, frame_writer, write_json
 from gaussavatar.types import Landmarks, Tracking
 
@@ -240,18 +240,22 @@ def _write_under(
     """Third pass: the image behind the head, in blocks that remember a second to either side."""
     size, workers = scene.outlines.size, scene.config.workers
 
-    def block(start: int) -> list[np.ndarray]:
+    def block(start: int) -> list[Hidden]:
         return _under_block(frames, masks, shifts, scene, start, min(start + BLOCK, len(frames)))
+
+    def put(item: tuple[int, Hidden]) -> np.ndarray:
+        return paste(frames.read(item[0]), item[1])
 
     with (
         frame_writer(folder / "under.u8", (size, size, 3)) as under_out,
         progress.stage("behind the head", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
-        for images in ordered_map(pool, block, range(0, len(frames), BLOCK), workers + 1):
-            for image in images:
-                under_out.append(image)
-            advance(len(images))
+        blocks = ordered_map(pool, block, range(0, len(frames), BLOCK), workers + 1)
+        found = enumerate(hidden for several in blocks for hidden in several)
+        for image in ordered_map(pool, put, found, 2 * workers):
+            under_out.append(image)
+            advance(1)
 
 
 def _under_block(
@@ -272,7 +276,6 @@ def _under_block(
     future = list(islice(remember(images[::-1], bodies[::-1], reverse), last - stop, last - start))[::-1]
     return [
         complete_under(
-            frames.read(index),
             arounds[index - first],
             merge_memories(past[index - start], future[index - start]),
             scene.small_plate,

@@ -50,7 +50,7 @@ class HeadSurface:
             frames = np.arange(start, min(start + BLOCK, n_frames))
             vertices = camera_vertices(self.track, self.tracking, frames)
             for each in vertices:
-                raster = rasterize_mesh(each, self.track.head.triangles, self.K, SIDE, SIDE)
+                raster = rasterize_mesh(each, self.track.head.triangles, self.K, SIDE, SIDE, cull=True)
                 yield self.labels[raster.triangle_index]
 
 

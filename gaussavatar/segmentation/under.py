@@ -153,6 +153,18 @@ class Surroundings:
     """Background for certain."""
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """What the head hides in one frame: the box about it, of a picture of ``side``."""
+
+    fill: UInt8[np.ndarray, "r c 3"]
+    region: Bool[np.ndarray, "r c"]
+    """Where the frame is to be replaced."""
+    corner: tuple[int, int]
+    """First row and column of the box."""
+    side: int
+
+
 def surroundings(
     image: UInt8[np.ndarray, "h w 3"],
     mask: UInt8[np.ndarray, "h w 4"],
@@ -180,7 +192,6 @@ def first_body_row(outlines: Outlines, side: int, config: SegmentationConfig) ->
 
 
 def complete_under(
-    image: UInt8[np.ndarray, "h w 3"],
     around: Surroundings,
     memory: tuple[UInt8[np.ndarray, "b s 3"], Bool[np.ndarray, "b s"]],
     plate: Plate,
@@ -188,17 +199,17 @@ def complete_under(
     outlines: Outlines,
     index: int,
     config: SegmentationConfig,
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The frame with the head taken out: neck and torso continued behind it over the completed background.
+) -> Hidden:
+    """What the head hides: neck and torso continued behind it over the completed background.
 
-    Outside the head and its rim the frame is returned unchanged. Inside comes first what
+    First comes what
     ``memory`` (of the last rows, from :func:`first_body_row` on) knows of the body from other
     moments; what was never seen is continued from there. The completed part is smooth, so it
     is computed at the side of ``around`` and ``plate`` and enlarged.
     """
-    if not around.region.any():
-        return image.copy()
     side = around.region.shape[0]
+    if not around.region.any():
+        return Hidden(around.image[:0], around.region[:0], (0, 0), side)
     scale = side / outlines.size
     unit = outlines.face_height * scale
     # Columns continue what lies within 0.08 face heights below the region; nothing farther is looked at.
@@ -233,7 +244,7 @@ def complete_under(
     soft = cv2.GaussianBlur(whole, (0, 0), max(0.7, 0.01 * unit))
     half = cv2.addWeighted(soft[low:], 0.5, whole[low:], 0.5, 0.0)
     cv2.copyTo(half, recalled.view(np.uint8), soft[low:])
-    return _paste(image, soft, region, box, side)
+    return Hidden(soft, region, (box[0].start, box[1].start), side)
 
 
 def _box_about(region: Bool[np.ndarray, "s s"], margin: int) -> tuple[slice, slice]:
@@ -259,24 +270,18 @@ def _recall(
     return recalled, known, cv2.bitwise_or(body, cv2.compare(recalled.view(np.uint8), 0, cv2.CMP_GT))
 
 
-def _paste(
-    image: UInt8[np.ndarray, "h w 3"],
-    fill: UInt8[np.ndarray, "r c 3"],
-    region: Bool[np.ndarray, "r c"],
-    box: tuple[slice, slice],
-    side: int,
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Put the enlarged ``fill`` into the enlarged ``region``, its inner edge softened by a pixel.
-
-    Both are the ``box`` of a picture of ``side``.
-    """
+def paste(image: UInt8[np.ndarray, "h w 3"], hidden: Hidden) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame with the head taken out. The enlarged region's inner edge is softened by a pixel."""
     under = image.copy()
-    rows, columns = (slice(each.start * len(image) // side, each.stop * len(image) // side) for each in box)
-    part = np.ascontiguousarray(image[rows, columns])
+    height, width = (each * len(image) // hidden.side for each in hidden.region.shape)
+    if not height * width:
+        return under
+    top, left = (each * len(image) // hidden.side for each in hidden.corner)
+    part = np.ascontiguousarray(image[top : top + height, left : left + width])
     shape = part.shape[1::-1]
-    large = cv2.resize(fill, shape, interpolation=cv2.INTER_LINEAR)
-    inside = cv2.resize(region.view(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
+    large = cv2.resize(hidden.fill, shape, interpolation=cv2.INTER_LINEAR)
+    inside = cv2.resize(hidden.region.view(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
     core = cv2.erode(inside, np.ones((3, 3), np.uint8))
     mixed = cv2.copyTo(cv2.addWeighted(part, 0.5, large, 0.5, 0.0), inside, part)
-    under[rows, columns] = cv2.copyTo(large, core, mixed)
+    under[top : top + height, left : left + width] = cv2.copyTo(large, core, mixed)
     return under
