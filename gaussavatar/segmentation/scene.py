@@ -189,27 +189,30 @@ def _enlarge(values: UInt8[np.ndarray, "s s"], size: int) -> UInt8[np.ndarray, "
     return cv2.resize(values, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def body_motion(
-    before: UInt8[np.ndarray, "h w 3"],
-    image: UInt8[np.ndarray, "h w 3"],
-    probability: Float32[np.ndarray, "p p"],
-    scene: Scene,
-    index: int,
-) -> tuple[float, float] | None:
-    """The body's motion since the previous frame, from what is visible of it below the head."""
+@dataclass(frozen=True)
+class BodyView:
+    """What is needed of a frame to follow the body from it to the next, at :func:`small_side`."""
+
+    grey: UInt8[np.ndarray, "s s"]
+    body: UInt8[np.ndarray, "s s"]
+    """Not 0 where the person is visible below the head."""
+
+
+def body_view(
+    image: UInt8[np.ndarray, "h w 3"], probability: Float32[np.ndarray, "p p"], scene: Scene, index: int
+) -> BodyView:
+    """One frame's part of :func:`body_motion`."""
     side = small_side(scene.outlines.size)
     outline = head_outline(scene.outlines, index, 0.05) * (side / scene.outlines.size)
     body = cv2.resize((probability > 0.8).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
     body = cv2.subtract(body, draw_polygon(outline, side))
-    _, first, _, height = cv2.boundingRect(body)
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return BodyView(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), body)
+
+
+def body_motion(before: BodyView, own: BodyView) -> tuple[float, float] | None:
+    """The body's motion since the previous frame, from what is visible of it below the head."""
+    _, first, _, height = cv2.boundingRect(own.body)
     # Only the rows of the body, with room for the windows in which corners are followed.
-    first, last = max(0, first - 16), min(side, first + height + 16)
-    step = scene.outlines.size // side
-    grey = [
-        cv2.cvtColor(
-            cv2.resize(frame[first * step : last * step], (side, last - first), interpolation=cv2.INTER_AREA),
-            cv2.COLOR_RGB2GRAY,
-        )
-        for frame in (before, image)
-    ]
-    return body_shift(grey[0], grey[1], body[first:last])
+    rows = slice(max(0, first - 16), first + height + 16)
+    return body_shift(before.grey[rows], own.grey[rows], own.body[rows])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice, repeat
@@ -24,9 +23,11 @@ from gaussavatar.segmentation.parallel import ordered_map, single_threaded_filte
 from gaussavatar.segmentation.parser import FrameParser, fuse_person, parse_frame
 from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
 from gaussavatar.segmentation.scene import (
+    BodyView,
     Draft,
     Scene,
     body_motion,
+    body_view,
     draft_frame,
     finish_frame,
     part_side,
@@ -190,26 +191,22 @@ def _write_masks(
     size, workers = scene.outlines.size, scene.config.workers
     shifts = np.zeros((len(frames), 2), np.float32)
 
-    def draft(item: tuple[int, np.ndarray | None]) -> tuple[Draft, tuple[float, float] | None]:
+    def draft(item: tuple[int, np.ndarray | None]) -> tuple[Draft, BodyView]:
         index, seen = item
         probability = _steady_probability(persons, index)
         image = frames.read(index)
-        before = frames.read(max(index - 1, 0))
         parsed = None
         if parser is not None:
             parsed = parse_frame(parser, image, part_side(size))
             probability = fuse_person(probability, parsed)
         drawn = draft_frame(image, probability, scene, index, seen, parsed)
-        return drawn, body_motion(before, image, probability, scene, index)
+        return drawn, body_view(image, probability, scene, index)
 
-    def finish(drafts: tuple[Draft, Draft, Draft]) -> tuple[np.ndarray, np.ndarray]:
-        return finish_frame(*drafts)
-
-    def drafts(labels: Iterator[np.ndarray | None]) -> Iterator[Draft]:
-        items = zip(range(len(frames)), labels, strict=False)
-        for index, (drawn, shift) in enumerate(ordered_map(pool, draft, items, 2 * workers)):
-            shifts[index] = (np.nan, np.nan) if shift is None else shift
-            yield drawn
+    def finish(
+        near: tuple[tuple[Draft, BodyView], tuple[Draft, BodyView], tuple[Draft, BodyView]],
+    ) -> tuple[np.ndarray, np.ndarray, tuple[float, float] | None]:
+        before, own, after = near
+        return *finish_frame(before[0], own[0], after[0]), body_motion(before[1], own[1])
 
     # The heads are posed and drawn here, in blocks: torch stays out of the workers.
     labels = repeat(None) if surface is None else surface.label_images(len(frames))
@@ -219,7 +216,9 @@ def _write_masks(
         progress.stage("masks", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
-        for masks, parts in ordered_map(pool, finish, triples(drafts(labels)), 2 * workers):
+        drafts = ordered_map(pool, draft, zip(range(len(frames)), labels, strict=False), 2 * workers)
+        for index, (masks, parts, shift) in enumerate(ordered_map(pool, finish, triples(drafts), 2 * workers)):
+            shifts[index] = (np.nan, np.nan) if shift is None else shift
             mask_out.append(masks)
             part_out.append(parts)
             advance(1)
