@@ -37,6 +37,15 @@ SURE = 1.0
 REACH = 3.0
 """Largest log-odds that colour alone may claim; the outline gives that much at 2.5 standard deviations."""
 
+RIM = 0.012
+"""Of the face's height: the lips' outer edge, which has neither lips' nor mouth's colours, and the line between them."""
+
+LIGHTER = 12.0
+"""Lightness (0..255) by which teeth stand out from the lips at the least."""
+
+TEETH = 0.0003
+"""Of the face's height squared: less area of teeth than that does not open a mouth that the detector calls shut."""
+
 
 @dataclass(frozen=True)
 class MouthColours:
@@ -66,7 +75,7 @@ def _learn_round(
         if box is None:
             continue
         image = np.ascontiguousarray(frames.read(int(index))[box])
-        total = _log_odds(image, outlines, int(index), box, colours)
+        total = _log_odds(cv2.blur(colours.odds[colour_bins(image)], (3, 3)), outlines, int(index), box)
         lips = lips_mask(outlines, int(index))[box] > 250
         bins = colour_bins(image)
         for row, region in enumerate((total > SURE, lips & (total < -SURE))):
@@ -103,18 +112,28 @@ def mouth_mask(
     colours: MouthColours,
     config: SegmentationConfig,
 ) -> UInt8[np.ndarray, "h w"]:
-    """Inside of the mouth with the teeth; zero while the lips are closed, fading in above.
+    """Inside of the mouth with the teeth; zero while the lips are closed, fading in above and where teeth show.
 
     The log-odds of place (distance from the inner-lip outline) and of colour add up (naive Bayes).
     """
     canvas = np.zeros((outlines.size, outlines.size), np.uint8)
+    box = mouth_box(outlines, index)
+    if box is None:
+        return canvas
     opening = mouth_opening(outlines, index) * 512.0 / outlines.size
     strength = float(np.clip((opening - config.min_mouth_opening) / 1.0, 0.0, 1.0))
-    box = mouth_box(outlines, index)
-    if strength == 0.0 or box is None:
+    patch, lips = np.ascontiguousarray(image[box]), lips_mask(outlines, index)[box]
+    odds = cv2.blur(colours.odds[colour_bins(patch)], (3, 3))
+    teeth = visible_teeth(patch, odds, lips, outlines, index, box)
+    # Where the teeth show, the detector may put the inner lips onto them and call the mouth shut.
+    area = TEETH * outlines.face_height**2
+    strength = max(strength, float(np.clip((cv2.countNonZero(teeth) - area) / area, 0.0, 1.0)))
+    if strength == 0.0:
         return canvas
-    total = _log_odds(np.ascontiguousarray(image[box]), outlines, index, box, colours)
-    lips = lips_mask(outlines, index)[box]
+    # Beside teeth there is no reason to take a shade for a lip's.
+    beside = cv2.dilate(teeth, disc(max(1, round(RIM * outlines.face_height))))
+    total = _log_odds(odds, outlines, index, box)
+    total = np.where(beside > 0, np.maximum(total, odds + SHADE), total)
     alpha = cv2.convertScaleAbs(strength * 255.0 / (1.0 + np.exp(-2.0 * np.clip(total, -8, 8))))
     # A tongue between the teeth has the lips' colour: what the mouth encloses is mouth.
     closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(max(1, round(0.02 * outlines.face_height))))
@@ -129,11 +148,41 @@ def lips_mask(outlines: Outlines, index: int) -> UInt8[np.ndarray, "h w"]:
     return cv2.max(outer, draw_small_polygon(points[list(INNER_LIPS)], outlines.size))
 
 
+def visible_teeth(
+    image: UInt8[np.ndarray, "h w 3"],
+    odds: Float32[np.ndarray, "h w"],
+    lips: UInt8[np.ndarray, "h w"],
+    outlines: Outlines,
+    index: int,
+    box: tuple[slice, slice],
+) -> UInt8[np.ndarray, "h w"]:
+    """1 where teeth are seen at the line between the lips, wherever the outline is.
+
+    Only what is lighter than the lips counts, and is no mere line: the shade between closed lips has the
+    colours of the cavity.
+    """
+    unit = outlines.face_height
+    room = cv2.erode(cv2.compare(lips, 127, cv2.CMP_GT), disc(max(1, round(RIM * unit))))
+    light = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float32)
+    lip = (room > 0) & (odds < 0)
+    if not lip.any():
+        return np.zeros(lips.shape, np.uint8)
+    found = ((odds > SURE) & (room > 0) & (light > np.median(light[lip]) + LIGHTER)).astype(np.uint8)
+    line = np.zeros(lips.shape, np.uint8)
+    corner = np.array([box[1].start, box[0].start], np.float32)
+    points = np.round((outlines.points[index][list(INNER_LIPS)] - corner - 0.5) * 16).astype(np.int32)
+    cv2.fillPoly(line, [points], (1,), shift=4)
+    cv2.polylines(line, [points], True, (1,), max(1, round(2 * RIM * unit)), shift=4)
+    _, labels = cv2.connectedComponents(found, connectivity=8, ltype=cv2.CV_16U)
+    labels = np.asarray(labels, np.uint16)
+    near = np.unique(labels[line > 0])
+    return np.isin(labels, near[near > 0]).astype(np.uint8)
+
+
 def _log_odds(
-    image: UInt8[np.ndarray, "h w 3"], outlines: Outlines, index: int, box: tuple[slice, slice], colours: MouthColours
+    odds: Float32[np.ndarray, "h w"], outlines: Outlines, index: int, box: tuple[slice, slice]
 ) -> Float32[np.ndarray, "h w"]:
-    """Log-odds of the inside of the mouth for the pixels of a box."""
-    odds = cv2.blur(colours.odds[colour_bins(image)], (3, 3))
+    """Log-odds of the inside of the mouth for the pixels of a box, from the colours' ``odds`` and the outline."""
     place = lip_distance(outlines, index, box) * np.float32(1.2 / (SLACK * outlines.face_height))
     # Far from the outline it is right whatever the colour: a red tongue, a dark chin.
     certain = np.clip((np.abs(place) - 0.7 * REACH) / (0.3 * REACH), 0.0, 1.0)
