@@ -159,7 +159,8 @@ def _track(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progre
         advance(1)
     scratch = folder / ".skin.u8"
     try:
-        aligned = align_to_skin(capture.frames(), tracking, head, config.photometric, scratch, progress)
+        source_px = capture.size / capture.crop[2]
+        aligned = align_to_skin(capture.frames(), tracking, head, config.photometric, scratch, progress, source_px)
     finally:
         for path in (scratch, scratch.with_name(scratch.name + ".json")):
             path.unlink(missing_ok=True)

@@ -63,6 +63,7 @@ def align_to_skin(
     config: PhotometricConfig,
     scratch: Path,
     progress: Progress,
+    source_px: float = 1.0,
 ) -> Tracking:
     """The tracking with poses that keep the skin's appearance constant; all else stays.
 
@@ -73,10 +74,11 @@ def align_to_skin(
         config: settings.
         scratch: a file for the pictures that are compared; the caller removes it.
         progress: where to report.
+        source_px: how many captured pixels a pixel of the source became.
     """
     if not config.enabled:
         return tracking
-    return align_points(frames, tracking, skull_skin(head), config, scratch, progress)
+    return align_points(frames, tracking, skull_skin(head), config, scratch, progress, source_px)
 
 
 def align_points(
@@ -86,13 +88,14 @@ def align_points(
     config: PhotometricConfig,
     scratch: Path,
     progress: Progress,
+    source_px: float = 1.0,
 ) -> Tracking:
     """:func:`align_to_skin` with given points of the skin."""
     if tracking.valid.sum() < 3:
         return tracking
     rounds = config.coarse_iterations + config.fine_iterations + config.last_iterations
     with progress.stage("skin alignment", rounds + 2) as advance:
-        images = write_skin_images(frames, tracking, skin, scratch, config.workers)
+        images = write_skin_images(frames, tracking, skin, scratch, config.workers, source_px)
         advance(2)
         aligner = _Aligner(images, tracking, skin, config)
         first = aligner.disagreement()

@@ -58,10 +58,15 @@ def face_windows(tracking: Tracking, skin: SkullSkin) -> tuple[int, Int[np.ndarr
     return side, corners
 
 
-def write_skin_images(frames: FrameStore, tracking: Tracking, skin: SkullSkin, path: Path, workers: int) -> SkinImages:
-    """Write the pictures of all frames to ``path``, a few frames at a time."""
+def write_skin_images(
+    frames: FrameStore, tracking: Tracking, skin: SkullSkin, path: Path, workers: int, source_px: float = 1.0
+) -> SkinImages:
+    """Write the pictures of all frames to ``path``, a few frames at a time.
+
+    ``source_px`` is how many captured pixels a pixel of the source became: enlarged frames have no finer detail.
+    """
     side, corners = face_windows(tracking, skin)
-    px = tracking.size / _REFERENCE_SIZE
+    px = max(tracking.size / _REFERENCE_SIZE, source_px)
 
     def block(first: int) -> list[np.ndarray]:
         stop = min(first + _BLOCK, len(frames))
