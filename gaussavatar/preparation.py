@@ -25,7 +25,7 @@ from gaussavatar.tracking.head_fit import arkit_track, fit_head, shape_head
 from gaussavatar.tracking.head_track import load_head_track, save_head_track
 from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.tracking.motion import extract_motion, save_motion
-from gaussavatar.tracking.photometric import align_to_skin
+from gaussavatar.tracking.photometric import align_to_skin, with_known_focal
 from gaussavatar.tracking.track import load_tracking, refit_to_poses, save_tracking, track_landmarks
 from gaussavatar.tracking.transforms import write_transforms
 from gaussavatar.types import Landmarks
@@ -105,7 +105,7 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
     key = content_key("landmarks 3", key)
     stage("landmarks", lambda capture: _detect(capture, progress))
     key = content_key(
-        "tracking 6", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
+        "tracking 7", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
         head_key(wishes.head),
     )  # fmt: skip
     stage("tracking", lambda capture: _track(capture, config, wishes, progress))
@@ -160,7 +160,8 @@ def _track(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progre
     scratch = folder / ".skin.u8"
     try:
         source_px = capture.size / capture.crop[2]
-        aligned = align_to_skin(capture.frames(), tracking, head, config.photometric, scratch, progress, source_px)
+        settings = config.photometric if wishes.focal is None else with_known_focal(config.photometric)
+        aligned = align_to_skin(capture.frames(), tracking, head, settings, scratch, progress, source_px)
     finally:
         for path in (scratch, scratch.with_name(scratch.name + ".json")):
             path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from gaussavatar.tracking.head_track import HeadTrack, head_vertices, load_head_
 from gaussavatar.tracking.indices import MOUTH_CORNERS
 from gaussavatar.tracking.landmarks import load_landmarks
 from gaussavatar.tracking.motion import load_motion
-from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin
+from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin, with_known_focal
 from gaussavatar.tracking.rotations import log_rotation, nearest_rotation
 from gaussavatar.tracking.skull_skin import landmark_places
 from gaussavatar.tracking.track import load_tracking, track_landmarks
@@ -77,7 +77,8 @@ def align_known_head(
 ) -> Tracking:
     """Poses of a head whose shape is given: the landmarks' poses brought into its space, then the skin's."""
     tracking = track_landmarks(landmarks, focal_px=float(truth.K[0, 0]))
-    return align_to_skin(frames, onto_head(tracking, head), head, PhotometricConfig(), scratch, progress)
+    config = with_known_focal(PhotometricConfig())
+    return align_to_skin(frames, onto_head(tracking, head), head, config, scratch, progress)
 
 
 def onto_head(tracking: Tracking, head: HeadModel) -> Tracking:

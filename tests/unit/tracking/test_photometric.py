@@ -12,7 +12,7 @@ from gaussavatar.head.builtin import builtin_head
 from gaussavatar.head.raster import interpolate, rasterize_mesh
 from gaussavatar.progress import QuietProgress
 from gaussavatar.storage import FrameStore, frame_writer
-from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin
+from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin, with_known_focal
 from gaussavatar.tracking.rotations import exp_rotation, log_rotation
 from gaussavatar.tracking.skin_images import without_light
 from gaussavatar.tracking.skin_native import (
@@ -149,12 +149,16 @@ def rotation_error(R: np.ndarray, R_true: np.ndarray) -> tuple[float, float]:
 def test_wobbling_and_lagging_poses_are_set_right(tmp_path: Path) -> None:
     frames, tracking = textured_clip(tmp_path)
     R_true = np.load(tmp_path / "R.npy", allow_pickle=False)
-    config = PhotometricConfig()
+    config = with_known_focal(PhotometricConfig())
     aligned = align_to_skin(frames, tracking, builtin_head(), config, tmp_path / "skin.u8", QuietProgress())
     before = rotation_error(tracking.R_camera_head, R_true)
     after = rotation_error(aligned.R_camera_head, R_true)
     assert before[0] > 0.9 and before[1] > 1.0
     assert after[0] < 0.15 and after[1] < 0.1
+    cautious = align_to_skin(
+        frames, tracking, builtin_head(), PhotometricConfig(), tmp_path / "skin.u8", QuietProgress()
+    )
+    assert after[0] < rotation_error(cautious.R_camera_head, R_true)[0] < before[0]
     again = align_to_skin(frames, tracking, builtin_head(), config, tmp_path / "skin.u8", QuietProgress())
     np.testing.assert_array_equal(again.R_camera_head, aligned.R_camera_head)
 
