@@ -38,12 +38,12 @@ REACH = 3.0
 """Largest log-odds that colour alone may claim; the outline gives that much at 2.5 standard deviations."""
 
 RIM = 0.012
-"""Of the face's height: the lips' outer edge, which has neither lips' nor mouth's colours, and the line between them."""
+"""Of the face's height: the lips' outer edge, whose colours are neither's; and half the line between the lips."""
 
 LIGHTER = 12.0
 """Lightness (0..255) by which teeth stand out from the lips at the least."""
 
-TEETH = 0.0003
+TEETH = 0.00015
 """Of the face's height squared: less area of teeth than that does not open a mouth that the detector calls shut."""
 
 
@@ -75,7 +75,7 @@ def _learn_round(
         if box is None:
             continue
         image = np.ascontiguousarray(frames.read(int(index))[box])
-        total = _log_odds(cv2.blur(colours.odds[colour_bins(image)], (3, 3)), outlines, int(index), box)
+        total = _log_odds(colour_odds(image, colours), outlines, int(index), box)
         lips = lips_mask(outlines, int(index))[box] > 250
         bins = colour_bins(image)
         for row, region in enumerate((total > SURE, lips & (total < -SURE))):
@@ -123,7 +123,7 @@ def mouth_mask(
     opening = mouth_opening(outlines, index) * 512.0 / outlines.size
     strength = float(np.clip((opening - config.min_mouth_opening) / 1.0, 0.0, 1.0))
     patch, lips = np.ascontiguousarray(image[box]), lips_mask(outlines, index)[box]
-    odds = cv2.blur(colours.odds[colour_bins(patch)], (3, 3))
+    odds = colour_odds(patch, colours)
     teeth = visible_teeth(patch, odds, lips, outlines, index, box)
     # Where the teeth show, the detector may put the inner lips onto them and call the mouth shut.
     area = TEETH * outlines.face_height**2
@@ -177,6 +177,11 @@ def visible_teeth(
     labels = np.asarray(labels, np.uint16)
     near = np.unique(labels[line > 0])
     return np.isin(labels, near[near > 0]).astype(np.uint8)
+
+
+def colour_odds(image: UInt8[np.ndarray, "h w 3"], colours: MouthColours) -> Float32[np.ndarray, "h w"]:
+    """What the colours of every pixel and its neighbours say."""
+    return cv2.blur(colours.odds[colour_bins(image)], (3, 3))
 
 
 def _log_odds(

@@ -78,6 +78,23 @@ def test_the_edge_follows_the_lips_colour(filmed: tuple[FrameStore, np.ndarray, 
     assert mouth_mask(frames.read(0), outlines, 0, colours, config).max() == 0, "closed lips hide the mouth"
 
 
+def test_teeth_open_a_mouth_that_the_detector_calls_shut(filmed: tuple[FrameStore, np.ndarray, Outlines]) -> None:
+    """Inner-lip points in one line over showing teeth: the teeth are found; a dark line between lips stays shut."""
+    frames, truth, outlines = filmed
+    config, index = SegmentationConfig(), N // 3
+    colours = learn_mouth(frames, outlines, config)
+    points = outlines.points.copy()
+    points[index, list(INNER_LIPS), 1] = points[index, list(INNER_LIPS), 1].mean()
+    shut = Outlines(points, outlines.R_camera_head, outlines.face_height, outlines.face_width, SIZE)
+    image = frames.read(index)
+    found = mouth_mask(image, shut, index, colours, config) > 127
+    teeth = truth[index] & (np.abs(image.astype(int) - TEETH).max(-1) < 25)
+    assert teeth.sum() > 50 and found[teeth].mean() > 0.75 and (found & ~truth[index]).sum() < 0.15 * found.sum()
+    lined = np.where(truth[index][..., None], np.uint8(LIP), image)
+    cv2.line(lined, (104, 169), (152, 169), CAVITY, 1)
+    assert mouth_mask(lined, shut, index, colours, config).max() == 0
+
+
 def test_a_clip_that_never_opens_the_mouth_goes_by_the_outline(
     filmed: tuple[FrameStore, np.ndarray, Outlines],
 ) -> None:
