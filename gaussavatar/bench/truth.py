@@ -33,8 +33,8 @@ from gaussavatar.types import Landmarks, Motion, Tracking
 SECONDS, TURN_DEG = 24.0, 30.0
 NOD_FROM, NOD_SECONDS, NOD_HZ = 16.0, 4.0, 3.0
 _NOD_BAND = (2.0, 4.5)
-_OPEN = 0.02
-"""Lip opening (truth) from which the inside of the mouth has to be found."""
+_APART, _OPEN_PX = 0.02, 100
+"""Lip gap (truth) from which lips are apart, and visible pixels of the mouth's inside from which a mouth is open."""
 
 
 def bench_truth(seed: int = 5, *, progress: Progress | None = None) -> dict[str, float]:
@@ -180,14 +180,15 @@ def mesh_lip_opening(track: HeadTrack) -> Float[np.ndarray, "n"]:
 
 
 def mask_figures(segmentation: Segmentation, true_masks: FrameStore, truth: ActorTruth) -> dict[str, float]:
-    """Intersection over union with the actor's coverage, over all frames: person, head, face, and the open mouth.
+    """Intersection over union with the actor's coverage, mean over the frames: person, head, face, and the mouth.
 
+    ``iou_mouth`` is over frames whose open mouth shows its inside, ``iou_mouth_thin`` over all whose lips are apart.
     ``lip_opening_r`` is the correlation of the visible opening, the mouth mask's height in its middle, with the
     truth's.
     """
     masks = segmentation.masks()
     channels = {"person": 0, "head": 1, "face": 2, "mouth": 3}
-    shares: dict[str, list[float]] = {name: [] for name in channels}
+    shares: dict[str, list[float]] = {name: [] for name in (*channels, "mouth_thin")}
     openings = []
     for index in range(segmentation.n_frames):
         own, true = masks.read(index), true_masks.read(index)
@@ -195,8 +196,11 @@ def mask_figures(segmentation: Segmentation, true_masks: FrameStore, truth: Acto
         pair = own[..., MASK_CHANNELS.index("mouth")], true[..., channels["mouth"]]
         openings.append([mouth_height(mask, corners) for mask in pair])
         for name, channel in channels.items():
-            if name == "mouth" and truth.aperture[index] < _OPEN:
-                continue
+            if name == "mouth":
+                if truth.aperture[index] >= _APART:
+                    shares["mouth_thin"].append(mask_iou(pair[0], pair[1]))
+                if np.count_nonzero(pair[1] > 127) < _OPEN_PX:
+                    continue
             shares[name].append(mask_iou(own[..., MASK_CHANNELS.index(name)], true[..., channel]))
     figures = {f"iou_{name}": float(np.mean(values)) if values else 1.0 for name, values in shares.items()}
     return figures | {"lip_opening_r": float(np.corrcoef(np.array(openings).T)[0, 1])}
