@@ -28,6 +28,12 @@ from gaussavatar.tracking.solve import solve_chain
 from gaussavatar.types import Tracking
 
 _CHUNK = 64
+_LEAST_SPREAD = 0.5
+"""Scale of residuals, grey levels, of a skin without any detail."""
+
+_WORSE = 1.02
+"""An alignment after which the frames agree by so much less than before is not used."""
+
 _SAMPLED = 48
 _LEAST_SEEN = 0.02
 """A point that is seen in less than this share of the frames has no appearance."""
@@ -122,7 +128,7 @@ def align_points(
             aligner.step(len(LEVELS) - 1)
             advance(1)
         last = aligner.disagreement()
-    if not last < first:
+    if first <= _LEAST_SPREAD or last > _WORSE * first:
         progress.say("skin alignment: the skin shows too little to follow; the landmarks' poses are kept")
         return tracking
     return replace(tracking, R_camera_head=aligner.R.astype(np.float32), t_camera_head=aligner.t.astype(np.float32))
@@ -208,7 +214,7 @@ class _Aligner:
             _, values, visible = template_sums(self._view(slice(frame, frame + 1), level), None, 1.0, samples=True)
             assert values is not None and visible is not None
             residuals.append(np.abs(values - mean)[visible > 0.5])
-        return max(0.5, 1.5 * float(np.median(np.concatenate(residuals))))
+        return max(_LEAST_SPREAD, 1.5 * float(np.median(np.concatenate(residuals))))
 
     def _sums(self, level: int, mean: np.ndarray | None, sigma: float) -> tuple[Float[np.ndarray, "p 6"], int]:
         def chunk(part: slice) -> np.ndarray:

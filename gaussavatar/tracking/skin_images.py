@@ -29,14 +29,14 @@ _BLOCK = 32
 
 @dataclass(frozen=True)
 class SkinImages:
-    """The pictures on disk, one channel per level, and the corner (x, y) of each in its frame."""
+    """The pictures on disk, mapped into memory, and the corner (x, y) of each in its frame."""
 
-    store: FrameStore
+    pictures: UInt8[np.ndarray, "n l s s"]
     corners: Int[np.ndarray, "n 2"]
 
     def read(self, frames: slice, level: int) -> UInt8[np.ndarray, "f s s"]:
         """Pictures of some frames at one level."""
-        return np.ascontiguousarray(self.store.read_batch(list(range(frames.start, frames.stop)))[..., level])
+        return np.ascontiguousarray(self.pictures[frames, level])
 
 
 def face_windows(tracking: Tracking, skin: SkullSkin) -> tuple[int, Int[np.ndarray, "n 2"]]:
@@ -72,12 +72,13 @@ def write_skin_images(
         stop = min(first + _BLOCK, len(frames))
         return [without_light(crop(frames.read(i), corners[i], side, px), px) for i in range(first, stop)]
 
-    with frame_writer(path, (side, side, len(LEVELS))) as out, ThreadPoolExecutor(workers) as pool:
+    with frame_writer(path, (len(LEVELS) * side, side, 1)) as out, ThreadPoolExecutor(workers) as pool:
         for images in _in_order(pool, block, len(frames), workers):
             for image in images:
                 inside = slice(_border(px), _border(px) + side)
-                out.append(np.ascontiguousarray(image[inside, inside]))
-    return SkinImages(FrameStore(path), corners)
+                out.append(np.ascontiguousarray(image[:, inside, inside]).reshape(-1, side, 1))
+    pictures = np.memmap(path, np.uint8, "r", shape=(len(frames), len(LEVELS), side, side))
+    return SkinImages(pictures, corners)
 
 
 def _in_order(pool: ThreadPoolExecutor, block: object, count: int, workers: int) -> Iterator[list[np.ndarray]]:
@@ -106,7 +107,7 @@ def crop(
     return cv2.copyMakeBorder(grey, top, bottom, left, right, cv2.BORDER_REPLICATE)
 
 
-def without_light(grey: UInt8[np.ndarray, "b b"], px: float) -> UInt8[np.ndarray, "b b 2"]:
+def without_light(grey: UInt8[np.ndarray, "b b"], px: float) -> UInt8[np.ndarray, "2 b b"]:
     """Detail of the picture at each of :data:`LEVELS`, divided by the contrast around it; 128 is none.
 
     Shading is smooth and changes when the head turns against the light; pores, wrinkles and edges stay on the skin.
@@ -118,7 +119,7 @@ def without_light(grey: UInt8[np.ndarray, "b b"], px: float) -> UInt8[np.ndarray
         # Running sums can fall a little below zero.
         around = np.sqrt(np.maximum(_smooth(detail * detail, 2 * coarse * px), 0))
         channels.append(np.clip(np.rint(128 + CONTRAST * detail / (GREY_FLOOR + around)), 0, 255).astype(np.uint8))
-    return np.stack(channels, -1)
+    return np.stack(channels)
 
 
 def _smooth(values: Float32[np.ndarray, "b b"], sigma: float) -> Float32[np.ndarray, "b b"]:
