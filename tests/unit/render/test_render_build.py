@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gaussavatar import native_library
 from gaussavatar.errors import UserError
 from gaussavatar.native_library import native_info, sources
-from gaussavatar.render import native_library
 from gaussavatar.render.api import get_rasterizer
 
 
