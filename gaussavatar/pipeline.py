@@ -23,6 +23,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import probe, read_audio, require_video
 from gaussavatar.preparation import Wishes, prepare, run_stage
 from gaussavatar.progress import Progress
+from gaussavatar.quality.records import PAGE_NAME, load_quality
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import (
@@ -110,6 +111,8 @@ def fit(
     require_video(probe(video))
     with only_writer(folder), frame_parallel():
         key = prepare(video, folder / "capture", config, wishes, True, progress)
+        # Said before the hours are spent: what the clip is good for, and what to film instead.
+        progress.say(f"quality: {load_quality(folder / 'capture').summary}; see {folder / 'capture' / PAGE_NAME}")
         facts = {"subject": subject, "consent": consent, "source": video.name, "recipe": recipe, "seed": seed}
         train_key = content_key(
             "train 1",
