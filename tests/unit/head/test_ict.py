@@ -14,7 +14,7 @@ from gaussavatar.head.model import HeadModel, pose_vertices, validate_head
 from gaussavatar.head.obj import read_ict_folder, read_obj
 from tests.unit.head.synthetic_heads import ict_arrays, write_ict_folder
 
-REAL = Path("/work/shared/data/heads/ict_facekit_raw.npz")
+REAL = Path(__file__).parents[4] / "shared" / "data" / "heads" / "ict_facekit_raw.npz"
 
 
 @pytest.fixture(scope="module")
