@@ -27,6 +27,10 @@ from gaussavatar.tracking.smoothness import acceleration_weights
 from gaussavatar.tracking.solve import solve_chain
 from gaussavatar.types import Tracking
 
+LEAST_PX_PER_METRE = 600.0
+"""Source pixels per metre of the face (a face of about 115 px) below which skin shows too little to follow: an avatar
+fitted to a clip with 560 lost 0.9 dB by it."""
+
 _CHUNK = 64
 _LEAST_SPREAD = 0.5
 """Scale of residuals, grey levels, of a skin without any detail."""
@@ -96,7 +100,8 @@ def align_to_skin(
         progress: where to report.
         source_px: how many captured pixels a pixel of the source became.
     """
-    if not config.enabled:
+    seen_px = tracking.K[0, 0] / float(np.median(tracking.t_camera_head[:, 2])) / source_px
+    if not config.enabled or seen_px < LEAST_PX_PER_METRE:
         return tracking
     return align_points(frames, tracking, skull_skin(head), config, scratch, progress, source_px)
 

@@ -121,9 +121,8 @@ def test_the_tracked_heads_are_where_the_actor_held_them(story: dict, clip: Path
 def test_the_talking_avatar_beats_its_own_still_face(metrics: dict) -> None:
     audio, static, oracle = metrics["audio"], metrics["static"], metrics["oracle"]
     assert audio["psnr_mouth"] > static["psnr_mouth"] + 3
-    # On a clip this short what the sound does not tell costs the head about as much as talking gains it; the better
-    # the poses, the better the still face (31.8 dB here, where talking had 31.1).
-    assert audio["psnr_head"] > static["psnr_head"] - 1.2
+    # On a clip this short what the sound does not tell costs the head about as much as talking gains it.
+    assert audio["psnr_head"] > static["psnr_head"] - 0.2
     assert oracle["psnr_head"] > static["psnr_head"] + 1
     assert audio["lmd"] < 0.75 * static["lmd"]
     assert oracle["psnr_mouth"] > audio["psnr_mouth"] and oracle["lmd"] < audio["lmd"]
