@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -9,11 +10,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+@dataclass(frozen=True)
+class PerGaussian:
+    """Where a tensor keeps its Gaussians: along ``axis``, ``width`` neighbouring entries for each.
+
+    Densification and pruning (``training/densify.py``) call ``per_gaussian()`` of every module
+    below a branch that has it and rearrange the parameters and buffers that it names. How many
+    entries the axis has tells whether a tensor holds all Gaussians or only the moving ones.
+    """
+
+    axis: int = 0
+    width: int = 1
+
+
 class Deformation(Protocol):
     """Codes to motion of the moving Gaussians, in units of ``MOTION_SCALE``."""
 
     def __call__(self, codes: Float[Tensor, "b c"], means: Float[Tensor, "m 3"]) -> Float[Tensor, "b m w"]:
         """Motion for each code vector; ``means`` are the canonical positions of the moving Gaussians."""
+        ...
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """The design's own parameters and buffers with an entry for each moving Gaussian; {} where there is none."""
         ...
 
 
@@ -45,3 +63,7 @@ class Blendshapes(nn.Module):
     def forward(self, codes: Float[Tensor, "b c"], means: Float[Tensor, "m 3"]) -> Float[Tensor, "b m w"]:
         """See :class:`Deformation`."""
         return (self.weights(codes) @ self.basis).view(codes.shape[0], -1, self.width)
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """See :class:`Deformation`."""
+        return {"basis": PerGaussian(axis=1, width=self.width)}

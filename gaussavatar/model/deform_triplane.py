@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gaussavatar.model.deform import PerGaussian
+
 LEVELS = (16, 18, 19, 21, 22, 24, 26, 28, 31, 33, 36, 39)
 """Side of each level's planes (the published face branch: base 16, finest 38.4, 12 levels)."""
 
@@ -45,3 +47,7 @@ class TriPlane(nn.Module):
         position = self.position(self.features(means))
         hidden = torch.relu(position[None] + self.codes(codes)[:, None])
         return self.out(torch.relu(self.hidden(hidden)))
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """See :class:`gaussavatar.model.deform.Deformation`."""
+        return {}

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.config import Channel
+from gaussavatar.model.deform import PerGaussian
 from gaussavatar.model.native_activate import NativeActivate
 from gaussavatar.types import Activated
 
@@ -51,6 +52,11 @@ class Gaussians(nn.Module):
 
     def __len__(self) -> int:
         return self.means.shape[0]
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """Every parameter and buffer: Gaussians are the first axis of all."""
+        names = [name for name, _ in (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))]
+        return dict.fromkeys(names, PerGaussian())
 
 
 def motion_width(moves: tuple[Channel, ...]) -> int:
