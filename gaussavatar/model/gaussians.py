@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.config import Channel
-from gaussavatar.model.deform import PerGaussian
 from gaussavatar.model.native_activate import NativeActivate
 from gaussavatar.types import Activated
 
@@ -39,7 +38,10 @@ class RawGaussians:
 
 
 class Gaussians(nn.Module):
-    """The trainable parameters of one branch. The first ``n_moving`` Gaussians may move."""
+    """The trainable parameters of one branch. The first ``n_moving`` Gaussians may move.
+
+    Gaussians are the first axis of every parameter and buffer here: densification relies on it.
+    """
 
     def __init__(self, raw: RawGaussians, n_moving: int) -> None:
         super().__init__()
@@ -52,11 +54,6 @@ class Gaussians(nn.Module):
 
     def __len__(self) -> int:
         return self.means.shape[0]
-
-    def per_gaussian(self) -> dict[str, PerGaussian]:
-        """Every parameter and buffer: Gaussians are the first axis of all."""
-        names = [name for name, _ in (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))]
-        return dict.fromkeys(names, PerGaussian())
 
 
 def motion_width(moves: tuple[Channel, ...]) -> int:
