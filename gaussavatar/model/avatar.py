@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.config import BranchConfig, ModelConfig
-from gaussavatar.model.deform import Blendshapes
-from gaussavatar.model.deform_triplane import TriPlane
+from gaussavatar.model.deform import DeformationRequest, make_deformation
 from gaussavatar.model.gaussians import Gaussians, activate, motion_width
 from gaussavatar.model.initialise import InitialBranch
 from gaussavatar.render.api import Rasterizer
@@ -21,15 +20,12 @@ from gaussavatar.types import Activated, Cameras, Rendered
 class Branch(nn.Module):
     """Gaussians and the deformation that moves the first of them."""
 
-    def __init__(self, config: BranchConfig, n_codes: int, start: InitialBranch) -> None:
+    def __init__(self, config: BranchConfig, n_codes: int, n_upper: int, start: InitialBranch) -> None:
         super().__init__()
         self.config = config
         self.gaussians = Gaussians(start.raw, start.n_moving)
         width = motion_width(config.moves)
-        if config.deformation == "blendshapes":
-            self.motion: nn.Module = Blendshapes(n_codes, config.n_free, start.n_moving, width, start.position)
-        else:
-            self.motion = TriPlane(n_codes, width)
+        self.motion = make_deformation(DeformationRequest(config, n_codes, n_upper, width, start))
 
     def deltas(self, codes: Float[Tensor, "b c"]) -> Float[Tensor, "b m w"]:
         """Motion of the moving Gaussians in units of ``MOTION_SCALE``."""
@@ -49,6 +45,8 @@ class AvatarImage:
     face: Rendered
     mouth: Rendered
     motion: tuple[Tensor | None, Tensor | None]
+    gaussians: tuple[Activated, Activated]
+    """What was rasterized, face and mouth: densification reads the gradients of their means."""
 
 
 class AvatarModel(nn.Module):
@@ -60,8 +58,8 @@ class AvatarModel(nn.Module):
         super().__init__()
         self.config = config
         self.n_mouth, self.n_upper = n_mouth, n_upper
-        self.face = Branch(config.face, n_mouth + n_upper, face)
-        self.mouth = Branch(config.mouth, n_mouth, mouth)
+        self.face = Branch(config.face, n_mouth + n_upper, n_upper, face)
+        self.mouth = Branch(config.mouth, n_mouth, 0, mouth)
 
     def render(
         self,
@@ -76,4 +74,5 @@ class AvatarModel(nn.Module):
         face_gaussians, face_motion = self.face(torch.cat([mouth_codes, upper], dim=-1), still)
         mouth_gaussians, mouth_motion = self.mouth(mouth_codes, still)
         face, mouth = rasterizer(face_gaussians, cameras), rasterizer(mouth_gaussians, cameras)
-        return AvatarImage(composite(face, mouth, under), face, mouth, (face_motion, mouth_motion))
+        image = composite(face, mouth, under)
+        return AvatarImage(image, face, mouth, (face_motion, mouth_motion), (face_gaussians, mouth_gaussians))

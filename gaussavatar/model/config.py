@@ -19,8 +19,22 @@ class BranchConfig:
     """What motion may change; structure is persistent, so nothing is born or dies."""
     n_free: int = 4
     """Blendshapes besides those of the codes, driven by a small MLP of the codes."""
-    deformation: Literal["blendshapes", "triplane"] = "blendshapes"
-    """The deformation design, see ``model/deform_*.py``."""
+    deformation: Literal["blendshapes", "triplane", "vectors"] = "blendshapes"
+    """The deformation design: ``model/deform_NAME.py``."""
+    linear: bool = False
+    """``triplane`` and ``vectors``: add a learnt part that is linear in the codes and starts at the landmarks'
+    motion, as the blendshapes do. False is the published form of both."""
+    hidden: int = 64
+    """``triplane`` and ``vectors``: units of the MLP's hidden layers."""
+    planes: tuple[float, float] = (16.0, 38.4)
+    """``triplane``: sides of the coarsest and of the finest level (TalkingGaussian: face 16 to 38.4, mouth 64 to
+    57.6)."""
+    attention: bool = False
+    """``triplane``: gate the mouth codes and the upper face by region-wise attention from the position's features."""
+    axes: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """``triplane``: factors on the motion along x, y and z (TalkingGaussian's mouth: a fifth of y's along x and z)."""
+    vector: int = 16
+    """``vectors``: numbers that every moving Gaussian carries (32 in the paper; 16 costs the CPU half as much)."""
 
 
 @dataclass(frozen=True)

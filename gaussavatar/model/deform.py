@@ -1,28 +1,27 @@
-"""What turns codes into motion: the interface, and learnt blendshapes."""
+"""What turns codes into motion: the interface of every design, and the design that a name stands for.
+
+A design is one file, ``model/deform_NAME.py``, with ``build(request)``; its name is a value
+of ``BranchConfig.deformation``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gaussavatar.model.config import BranchConfig
+from gaussavatar.model.initialise import InitialBranch
+from gaussavatar.model.per_gaussian import PerGaussian
 
-@dataclass(frozen=True)
-class PerGaussian:
-    """Where a tensor keeps its Gaussians: along ``axis``, ``width`` neighbouring entries for each.
-
-    Densification and pruning (``training/densify.py``) call ``per_gaussian()`` of every module
-    below a branch that has it and rearrange the parameters and buffers that it names. How many
-    entries the axis has tells whether a tensor holds all Gaussians or only the moving ones.
-    """
-
-    axis: int = 0
-    width: int = 1
+__all__ = ["Deformation", "DeformationRequest", "PerGaussian", "WithLinear", "inner_design", "make_deformation"]
 
 
+@runtime_checkable
 class Deformation(Protocol):
     """Codes to motion of the moving Gaussians, in units of ``MOTION_SCALE``."""
 
@@ -35,35 +34,45 @@ class Deformation(Protocol):
         ...
 
 
-class Blendshapes(nn.Module):
-    """Motion linear in the codes and in a few free weights that an MLP predicts from them.
+@dataclass(frozen=True)
+class DeformationRequest:
+    """What a design is built from. The last ``n_upper`` codes are upper-face channels, the others mouth codes."""
 
-    Linear in the codes as in Gaussian blendshapes (RGBAvatar, CVPR 2025, sec. 3.2,
-    reduced blendshapes), so that an avatar exports exactly and costs one matrix product.
-    """
+    config: BranchConfig
+    n_codes: int
+    n_upper: int
+    width: int
+    """Numbers per Gaussian that motion changes; the first three are the position."""
+    start: InitialBranch
 
-    def __init__(self, n_codes: int, n_free: int, n_moving: int, width: int, position: Float[Tensor, "c m 3"]) -> None:
-        """Start at ``position`` (displacement per unit code, in units of ``MOTION_SCALE``), else zero.
 
-        The first three of the ``width`` channels are the position.
-        """
+def make_deformation(request: DeformationRequest) -> nn.Module:
+    """Build the design that ``request.config.deformation`` names; the result is a :class:`Deformation`."""
+    design: nn.Module = import_module(f"gaussavatar.model.deform_{request.config.deformation}").build(request)
+    if request.config.linear and request.config.deformation != "blendshapes":
+        return WithLinear(design, request.start.position)
+    return design
+
+
+class WithLinear(nn.Module):
+    """A design plus a displacement that is linear in the codes and starts at the landmarks' motion."""
+
+    def __init__(self, design: nn.Module, position: Float[Tensor, "c m 3"]) -> None:
         super().__init__()
-        basis = torch.zeros(n_codes + n_free, n_moving, width)
-        basis[:n_codes, :, :3] = position
-        self.basis = nn.Parameter(basis.reshape(n_codes + n_free, n_moving * width))
-        self.width = width
-        self.free = nn.Sequential(nn.Linear(n_codes, 32), nn.Tanh(), nn.Linear(32, n_free)) if n_free else None
-
-    def weights(self, codes: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
-        """Blend weights: the codes and the free weights (in -1..1)."""
-        if self.free is None:
-            return codes
-        return torch.cat([codes, torch.tanh(self.free(codes))], dim=-1)
+        self.design = design
+        self.linear = nn.Parameter(position.flatten(1).clone())
 
     def forward(self, codes: Float[Tensor, "b c"], means: Float[Tensor, "m 3"]) -> Float[Tensor, "b m w"]:
         """See :class:`Deformation`."""
-        return (self.weights(codes) @ self.basis).view(codes.shape[0], -1, self.width)
+        motion = self.design(codes, means)
+        linear = (codes @ self.linear).view(codes.shape[0], -1, 3)
+        return torch.cat([motion[..., :3] + linear, motion[..., 3:]], dim=-1)
 
     def per_gaussian(self) -> dict[str, PerGaussian]:
-        """See :class:`Deformation`."""
-        return {"basis": PerGaussian(axis=1, width=self.width)}
+        """The linear part; the design answers for itself."""
+        return {"linear": PerGaussian(axis=1, width=3)}
+
+
+def inner_design(deformation: nn.Module) -> nn.Module:
+    """The design itself, where it was given a linear part."""
+    return deformation.design if isinstance(deformation, WithLinear) else deformation

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gaussavatar.model.config import Channel
 from gaussavatar.model.native_activate import NativeActivate
+from gaussavatar.model.per_gaussian import PerGaussian
 from gaussavatar.types import Activated
 
 CHANNEL_WIDTH: dict[Channel, int] = {"position": 3, "rotation": 4, "scale": 3, "color": 3, "opacity": 1}
@@ -54,6 +55,11 @@ class Gaussians(nn.Module):
 
     def __len__(self) -> int:
         return self.means.shape[0]
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """Every parameter and buffer: Gaussians are the first axis of all."""
+        names = [name for name, _ in (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))]
+        return dict.fromkeys(names, PerGaussian())
 
 
 def motion_width(moves: tuple[Channel, ...]) -> int:
