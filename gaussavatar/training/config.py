@@ -50,6 +50,42 @@ class RateConfig:
 
 
 @dataclass(frozen=True)
+class DensifyConfig:
+    """Growing and pruning of a stage that trains Gaussians. Published values: TalkingGaussian (ECCV 2024)."""
+
+    every: int = 100
+    """Steps between refinements."""
+    start: int = 500
+    """Step of the stage before which nothing is refined."""
+    stop: int = 1_000_000
+    """Step of the stage from which on nothing is refined."""
+    grow_face: float = 5e-4
+    """Mean gradient norm on the screen, per half image width, from which on a face Gaussian is split or cloned."""
+    grow_mouth: float = 2e-4
+    """The same for the mouth branch."""
+    split_scale: float = 2e-3
+    """Standard deviation in metres from which on a growing Gaussian is split in two; smaller ones are cloned."""
+    prune_opacity_start: float = 0.05
+    """Opacity below which a Gaussian goes at the stage's first refinement."""
+    prune_opacity_end: float = 0.3
+    """The same at its last; linear in between."""
+    largest: float = 0.03
+    """Standard deviation in metres beyond which a Gaussian goes."""
+    cap_face: int = 60_000
+    """Most Gaussians of the face branch; those with the largest gradients grow first."""
+    cap_mouth: int = 12_000
+    """The same for the mouth branch."""
+    revised_opacity: bool = False
+    """Clones share their parent's opacity so that the picture stays (Rota Bulo et al., ECCV 2024, eq. 9)."""
+    prune_background: bool = True
+    """Remove Gaussians that lie outside the head mask in most views: they have learnt the background."""
+    background_views: int = 12
+    """Training frames that this is looked up in."""
+    background_share: float = 0.8
+    """Share of these views from which on a Gaussian outside the mask goes."""
+
+
+@dataclass(frozen=True)
 class StageConfig:
     """One stage of the training loop, or one pass that refines the poses."""
 
@@ -72,6 +108,8 @@ class StageConfig:
     """Share of the stage at constant learning rates."""
     losses: LossConfig = field(default_factory=LossConfig)
     rates: RateConfig = field(default_factory=RateConfig)
+    densify: DensifyConfig | None = None
+    """Growing and pruning of the trained branches; None keeps the number of Gaussians."""
 
 
 @dataclass(frozen=True)
@@ -81,5 +119,12 @@ class TrainingConfig:
     stages: tuple[StageConfig, ...] = ()
     checkpoint_every: int = 200
     """Iterations between checkpoints."""
+    preview_every: int = 400
+    """Iterations between pictures in ``train/preview.png``: half a minute of work at 256 px; 0 writes none."""
+    clip_gradients: float = 20.0
+    """A part's gradient is cut to so many times the size that nine in ten of its last steps stayed below, and
+    training stops where it stays above that; 0 turns both off."""
+    data_on_device: Literal["auto", "yes", "no"] = "auto"
+    """Whether a GPU holds all frames as bytes; auto: where they fill at most half of its free memory."""
     held_out: float = 1 / 11
     """Share of the frames at the end of the clip that training never sees."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gaussavatar.errors import UserError
 from gaussavatar.segmentation.records import Segmentation
 from gaussavatar.storage import FrameStore
 from gaussavatar.tracking.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
@@ -79,6 +82,42 @@ def open_clip(
     )
 
 
+MASK_ROWS = 16
+"""Rows of a head mask that are looked at to tell whether it is empty: a head is higher than a sixteenth of a frame."""
+
+
+def empty_frames(clip: Clip) -> tuple[Bool[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+    """Training frames whose head mask is empty, and those whose mouth box is; both false beyond ``n_train``."""
+    no_head, no_mouth = np.zeros(len(clip), bool), np.zeros(len(clip), bool)
+    x0, y0, x1, y1 = clip.boxes[:, 0].astype(int).T
+    no_mouth[: clip.n_train] = ((x1 <= x0) | (y1 <= y0))[: clip.n_train]
+    rows = (np.arange(MASK_ROWS) * clip.size) // MASK_ROWS
+    for index in np.flatnonzero(clip.usable[: clip.n_train]):
+        no_head[index] = not (clip.masks.read_rows(int(index), rows)[..., 0] > 127).any()
+    return no_head, no_mouth
+
+
+def leave_out_empty(clip: Clip, say: Callable[[str], None]) -> Clip:
+    """The clip without training frames that have nothing to learn from; ``say`` is told how many those are.
+
+    Raises:
+        UserError: no training frame is left.
+    """
+    no_head, no_mouth = empty_frames(clip)
+    usable = clip.usable & ~no_head & ~no_mouth
+    for what, found in (("an empty head mask", no_head), ("no mouth in the picture", no_mouth)):
+        count = int((found & clip.usable).sum())
+        if count:
+            say(f"{count} of {int(clip.usable[: clip.n_train].sum())} training frames left out: {what}")
+    if not usable[: clip.n_train].any():
+        raise UserError(
+            "training frames with a face",
+            f"none of {clip.n_train} (no face found, an empty head mask, or no mouth in the picture)",
+            "film the whole face in good light, or look at capture/quality.html",
+        )
+    return replace(clip, usable=usable)
+
+
 def cameras_of(tracking: Tracking, indices: np.ndarray, size: int) -> Cameras:
     """The cameras of some frames for square images of side ``size``."""
     T_camera_world = np.tile(np.eye(4, dtype=np.float32), (len(indices), 1, 1))
@@ -89,30 +128,76 @@ def cameras_of(tracking: Tracking, indices: np.ndarray, size: int) -> Cameras:
     return Cameras(torch.from_numpy(T_camera_world), K_batch, size, size)
 
 
-def load_batch(clip: Clip, indices: np.ndarray, losses: LossConfig) -> Batch:
-    """Read the frames ``indices`` from disk."""
+def load_batch(clip: Clip, indices: np.ndarray, losses: LossConfig, device: torch.device | None = None) -> Batch:
+    """Read the frames ``indices`` from disk, to ``device`` or the CPU."""
+    return BatchReader(clip, losses, device or torch.device("cpu"), "no").read(indices)
 
-    def images(store: FrameStore) -> Tensor:
-        return torch.from_numpy(store.read_batch(indices.tolist())).float().div_(255)
 
-    masks = images(clip.masks)
-    weight = torch.ones(masks.shape[:3])
-    for row, index in enumerate(indices):
-        for box, factor in zip(
-            clip.boxes[index], (losses.mouth_region, losses.eye_region, losses.eye_region), strict=True
-        ):
-            x0, y0, x1, y1 = box.astype(int)
-            weight[row, y0:y1, x0:x1] = factor
-    return Batch(
-        frames=images(clip.frames),
-        under=images(clip.under),
-        head=masks[..., 0],
-        inside=masks[..., 1],
-        weight=weight,
-        cameras=cameras_of(clip.tracking, indices, clip.size),
-        mouth_codes=torch.from_numpy(clip.motion.mouth_codes[indices]),
-        upper=torch.from_numpy(clip.motion.upper[indices]),
-    )
+class BatchReader:
+    """Reads batches of a clip for one device, where it may keep all frames as bytes."""
+
+    def __init__(
+        self, clip: Clip, losses: LossConfig, device: torch.device, keep: Literal["auto", "yes", "no"]
+    ) -> None:
+        self._clip, self._losses, self._device = clip, losses, device
+        self._held: dict[str, Tensor] | None = None
+        if device.type != "cpu" and (keep == "yes" or (keep == "auto" and fits(clip, device))):
+            self._held = held_frames(clip, device)
+
+    def read(self, indices: np.ndarray) -> Batch:
+        """Supervision of the frames ``indices``. Nothing waits for the device."""
+        clip, device = self._clip, self._device
+        masks = self._images("masks", indices)
+        weight = torch.ones(masks.shape[:3], device=device)
+        factors = (self._losses.mouth_region, self._losses.eye_region, self._losses.eye_region)
+        for row, index in enumerate(indices):
+            for box, factor in zip(clip.boxes[index], factors, strict=True):
+                x0, y0, x1, y1 = box.astype(int)
+                weight[row, y0:y1, x0:x1] = factor
+        cameras = cameras_of(clip.tracking, indices, clip.size)
+        return Batch(
+            frames=self._images("frames", indices),
+            under=self._images("under", indices),
+            head=masks[..., 0],
+            inside=masks[..., 1],
+            weight=weight,
+            cameras=replace(cameras, T_camera_world=self._moved(cameras.T_camera_world), K=self._moved(cameras.K)),
+            mouth_codes=self._moved(torch.from_numpy(clip.motion.mouth_codes[indices])),
+            upper=self._moved(torch.from_numpy(clip.motion.upper[indices])),
+        )
+
+    def _images(self, name: str, indices: np.ndarray) -> Tensor:
+        if self._held is not None:
+            return self._held[name][self._moved(torch.from_numpy(indices))].float().div_(255)
+        store: FrameStore = getattr(self._clip, name)
+        return self._moved(torch.from_numpy(store.read_batch(indices.tolist()))).float().div_(255)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        if self._device.type == "cpu":
+            return tensor
+        if self._device.type == "cuda":
+            # Only from pinned memory does a copy not wait.
+            tensor = tensor.contiguous().pin_memory()
+        return tensor.to(self._device, non_blocking=True)
+
+
+def fits(clip: Clip, device: torch.device) -> bool:
+    """Whether all frames take at most half of a GPU's free memory."""
+    if device.type != "cuda":
+        return False
+    need = sum(int(np.prod(store.shape)) for store in (clip.frames, clip.masks, clip.under))
+    return need <= torch.cuda.mem_get_info(device)[0] / 2
+
+
+def held_frames(clip: Clip, device: torch.device) -> dict[str, Tensor]:
+    """All frames of a clip as bytes on ``device``, read a few at a time."""
+    held = {}
+    for name, store in (("frames", clip.frames), ("masks", clip.masks), ("under", clip.under)):
+        held[name] = torch.empty(store.shape, dtype=torch.uint8, device=device)
+        for start in range(0, len(store), 64):
+            indices = range(start, min(start + 64, len(store)))
+            held[name][start : indices.stop] = torch.from_numpy(store.read_batch(indices)).to(device)
+    return held
 
 
 def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator) -> np.ndarray:

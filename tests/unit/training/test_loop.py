@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_a_number_is_named_with_its_step(tiny_clip: Clip, tmp
     run = make_run(tiny_clip, tmp_path)
     with torch.no_grad():
         run.model.face.gaussians.colors[0] = float("nan")
-    with pytest.raises(TrainingError, match=r"stage static, step 0: .*photometric"):
+    with pytest.raises(TrainingError, match=r"stage static, step 0, .*photometric.* in frames \d+"):
         run_stages(run, STAGES)
 
 
@@ -130,7 +130,7 @@ def test_losses_respond_to_their_weights(tiny_clip: Clip, tmp_path: Path) -> Non
     stage = StageConfig("static", 1, losses=LossConfig(alpha_head=0, alpha_mouth=0, motion=0, colors=0, large=0))
     run_stages(make_run(tiny_clip, tmp_path), (stage,))
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
-    assert set(line) == {"stage", "step", "photometric"}
+    assert set(line) == {"stage", "number", "step", "photometric", "gradient", "rate", "gaussians"}
 
 
 def test_a_resumed_run_logs_every_step_once(tiny_clip: Clip, tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""What stops a training run that has gone wrong, and says where and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gaussavatar.errors import UserError
+from gaussavatar.training.config import StageConfig
+
+WINDOW = 100
+"""Steps whose gradient norms a new one is compared with."""
+
+WARM_UP = 20
+"""Steps of a stage before gradients are judged."""
+
+USUAL = 0.9
+"""Quantile of the window that counts as the usual norm. Not the median: a shut mouth gives the mouth branch next to
+no gradient, and in most clips the mouth is shut most of the time."""
+
+PATIENCE = 25
+"""Steps in a row with a clipped gradient after which training stops."""
+
+DEVICE_EVERY = 50
+"""Steps between looks at what a GPU found: a look waits for the GPU."""
+
+
+class TrainingError(UserError):
+    """Training went numerically wrong: where, what, and what to do; one line for the user."""
+
+
+class Guard:
+    """Watches losses, gradients and parameters of one stage.
+
+    On the CPU every step is judged at once. On other devices findings gather there and are
+    looked at every :data:`DEVICE_EVERY` steps and before a checkpoint, so that no step waits.
+    """
+
+    def __init__(self, number: int, stage: StageConfig, optimizer: torch.optim.Optimizer, clip: float) -> None:
+        self._number, self._stage, self._optimizer, self._clip = number, stage, optimizer, clip
+        self.names = [group["name"] for group in optimizer.param_groups]
+        device = optimizer.param_groups[0]["params"][0].device
+        self._at_once = device.type == "cpu"
+        self._history = torch.zeros(WINDOW, len(self.names), device=device)
+        self._limits = torch.full((len(self.names),), torch.inf, device=device)
+        self._streak = torch.zeros(len(self.names), device=device)
+        self._count = 0
+        self._bad: dict[str, Tensor] = {}
+        self._labels: dict[str, list[str]] = {}
+        self.norms = torch.zeros(len(self.names), device=device)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint has to keep so that a resumed run clips the same."""
+        return {
+            "history": self._history.clone(),
+            "limits": self._limits.clone(),
+            "streak": self._streak.clone(),
+            "count": torch.tensor(self._count),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` gave, if it is of the same parts."""
+        if "history" in state and state["history"].shape == self._history.shape:
+            self._history.copy_(state["history"])
+            self._limits.copy_(state["limits"])
+            self._streak.copy_(state["streak"])
+            self._count = int(state["count"])
+
+    def losses(self, iteration: int, parts: Mapping[str, Tensor], frames: Iterable[int]) -> None:
+        """Refuse losses that are no numbers.
+
+        Raises:
+            TrainingError: one is not.
+        """
+        if self._at_once:
+            if not torch.isfinite(torch.stack(list(parts.values())).sum()):
+                bad = [name for name, value in parts.items() if not torch.isfinite(value)]
+                self._stop(iteration, f"a loss that is not a number: {', '.join(bad)}, in frames {_listed(frames)}")
+            return
+        self._note("a loss that is not a number", list(parts), ~torch.isfinite(torch.stack(list(parts.values()))))
+        if iteration % DEVICE_EVERY == 0:
+            self.look(iteration)
+
+    def gradients(self, iteration: int, frames: Iterable[int]) -> None:
+        """Cut gradients that are far above their usual size.
+
+        Raises:
+            TrainingError: one is not a number, or stays too large.
+        """
+        self.norms = self._measure()
+        if self._at_once and not bool(torch.isfinite(self.norms).all()):
+            bad = [name for name, norm in zip(self.names, self.norms.tolist(), strict=True) if not np.isfinite(norm)]
+            self._stop(iteration, f"a gradient that is not a number: {', '.join(bad)}, in frames {_listed(frames)}")
+        if not self._at_once:
+            self._note("a gradient that is not a number", self.names, ~torch.isfinite(self.norms))
+        if self._clip:
+            self._cut(iteration)
+
+    def _measure(self) -> Tensor:
+        """Norm of every group's gradient; zero where it has none."""
+        zero = torch.zeros((), device=self._history.device)
+        norms = []
+        for group in self._optimizer.param_groups:
+            gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+            each = [torch.linalg.vector_norm(gradient).float() for gradient in gradients]
+            norms.append(torch.stack(each).norm() if len(each) > 1 else each[0] if each else zero)
+        return torch.stack(norms)
+
+    def _cut(self, iteration: int) -> None:
+        above = self.norms > self._limits
+        self._streak = torch.where(above, self._streak + 1, torch.zeros_like(self._streak))
+        if not self._at_once or bool(above.any()):
+            factors = torch.where(above, self._limits / self.norms, torch.ones_like(self.norms))
+            for group, factor in zip(self._optimizer.param_groups, factors, strict=True):
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(factor)
+            if self._at_once and float(self._streak.max()) >= PATIENCE:
+                worst = int(self._streak.argmax())
+                ratio = float(self.norms[worst] / self._limits[worst] * self._clip)
+                self._stop(
+                    iteration, f"a gradient {ratio:.0f} times its usual size for {PATIENCE} steps: {self.names[worst]}"
+                )
+        if not self._at_once:
+            self._note(f"a gradient too large for {PATIENCE} steps", self.names, self._streak >= PATIENCE)
+        self._history[self._count % WINDOW] = torch.minimum(self.norms, self._limits)
+        self._count += 1
+        if self._count >= WARM_UP and self._count % 10 == 0:
+            usual = self._history[: min(self._count, WINDOW)].quantile(USUAL, dim=0)
+            # A part that had no gradient so far has no usual size.
+            self._limits = torch.where(usual > 0, self._clip * usual, torch.inf)
+
+    def look(self, iteration: int, parameters: bool = False) -> None:
+        """Ask the device what it found; with ``parameters`` also whether all of them are numbers.
+
+        Raises:
+            TrainingError: something is wrong.
+        """
+        bad, self._bad = self._bad, {}
+        for what, found in bad.items():
+            names = [name for name, wrong in zip(self._labels[what], found.tolist(), strict=True) if wrong]
+            if names:
+                self._stop(iteration, f"{what}: {', '.join(names)}, within the last {DEVICE_EVERY} steps")
+        if parameters:
+            for group in self._optimizer.param_groups:
+                count = sum(int((~torch.isfinite(parameter)).sum()) for parameter in group["params"])
+                if count:
+                    self._stop(iteration, f"{count} values of {group['name']} that are not numbers")
+
+    def _note(self, what: str, names: list[str], wrong: Tensor) -> None:
+        self._labels[what] = names
+        self._bad[what] = self._bad[what] | wrong if what in self._bad else wrong
+
+    def _stop(self, iteration: int, came: str) -> None:
+        named = next((name for name in self.names if name in came and name.split(":")[0] in self._stage.train), None)
+        rate = named.split(":")[1] if named else "means"
+        value = getattr(self._stage.rates, rate) / 2
+        raise TrainingError(
+            f"numbers in training stage {self._stage.name}, step {iteration}",
+            came,
+            f"lower the rates, for example --set training.stages.{self._number}.rates.{rate}={value:.3g}; "
+            "the same command as before goes on from the last checkpoint",
+        )
+
+
+def _listed(frames: Iterable[int]) -> str:
+    return ", ".join(str(int(frame)) for frame in frames)

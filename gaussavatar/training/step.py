@@ -1,0 +1,132 @@
+"""One step of training: what is trained at which rates, and the losses of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gaussavatar.audio.batches import AudioBatcher
+from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.model.avatar import AvatarImage, AvatarModel
+from gaussavatar.render.api import Rasterizer
+from gaussavatar.render.losses import photometric_loss
+from gaussavatar.training import losses as terms
+from gaussavatar.training.config import StageConfig
+from gaussavatar.training.data import Batch, Clip
+
+SILENT_ROWS = 4
+"""Windows of synthetic silence in every step that trains the audio encoder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run works on; the modules change in place and are on ``device``."""
+
+    model: AvatarModel
+    encoder: AudioEncoder
+    audio: AudioBatcher
+    clip: Clip
+    closed: Tensor
+    rasterizer: Rasterizer
+    folder: Path
+    seed: int
+    key: str
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Step:
+    """Weighted losses by name, and what was rendered."""
+
+    parts: dict[str, Tensor]
+    rendered: AvatarImage
+
+
+def parameter_groups(run: Run) -> dict[str, list[nn.Parameter]]:
+    """Trainable parameters by the names of :class:`RateConfig`, prefixed by the part they belong to."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, branch in (("face", run.model.face), ("mouth", run.model.mouth)):
+        gaussians = branch.gaussians
+        groups[f"{name}:means"] = [gaussians.means]
+        groups[f"{name}:scales"] = [gaussians.log_scales]
+        groups[f"{name}:quats"] = [gaussians.quats]
+        groups[f"{name}:opacities"] = [gaussians.logit_opacities]
+        groups[f"{name}:colors"] = [gaussians.colors]
+        groups[f"{name}_motion:motion"] = list(branch.motion.parameters())
+    groups["audio:audio"] = list(run.encoder.parameters())
+    return groups
+
+
+def make_optimizer(run: Run) -> torch.optim.Adam:
+    """One Adam over all parts; each stage sets the rates of its parts and freezes the others."""
+    groups = [{"params": params, "name": name} for name, params in parameter_groups(run).items()]
+    return torch.optim.Adam(groups, lr=0.0, eps=1e-15, fused=True)
+
+
+def rate_factor(stage: StageConfig, iteration: int) -> float:
+    """Factor on the stage's learning rates at a step."""
+    if stage.hold >= 1:
+        return 1.0
+    progress = iteration / max(1, stage.iterations)
+    return stage.decay ** max(0.0, (progress - stage.hold) / (1 - stage.hold))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, stage: StageConfig, iteration: int) -> None:
+    """Learning rates of a step; parts that the stage does not train get no gradient."""
+    factor = rate_factor(stage, iteration)
+    for group in optimizer.param_groups:
+        part, rate = group["name"].split(":")
+        trained = part in stage.train
+        group["lr"] = getattr(stage.rates, rate) * factor if trained else 0.0
+        for parameter in group["params"]:
+            parameter.requires_grad_(trained)
+            if not trained:
+                parameter.grad = None
+
+
+def step_seed(seed: int, stage: int, iteration: int) -> int:
+    """The seed of one step's random numbers."""
+    return int(np.random.SeedSequence([seed, stage, iteration]).generate_state(1)[0])
+
+
+def is_still(stage: StageConfig) -> bool:
+    """Whether a stage leaves the motion out of the picture."""
+    return "face_motion" not in stage.train and "mouth_motion" not in stage.train and stage.audio_share == 0
+
+
+def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, seed: int) -> Step:
+    """Weighted losses of one step by name."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = stage.losses
+    still = is_still(stage)
+    mouth_codes = batch.mouth_codes
+    parts: dict[str, Tensor] = {}
+    if stage.audio_share > 0:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            spoken = run.audio.sample(torch.from_numpy(indices), generator)
+            quiet = run.audio.silence(SILENT_ROWS, generator)
+            predicted = run.encoder(torch.cat([spoken, quiet]).to(run.device))
+        heard = torch.rand(len(indices), generator=generator) < stage.audio_share
+        mouth_codes = torch.where(heard[:, None].to(run.device), predicted[: len(indices)], mouth_codes)
+        parts["codes"] = weights.codes * terms.code_error(predicted[: len(indices)], batch.mouth_codes)
+        parts["silence"] = weights.silence * terms.code_error(
+            predicted[len(indices) :], run.closed.expand(SILENT_ROWS, -1)
+        )
+    rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
+    parts["photometric"] = photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
+    if weights.alpha_head:
+        parts["alpha_head"] = weights.alpha_head * terms.head_alpha(rendered, batch)
+    if weights.alpha_mouth:
+        parts["alpha_mouth"] = weights.alpha_mouth * terms.mouth_alpha(rendered, batch)
+    if weights.colors:
+        parts["colors"] = weights.colors * terms.color_range(run.model)
+    if weights.large:
+        parts["large"] = weights.large * terms.large_scales(run.model)
+    if weights.motion and not still:
+        parts["motion"] = weights.motion * terms.motion_size(rendered)
+    return Step(parts, rendered)
