@@ -191,6 +191,7 @@ def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str
     final_poses(train_folder / "poses.safetensors", clip)
     refined = any(stage.kind == "poses" for stage in config.training.stages)
     protocol = "photometrically refined" if refined else "landmarks"
+    facts |= {"static_camera": segmentation.static_camera}
     facts = facts | {"pose_protocol": protocol, "held_out": config.training.held_out, "program": __version__}
     write_avatar(folder, run.model, run.encoder, clip, closed, segmentation.plate(), facts)
 

@@ -15,7 +15,10 @@ VERSION = 1
 """Raised when a folder of this program could not be read by the program before."""
 
 WEIGHTS, TRACK, UNDER, PLATE = "avatar.safetensors", "track.safetensors", "under.mp4", "plate.png"
+MATTE, TORSO = "matte.mp4", "torso.safetensors"
 FILES = (WEIGHTS, TRACK, UNDER, PLATE)
+OPTIONAL = (MATTE, TORSO)
+"""Files that older avatars, or those without a torso branch, do not have."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ def file_digest(path: Path) -> str:
 
 def write_header(folder: Path, header: dict[str, Any]) -> None:
     """Write ``avatar.json`` last, with the digest of every other file, so that it vouches for them."""
-    files = {name: {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES}
+    names = (*FILES, *(name for name in OPTIONAL if (folder / name).exists()))
+    files = {name: {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
     write_json(folder / "avatar.json", {"format": FORMAT, "version": VERSION, **header, "files": files})
 
 
@@ -59,13 +63,19 @@ def open_folder(folder: Path) -> AvatarFolder:
         raise UserError(
             f"an avatar of version {VERSION} or older", f"version {header['version']}", "update gaussavatar"
         )
-    for name in FILES:
-        path, entry = folder / name, header.get("files", {}).get(name, {})
+    listed = header.get("files", {})
+    for name in (*FILES, *(name for name in OPTIONAL if name in listed)):
+        path, entry = folder / name, listed.get(name, {})
         if not path.exists():
             raise UserError(f"the file {name} in {folder}", "no such file", "restore it or fit the avatar again")
         if path.stat().st_size != entry.get("bytes") or file_digest(path) != entry.get("sha256"):
             raise UserError(f"{name} as it was fitted", "a damaged file", "restore it or fit the avatar again")
     return AvatarFolder(folder, header)
+
+
+def has_file(header: dict[str, Any], name: str) -> bool:
+    """Whether an avatar has one of the :data:`OPTIONAL` files."""
+    return name in header.get("files", {})
 
 
 def find_avatar(avatar: Path | None, base: Path = Path("avatars")) -> Path:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from gaussavatar.audio.drive import DriveConfig, codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, open_folder
+from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, has_file, open_folder
+from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.media.images import read_image
 from gaussavatar.model.avatar import AvatarModel
@@ -23,7 +24,7 @@ from gaussavatar.model.gaussians import RawGaussians
 from gaussavatar.model.initialise import InitialBranch
 from gaussavatar.render.api import Rasterizer, get_rasterizer
 from gaussavatar.storage import FrameStore, frame_writer, read_arrays
-from gaussavatar.types import Activated, Cameras, Waveform
+from gaussavatar.types import Activated, Cameras, Rendered, Waveform
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class LoadedAvatar:
     upper_names: tuple[str, ...]
     plate: UInt8[np.ndarray, "h w 3"]
 
+    @property
+    def fixed_plate(self) -> UInt8[np.ndarray, "h w 3"] | None:
+        """The plate where the camera stood still; a moving camera's background is another one in every frame."""
+        return self.plate if self.header.get("static_camera", True) else None
+
     def codes_for_audio(self, waveform: Waveform, n_frames: int | None = None) -> Float32[np.ndarray, "n m"]:
         """Mouth codes of every video frame of a sound."""
         count = n_frames if n_frames is not None else max(1, round(waveform.seconds * 25))
@@ -72,6 +78,15 @@ class LoadedAvatar:
         """Composited images in 0..1 over ``under``."""
         with torch.no_grad():
             return self.model.render(self.rasterizer, mouth_codes, upper, cameras, under, still).image.clamp(0, 1)
+
+    def render_over(
+        self, mouth_codes: Float[Tensor, "b m"], upper: Float[Tensor, "b u"], cameras: Cameras, behind: Rendered
+    ) -> Rendered:
+        """The head over a layer that may be transparent; colour premultiplied, 0..1."""
+        with torch.no_grad():
+            drawn = self.model.render(self.rasterizer, mouth_codes, upper, cameras, behind.rgb)
+        alpha = 1 - (1 - drawn.face.alpha) * (1 - drawn.mouth.alpha) * (1 - behind.alpha)
+        return Rendered(drawn.image.clamp_min(0).minimum(alpha[..., None]), alpha)
 
     def render(
         self,
@@ -116,10 +131,22 @@ class LoadedAvatar:
 
     def under_frames(self, folder: Path) -> FrameStore:
         """Decode the pose track's torso video into a frame store in ``folder``."""
-        path = folder / "under.u8"
-        with frame_writer(path, (self.size, self.size, 3)) as writer:
-            for frame in read_frames(self.path / UNDER, width=self.size, height=self.size, fps=None):
-                writer.append(frame)
+        return self._decoded(UNDER, folder / "under.u8", 3)
+
+    def matte_frames(self, folder: Path) -> FrameStore:
+        """Decode the torso's share of every torso frame into a frame store of one channel in ``folder``.
+
+        Raises:
+            UserError: the avatar was fitted before there were mattes.
+        """
+        if not has_file(self.header, MATTE):
+            raise UserError(f"{MATTE} in {self.path}", "an avatar of an older version", "fit it again for a background")
+        return self._decoded(MATTE, folder / "matte.u8", 1)
+
+    def _decoded(self, name: str, path: Path, channels: int) -> FrameStore:
+        with frame_writer(path, (self.size, self.size, channels)) as writer:
+            for frame in read_frames(self.path / name, width=self.size, height=self.size, fps=None):
+                writer.append(frame[..., :channels])
         return FrameStore(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_header
+from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, write_header
+from gaussavatar.avatar.matte import torso_matte
 from gaussavatar.avatar.player import model_shapes
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
@@ -68,6 +70,8 @@ def write_avatar(
     under = (clip.under.read(index) for index in range(run.start, run.stop))
     write_video(folder / UNDER, under, VIDEO_FPS, (clip.size, clip.size), crf=14)
     write_image(folder / PLATE, plate)
+    behind = plate if facts.get("static_camera", True) else None
+    write_video(folder / MATTE, matte_frames(clip, run, behind), VIDEO_FPS, (clip.size, clip.size), crf=18)
     header = {
         "image_size": clip.size,
         "model": msgspec.to_builtins(model.config),
@@ -78,6 +82,13 @@ def write_avatar(
         **facts,
     }
     write_header(folder, header)
+
+
+def matte_frames(clip: Clip, run: slice, plate: np.ndarray | None) -> Iterator[np.ndarray]:
+    """The torso's share of every torso frame of the pose track, as grey pictures."""
+    for index in range(run.start, run.stop):
+        matte = torso_matte(clip.frames.read(index), clip.under.read(index), clip.masks.read(index), plate)
+        yield np.repeat(matte[..., None], 3, axis=2)
 
 
 def final_poses(path: Path, clip: Clip) -> None:

@@ -13,7 +13,7 @@ from gaussavatar.cli.common import print_metrics, say, shown
 
 @dataclass(frozen=True)
 class Speak:
-    """Let an avatar speak a sound file; writes an mp4 with that sound, exactly as long as the audio."""
+    """Let an avatar speak a sound file; writes a video with that sound, exactly as long as the audio."""
 
     audio: Path
     """Any sound or video file that ffmpeg reads."""
@@ -22,7 +22,11 @@ class Speak:
     """Avatar folder; the one fitted last below ./avatars when not given."""
 
     out: Path | None = None
-    """The mp4 to write; ./<avatar>-<audio>.mp4 when not given."""
+    """The video to write; ./<avatar>-<audio>.mp4 when not given, .mov when it is transparent."""
+
+    background: str = "plate"
+    """plate: the filmed place; #rrggbb: a colour; a picture's path: that picture, cut to fill the frame; none: a video
+    with transparency, ProRes 4444 (.mov) or VP9 (.webm) by the extension of --out."""
 
     def run(self) -> None:
         """Render the video and say where it is."""
@@ -30,7 +34,7 @@ class Speak:
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.offline import speak
 
-        video = speak(self.audio, find_avatar(self.avatar), self.out, TerminalProgress())
+        video = speak(self.audio, find_avatar(self.avatar), self.out, TerminalProgress(), self.background)
         say(f"video: {shown(video)}")
 
 

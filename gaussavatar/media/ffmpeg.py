@@ -296,18 +296,29 @@ def write_video(
         seconds = read_audio(audio).seconds
     with atomic_path(path) as temporary:
         command = _write_command(temporary, fps, size, audio, seconds, crf, metadata or {})
-        with running(command, stdin=subprocess.PIPE) as (process, log):
-            try:
-                for image in frames:
-                    if image.shape != (size[1], size[0], 3) or image.dtype != np.uint8:
-                        raise ValueError(f"expected uint8 {(size[1], size[0], 3)}, got {image.dtype} {image.shape}")
-                    process.stdin.write(np.ascontiguousarray(image).data)  # type: ignore[union-attr]
-                process.stdin.close()  # type: ignore[union-attr]
-            except BrokenPipeError:
-                # ffmpeg closes its input when it has enough for the wanted length, or when it failed.
-                pass
-            if process.wait() != 0:
-                raise _unwritable(path, last_messages(log))
+        encode(command, frames, (size[1], size[0], 3), path)
+
+
+def encode(
+    command: Sequence[str], frames: Iterable[UInt8[np.ndarray, "h w c"]], shape: tuple[int, int, int], path: Path
+) -> None:
+    """Feed frames of ``shape`` to an ffmpeg that writes what will be ``path``.
+
+    Raises:
+        UserError: ffmpeg cannot write it.
+    """
+    with running(command, stdin=subprocess.PIPE) as (process, log):
+        try:
+            for image in frames:
+                if image.shape != shape or image.dtype != np.uint8:
+                    raise ValueError(f"expected uint8 {shape}, got {image.dtype} {image.shape}")
+                process.stdin.write(np.ascontiguousarray(image).data)  # type: ignore[union-attr]
+            process.stdin.close()  # type: ignore[union-attr]
+        except BrokenPipeError:
+            # ffmpeg closes its input when it has enough for the wanted length, or when it failed.
+            pass
+        if process.wait() != 0:
+            raise _unwritable(path, last_messages(log))
 
 
 def _write_command(
@@ -337,11 +348,16 @@ def _write_command(
         # An AAC packet of 1024 samples must be shorter than a video frame, so low rates are raised.
         rate = probe(audio).audio_rate
         options |= {"acodec": "aac", "audio_bitrate": "192k", "ar": rate if rate in (44100, 48000) else 48000}
-    for index, (key, value) in enumerate(metadata.items()):
-        options[f"metadata:g:{index}"] = f"{key}={value}"
-    command = ffmpeg.compile(
-        ffmpeg.output(*streams, file_url(target), **options), cmd=find_ffmpeg(), overwrite_output=True
-    )
+    return compile_output(streams, target, options, metadata)
+
+
+def compile_output(
+    streams: Sequence[Any], target: Path, options: Mapping[str, Any], metadata: Mapping[str, str]
+) -> list[str]:
+    """The command line that writes ``streams`` to ``target`` with ``metadata``."""
+    entries = {f"metadata:g:{index}": f"{key}={value}" for index, (key, value) in enumerate(metadata.items())}
+    graph = ffmpeg.output(*streams, file_url(target), **options, **entries)
+    command = ffmpeg.compile(graph, cmd=find_ffmpeg(), overwrite_output=True)
     command = ["-metadata" if re.fullmatch(r"-metadata:g:\d+", part) else part for part in command]
     return [command[0], "-hide_banner", "-loglevel", "error", *command[1:]]
 

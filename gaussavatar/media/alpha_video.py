@@ -1,0 +1,89 @@
+"""Videos with transparency: ProRes 4444 in .mov for editors, VP9 in .webm for browsers and players."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+import numpy as np
+from jaxtyping import UInt8
+
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import compile_output, encode, probe, read_audio
+from gaussavatar.media.process import LOCAL_ONLY, file_url
+from gaussavatar.storage import atomic_path
+
+CODECS: dict[str, dict[str, Any]] = {
+    ".mov": {
+        "vcodec": "prores_ks", "profile:v": "4444", "pix_fmt": "yuva444p10le", "alpha_bits": 16, "vendor": "apl0",
+        "acodec": "pcm_s16le",
+    },
+    ".webm": {
+        "vcodec": "libvpx-vp9", "pix_fmt": "yuva420p", "crf": 18, "video_bitrate": 0, "auto-alt-ref": 0,
+        "deadline": "good", "cpu-used": 4, "row-mt": 1, "acodec": "libopus", "audio_bitrate": "160k",
+    },
+}  # fmt: skip
+"""Encoder options by the extension of the file."""
+
+
+def require_alpha(path: Path) -> None:
+    """Raise a UserError unless the file's kind can hold transparency."""
+    if path.suffix.lower() not in CODECS:
+        raise UserError(
+            f"a file that ends in {' or '.join(CODECS)} for a video with transparency",
+            f"{path.name}",
+            "name one with --out",
+        )
+
+
+def write_alpha_video(
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "h w 4"]],
+    fps: float,
+    size: tuple[int, int],
+    *,
+    audio: Path | None = None,
+    seconds: float | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write RGBA frames with straight (not premultiplied) alpha, exactly as long as the sound.
+
+    Args:
+        path: The .mov or .webm file, replaced atomically.
+        frames: RGBA images; the colour should go on smoothly where alpha is 0, since codecs smear it over the edges.
+        fps: Frames per second.
+        size: Width and height of the frames, pixels.
+        audio: A sound file, encoded as it is.
+        seconds: Length of the video; by default the sound's length, else as long as the frames last.
+        metadata: As for :func:`gaussavatar.media.ffmpeg.write_video`.
+
+    Raises:
+        UserError: another extension, the path cannot be written, or the sound cannot be read.
+    """
+    require_alpha(path)
+    if audio is not None and seconds is None:
+        seconds = read_audio(audio).seconds
+    picture = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgba", s=f"{size[0]}x{size[1]}", framerate=fps)
+    picture = picture.video.filter("scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd")
+    if size[0] % 2 or size[1] % 2:
+        picture = picture.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2", color="black@0")
+    options: dict[str, Any] = {
+        **CODECS[path.suffix.lower()],
+        "color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "map_metadata": -1,
+    }  # fmt: skip
+    streams = [picture]
+    if seconds is not None:
+        streams = [picture.filter("tpad", stop=-1, stop_mode="clone")]
+        options["t"] = f"{seconds:.6f}"
+    if audio is None:
+        del options["acodec"]
+        options.pop("audio_bitrate", None)
+    else:
+        sound = ffmpeg.input(file_url(audio), protocol_whitelist=LOCAL_ONLY)["a:0"]
+        streams.append(sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("apad"))
+        rate = probe(audio).audio_rate
+        options["ar"] = rate if path.suffix.lower() == ".mov" and rate in (44100, 48000) else 48000
+    with atomic_path(path) as temporary:
+        encode(compile_output(streams, temporary, options, metadata or {}), frames, (size[1], size[0], 4), path)

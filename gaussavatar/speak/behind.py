@@ -1,0 +1,77 @@
+"""What is behind the head in each frame of the pose track: the torso, and the background where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, UInt8
+from torch import Tensor
+
+from gaussavatar.avatar.matte import cut_out
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.segmentation.filling import fill_holes
+from gaussavatar.speak.backdrop import Backdrop
+from gaussavatar.storage import FrameStore
+from gaussavatar.types import Rendered
+
+Behind = Callable[[Int[np.ndarray, "b"]], Rendered]
+"""Frames of the pose track to the layer behind the head; colour premultiplied, 0..1."""
+
+
+def behind_head(avatar: LoadedAvatar, backdrop: Backdrop, folder: Path) -> Behind:
+    """The real torso before ``backdrop``; decoded videos go into ``folder``.
+
+    Raises:
+        UserError: another background is wanted of an avatar without a matte.
+    """
+    under = avatar.under_frames(folder)
+    if backdrop.filmed:
+        return torso_as_filmed(under)
+    matte = avatar.matte_frames(folder)
+    background = backdrop.image(avatar.size)
+
+    def replaced(places: Int[np.ndarray, "b"]) -> Rendered:
+        frames = np.minimum(places, len(under) - 1).tolist()
+        cut = [cut_out(under.read(index), matte.read(index)[..., 0], avatar.fixed_plate) for index in frames]
+        if background is not None:
+            return _opaque(np.stack([each.over(background) for each in cut]))
+        stacked = (np.stack([each.rgb for each in cut]), np.stack([each.alpha for each in cut]))
+        return Rendered(*(torch.from_numpy(array) for array in stacked))
+
+    return replaced
+
+
+def torso_as_filmed(under: FrameStore) -> Behind:
+    """The completed frames themselves, with the filmed background."""
+
+    def filmed(places: Int[np.ndarray, "b"]) -> Rendered:
+        return _opaque(under.read_batch(np.minimum(places, len(under) - 1).tolist()))
+
+    return filmed
+
+
+def _opaque(images: UInt8[np.ndarray, "b h w 3"] | Float32[np.ndarray, "b h w 3"]) -> Rendered:
+    rgb = torch.from_numpy(images)
+    rgb = rgb.float() / 255 if images.dtype == np.uint8 else rgb
+    return Rendered(rgb, torch.ones(rgb.shape[:3]))
+
+
+def straight(layer: Rendered) -> list[UInt8[np.ndarray, "h w 4"]]:
+    """Premultiplied images as RGBA of 8 bits with straight alpha.
+
+    Where hardly anything is there the colour is continued from the person's edge: codecs store it in
+    coarse blocks, and black behind the edge would come back as a dark fringe.
+    """
+    rgb: Float[Tensor, "b h w 3"] = layer.rgb
+    images = []
+    for color, alpha in zip(rgb.numpy(), layer.alpha.numpy(), strict=True):
+        known = np.clip((alpha - 0.25) / 0.5, 0, 1).astype(np.float32)
+        own = color / np.maximum(alpha, 1e-4)[..., None]
+        around = fill_holes(own.clip(0, 1).astype(np.float32), known)
+        filled = np.where(alpha[..., None] > 0.25, own, around)
+        both = np.concatenate([filled, alpha[..., None]], axis=-1)
+        images.append((both * 255).round().clip(0, 255).astype(np.uint8))
+    return images
