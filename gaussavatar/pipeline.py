@@ -34,6 +34,7 @@ from gaussavatar.storage import (
     read_json,
     write_arrays,
 )
+from gaussavatar.tracking.head_track import load_head_track
 from gaussavatar.tracking.landmarks import load_landmarks
 from gaussavatar.tracking.motion import load_motion
 from gaussavatar.tracking.track import load_tracking
@@ -170,7 +171,9 @@ def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str
     encoder = _pretrained(train_folder, config, mel, clip, closed, seed, key, progress)
     rasterizer = get_rasterizer("cpu")
     run = Run(
-        model=build_model(clip, config.model, seed),
+        model=build_model(
+            clip, config.model, seed, load_head_track(capture_folder) if config.model.binding == "head" else None
+        ),
         encoder=encoder,
         audio=AudioBatcher(mel, config.audio.batches, seed),
         clip=clip,

@@ -47,5 +47,10 @@ class ModelConfig:
     """Inside of the mouth: listens to mouth codes only."""
     hair_fraction: float = 0.35
     """Share of the face branch that makes up hair, ears and skull; it does not move with the codes."""
+    sh_degree: Literal[0, 1, 2] = 0
+    """Degree of the spherical harmonics by which colours depend on the direction of view."""
+    binding: Literal["free", "head"] = "free"
+    """``head``: Gaussians ride on the person's head model, and learnt motion is what that leaves over; jaw, blink and
+    expression can then be moved by name."""
     mouth_gain: float = 1.25
     """Factor on audio-predicted mouth codes around their rest when the avatar speaks."""

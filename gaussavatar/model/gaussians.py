@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.config import Channel
+from gaussavatar.model.harmonics import n_coefficients
 from gaussavatar.model.native_activate import NativeActivate
 from gaussavatar.model.per_gaussian import PerGaussian
 from gaussavatar.types import Activated
@@ -44,13 +45,16 @@ class Gaussians(nn.Module):
     Gaussians are the first axis of every parameter and buffer here: densification relies on it.
     """
 
-    def __init__(self, raw: RawGaussians, n_moving: int) -> None:
+    def __init__(self, raw: RawGaussians, n_moving: int, sh_degree: int = 0) -> None:
         super().__init__()
         self.means = nn.Parameter(raw.means)
         self.quats = nn.Parameter(raw.quats)
         self.log_scales = nn.Parameter(raw.log_scales)
         self.logit_opacities = nn.Parameter(raw.logit_opacities)
         self.colors = nn.Parameter(raw.colors)
+        # Absent at degree 0, so that such an avatar neither stores nor trains them.
+        blank = torch.zeros(len(raw.means), n_coefficients(sh_degree), 3) if sh_degree else None
+        self.sh = None if blank is None else nn.Parameter(blank)
         self.n_moving = n_moving
 
     def __len__(self) -> int:

@@ -33,6 +33,10 @@ class LossConfig:
     """Standard deviations beyond ``LARGE`` metres, in millimetres: needles that side views show."""
     motion: float = 1e-3
     """Mean absolute deformation, in units of each attribute's motion scale."""
+    attention: float = 0.0
+    """``triplane`` with attention: how much hair listens to the codes, and lips to the upper face (published: 1e-4)."""
+    smoothness: float = 0.01
+    """``vectors``: distance of neighbouring Gaussians' vectors, weighted by their nearness."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class RateConfig:
     quats: float = 4e-3
     opacities: float = 4e-2
     colors: float = 1e-2
+    sh: float = 5e-4
+    """Spherical harmonics beyond the plain colour (published: a twentieth of the colour's)."""
     motion: float = 6e-3
     audio: float = 5e-4
 

@@ -120,8 +120,7 @@ def _halve(images: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h2 w2 c"]:
 def _scene(model: AvatarModel, clip: Clip, indices: np.ndarray) -> tuple[_Scene, Float[Tensor, "b 4 4"]]:
     """Deform for ``indices`` and load their images at half the training size."""
     batch: Batch = load_batch(clip, indices, LossConfig(mouth_region=0.1, eye_region=0.5))
-    face, _ = model.face(torch.cat([batch.mouth_codes, batch.upper], dim=-1))
-    mouth, _ = model.mouth(batch.mouth_codes)
+    face, mouth, _ = model.activate(batch.mouth_codes, batch.upper, T_camera_world=batch.cameras.T_camera_world)
     near_head = F.max_pool2d(batch.head[:, None], 9, stride=1, padding=4)[:, 0]
     weight = _halve((batch.weight * near_head)[..., None])[..., 0]
     K = batch.cameras.K.clone()

@@ -17,6 +17,7 @@ from gaussavatar.render.losses import photometric_loss
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Batch, Clip
+from gaussavatar.training.loss_design import design_losses
 
 SILENT_ROWS = 4
 """Windows of synthetic silence in every step that trains the audio encoder."""
@@ -56,6 +57,8 @@ def parameter_groups(run: Run) -> dict[str, list[nn.Parameter]]:
         groups[f"{name}:quats"] = [gaussians.quats]
         groups[f"{name}:opacities"] = [gaussians.logit_opacities]
         groups[f"{name}:colors"] = [gaussians.colors]
+        if gaussians.sh is not None:
+            groups[f"{name}:sh"] = [gaussians.sh]
         groups[f"{name}_motion:motion"] = list(branch.motion.parameters())
     groups["audio:audio"] = list(run.encoder.parameters())
     return groups
@@ -129,4 +132,6 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         parts["large"] = weights.large * terms.large_scales(run.model)
     if weights.motion and not still:
         parts["motion"] = weights.motion * terms.motion_size(rendered)
+    if not still:
+        parts |= design_losses(run.model, weights, run.clip.tracking.shape, generator)
     return Step(parts, rendered)

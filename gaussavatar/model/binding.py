@@ -1,0 +1,245 @@
+"""Gaussians that ride on the triangles of the person's head model.
+
+Each carried Gaussian belongs to a triangle, whose frame turns it, scales it and takes it
+along (GaussianAvatars, Qian et al., CVPR 2024, sec. 3.2). Two things differ from the
+paper. Parameters stay in head space as they are at the clip's rest face, and the carrying
+is the frame's change since then, so that densification, losses and export need not know of it.
+And a Gaussian hangs on its own point of the triangle rather than on the centre, so that one
+that lies on the surface stays on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gaussavatar.head.model import rotation_matrices
+from gaussavatar.model.per_gaussian import PerGaussian
+from gaussavatar.types import Activated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIZE_RANGE = (0.5, 2.0)
+"""How far a triangle's size may scale its Gaussians: a lid's triangles nearly vanish when it folds."""
+
+
+@dataclass(frozen=True)
+class RigArrays:
+    """A head cut down to the vertices that carry Gaussians, and how codes move it.
+
+    A frame's state holds ``e`` expression weights and the axis-angle rotations of ``j``
+    joints that hang on the skull (jaw, eyes), radians. ``rest`` is the head without expression, metres.
+    """
+
+    rest: Float[Tensor, "v 3"]
+    basis: Float[Tensor, "e v3"]
+    joint_weights: Float[Tensor, "j v"]
+    joint_places: Float[Tensor, "j 3"]
+    joint_moves: Float[Tensor, "e j3"]
+    """How expression moves the joints."""
+    correctives: Float[Tensor, "j9 v3"]
+    """Pose correctives of the joints' rotations (FLAME); no rows where the head has none."""
+    weights: Float[Tensor, "c q"]
+    bias: Float[Tensor, "q"]
+    """``state = codes @ weights + bias``, codes being mouth codes and upper face."""
+    channels: Float[Tensor, "n q"]
+    """The state that each named channel adds at 1."""
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Where a branch's moving Gaussians hang.
+
+    ``hold`` is how far they follow, 0..1; ``point``, ``frame`` and ``size`` are those of the rest face (metres;
+    columns of ``frame`` are its axes).
+    """
+
+    corners: Int[Tensor, "m 3"]
+    weights: Float[Tensor, "m 3"]
+    hold: Float[Tensor, "m"]
+    point: Float[Tensor, "m 3"]
+    frame: Float[Tensor, "m 3 3"]
+    size: Float[Tensor, "m"]
+
+
+@dataclass(frozen=True)
+class BoundStart:
+    """All that binding adds to a model."""
+
+    names: tuple[str, ...]
+    """Names of the rig's channels, e.g. ``jawOpen``."""
+    rig: RigArrays
+    face: Anchors
+    mouth: Anchors
+
+
+class HeadRig(nn.Module):
+    """The person's head, moved by the same codes as the avatar; nothing in it is trained."""
+
+    def __init__(self, names: Sequence[str], arrays: RigArrays) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        for field in fields(arrays):
+            self.register_buffer(field.name, getattr(arrays, field.name))
+
+    rest: Tensor
+    basis: Tensor
+    joint_weights: Tensor
+    joint_places: Tensor
+    joint_moves: Tensor
+    correctives: Tensor
+    weights: Tensor
+    bias: Tensor
+    channels: Tensor
+
+    def state(
+        self, codes: Float[Tensor, "b c"], expression: Float[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b q"]:
+        """The head's state for codes, plus named channels on top."""
+        state = codes @ self.weights + self.bias
+        return state if expression is None else state + expression @ self.channels
+
+    def vertices(self, state: Float[Tensor, "b q"]) -> Float[Tensor, "b v 3"]:
+        """Vertices in head space, metres; the skull stands still."""
+        n_joints, n_expressions = len(self.joint_places), len(self.basis)
+        expression = state[:, :n_expressions]
+        points = (self.rest.flatten() + expression @ self.basis).unflatten(1, (-1, 3))
+        if n_joints == 0:
+            return points
+        turn = rotation_matrices(state[:, n_expressions:].unflatten(1, (n_joints, 3))) - torch.eye(3).to(state)
+        if len(self.correctives):
+            points = points + (turn.flatten(1) @ self.correctives).unflatten(1, (-1, 3))
+        places = self.joint_places + (expression @ self.joint_moves).unflatten(1, (n_joints, 3))
+        for joint in range(n_joints):
+            # Children of a skull that stands still: skinning is the sum of their turns about their own places.
+            moved = (points - places[:, joint, None]) @ turn[:, joint].transpose(1, 2)
+            points = points + self.joint_weights[joint, :, None] * moved
+        return points
+
+
+class Binding(nn.Module):
+    """Takes a branch's moving Gaussians along with the head's surface."""
+
+    corners: Tensor
+    weights: Tensor
+    hold: Tensor
+    point: Tensor
+    frame: Tensor
+    size: Tensor
+
+    def __init__(self, anchors: Anchors) -> None:
+        super().__init__()
+        for field in fields(anchors):
+            self.register_buffer(field.name, getattr(anchors, field.name))
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """Every buffer: Gaussians are the first axis of all."""
+        return dict.fromkeys((field.name for field in fields(Anchors)), PerGaussian())
+
+    def forward(self, gaussians: Activated, vertices: Float[Tensor, "b v 3"]) -> Activated:
+        """The Gaussians, given at the rest face with their residual motion, on the moved head."""
+        count = len(self.corners)
+        point, frame, size = surface_frames(vertices, self.corners, self.weights)
+        ratio = (size / self.size).clamp(*SIZE_RANGE)
+        # Sums of products: batched products of so small matrices are several times slower on the CPU.
+        turn = (frame[..., :, None, :] * self.frame[..., None, :, :]).sum(-1)
+        means = gaussians.means[:, :count]
+        carried = point + ratio[..., None] * (turn * (means - self.point)[..., None, :]).sum(-1)
+        means = means + self.hold[:, None] * (carried - means)
+        still = torch.tensor([1.0, 0, 0, 0]).to(turn)
+        twist = still + self.hold[:, None] * (small_quaternions(turn) - still)
+        quats = multiply_quaternions(torch.nn.functional.normalize(twist, dim=-1), gaussians.quats[:, :count])
+        scales = gaussians.scales[:, :count] * (1 + self.hold * (ratio - 1))[..., None]
+        return Activated(
+            means=_with_tail(means, gaussians.means),
+            quats=_with_tail(quats, gaussians.quats),
+            scales=_with_tail(scales, gaussians.scales),
+            opacities=gaussians.opacities,
+            colors=gaussians.colors,
+        )
+
+
+def _with_tail(head: Tensor, whole: Tensor) -> Tensor:
+    """``whole`` with its first Gaussians replaced."""
+    return torch.cat([head, whole[:, head.shape[1] :]], dim=1) if head.shape[1] < whole.shape[1] else head
+
+
+def surface_frames(
+    vertices: Float[Tensor, "b v 3"], corners: Int[Tensor, "m 3"], weights: Float[Tensor, "m 3"]
+) -> tuple[Float[Tensor, "b m 3"], Float[Tensor, "b m 3 3"], Float[Tensor, "b m"]]:
+    """Point, rotation and size of triangles (GaussianAvatars, sec. 3.2).
+
+    The rotation's columns are the first edge's direction, the normal and their cross product; the size is the mean
+    of the first edge and the height over it, metres.
+    """
+    places = vertices[:, corners.flatten().long()].unflatten(1, (-1, 3))
+    point = (weights[..., None] * places).sum(-2)
+    edge, other = places[..., 1, :] - places[..., 0, :], places[..., 2, :] - places[..., 0, :]
+    normal = torch.linalg.cross(edge, other)
+    length = edge.norm(dim=-1).clamp_min(1e-9)
+    area = normal.norm(dim=-1).clamp_min(1e-15)
+    first, second = edge / length[..., None], normal / area[..., None]
+    frame = torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+    return point, frame, (length + area / length) / 2
+
+
+def small_quaternions(rotations: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
+    """Unit quaternions (wxyz) of rotations well under half a turn; smooth there."""
+    R = rotations
+    w = 1 + R[..., 0, 0] + R[..., 1, 1] + R[..., 2, 2]
+    xyz = (R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1])
+    return torch.nn.functional.normalize(torch.stack([w, *xyz], dim=-1), dim=-1)
+
+
+def multiply_quaternions(p: Float[Tensor, "*b 4"], q: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 4"]:
+    """Hamilton product, wxyz: first ``q``, then ``p``."""
+    a, b, c, d = p.unbind(-1)
+    w, x, y, z = q.unbind(-1)
+    return torch.stack(
+        [
+            a * w - b * x - c * y - d * z,
+            a * x + b * w + c * z - d * y,
+            a * y - b * z + c * w + d * x,
+            a * z + b * y - c * x + d * w,
+        ],
+        dim=-1,
+    )
+
+
+def rig_shapes(rig: RigArrays | HeadRig) -> dict[str, int]:
+    """Vertices, expressions, joints and correctives of a rig."""
+    return {
+        "rig_vertices": len(rig.rest),
+        "rig_expressions": len(rig.basis),
+        "rig_joints": len(rig.joint_places),
+        "rig_correctives": len(rig.correctives),
+    }
+
+
+def blank_binding(names: Sequence[str], n_codes: int, shapes: dict[str, int]) -> BoundStart:
+    """A binding of the right shapes, to be filled from a file."""
+    v, e, j = shapes["rig_vertices"], shapes["rig_expressions"], shapes["rig_joints"]
+    q = e + 3 * j
+    zeros = torch.zeros
+    rig = RigArrays(
+        rest=zeros(v, 3),
+        basis=zeros(e, v * 3),
+        joint_weights=zeros(j, v),
+        joint_places=zeros(j, 3),
+        joint_moves=zeros(e, j * 3),
+        correctives=zeros(shapes["rig_correctives"], v * 3),
+        weights=zeros(n_codes, q),
+        bias=zeros(q),
+        channels=zeros(len(names), q),
+    )
+    return BoundStart(tuple(names), rig, _blank_anchors(shapes["face_moving"]), _blank_anchors(shapes["mouth_moving"]))
+
+
+def _blank_anchors(m: int) -> Anchors:
+    zeros = torch.zeros
+    return Anchors(zeros(m, 3, dtype=torch.int32), zeros(m, 3), zeros(m), zeros(m, 3), zeros(m, 3, 3), zeros(m))
