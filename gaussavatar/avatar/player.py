@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.media.images import read_image
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.binding import blank_binding, rig_shapes
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.model.gaussians import RawGaussians
 from gaussavatar.model.initialise import InitialBranch
@@ -74,10 +77,17 @@ class LoadedAvatar:
         cameras: Cameras,
         under: Float[Tensor, "b h w 3"],
         still: bool = False,
+        expression: Float[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b h w 3"]:
         """Composited images in 0..1 over ``under``."""
         with torch.no_grad():
-            return self.model.render(self.rasterizer, mouth_codes, upper, cameras, under, still).image.clamp(0, 1)
+            drawn = self.model.render(self.rasterizer, mouth_codes, upper, cameras, under, still, expression)
+        return drawn.image.clamp(0, 1)
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """Movements that can be asked for by name; () where the avatar is not bound to a head."""
+        return self.model.expression_names
 
     def render_over(
         self, mouth_codes: Float[Tensor, "b m"], upper: Float[Tensor, "b u"], cameras: Cameras, behind: Rendered
@@ -96,33 +106,65 @@ class LoadedAvatar:
         K: Float32[np.ndarray, "b 3 3"],
         size: int,
         under: UInt8[np.ndarray, "b h w 3"] | None = None,
+        expression: Mapping[str, float] | None = None,
     ) -> UInt8[np.ndarray, "b h w 3"]:
-        """8-bit images; without ``under`` over a neutral grey."""
+        """8-bit images; without ``under`` over a neutral grey. ``expression`` adds movements by name, 1 being full.
+
+        Raises:
+            UserError: ``expression`` names a movement that the avatar does not have (see ``expression_names``).
+        """
         count = len(mouth_codes)
         if under is None:
             behind = torch.full((count, size, size, 3), 0.85)
         else:
             behind = torch.from_numpy(under).float() / 255
         cameras = Cameras(torch.from_numpy(T_camera_world).float(), torch.from_numpy(K).float(), size, size)
-        image = self.render_float(torch.from_numpy(mouth_codes), torch.from_numpy(upper), cameras, behind)
+        codes, channels = torch.from_numpy(mouth_codes), torch.from_numpy(upper)
+        movements = self._expression(expression, count)
+        image = self.render_float(codes, channels, cameras, behind, expression=movements)
         return to_bytes(image)
 
-    def activated(self, mouth_code: Float32[np.ndarray, "m"], upper: Float32[np.ndarray, "u"]) -> Activated:
-        """Both branches' Gaussians of one state, mouth after face."""
+    def _expression(self, values: Mapping[str, float] | None, count: int) -> Tensor | None:
+        """Named movements as rows of the model's channels; None where there are none."""
+        if not values:
+            return None
+        names = self.model.expression_names
+        row = torch.zeros(len(names))
+        for name, value in values.items():
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                do = f"did you mean {close[0]}?" if close else "name one of its channels, or fit with binding = head"
+                raise UserError(f"one of the avatar's {len(names)} expression channels", repr(name), do)
+            row[names.index(name)] = value
+        return row.expand(count, -1)
+
+    def activated(
+        self,
+        mouth_code: Float32[np.ndarray, "m"],
+        upper: Float32[np.ndarray, "u"],
+        expression: Mapping[str, float] | None = None,
+    ) -> Activated:
+        """Both branches' Gaussians of one state, mouth after face; seen from the front where that matters.
+
+        Raises:
+            UserError: ``expression`` names a movement that the avatar does not have.
+        """
         codes, channels = torch.from_numpy(mouth_code)[None], torch.from_numpy(upper)[None]
         with torch.no_grad():
-            face, _ = self.model.face(torch.cat([codes, channels], dim=-1))
-            mouth, _ = self.model.mouth(codes)
+            face, mouth, _ = self.model.activate(codes, channels, expression=self._expression(expression, 1))
         pairs = ((getattr(face, n), getattr(mouth, n)) for n in ("means", "quats", "scales", "opacities", "colors"))
         return Activated(*(torch.cat(pair, dim=1)[0] for pair in pairs))
 
     def frame_gaussians(
-        self, mouth_code: Float32[np.ndarray, "m"], upper: Float32[np.ndarray, "u"]
+        self,
+        mouth_code: Float32[np.ndarray, "m"],
+        upper: Float32[np.ndarray, "u"],
+        expression: Mapping[str, float] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Means (n, 3), covariances (n, 3, 3), colours (n, 3) in 0..1 and opacities (n, 1) for a splat viewer."""
         import roma
 
-        gaussians = self.activated(mouth_code, upper)
+        gaussians = self.activated(mouth_code, upper, expression)
         R = roma.unitquat_to_rotmat(gaussians.quats[:, [1, 2, 3, 0]])
         spread = R * gaussians.scales[:, None, :]
         covariances = spread @ spread.transpose(1, 2)
@@ -161,8 +203,8 @@ def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
     return InitialBranch(raw, n_moving, torch.zeros(n_codes, n_moving, 3))
 
 
-def blank_model(config: ModelConfig, shapes: dict[str, int]) -> AvatarModel:
-    """An untrained model of the shapes that ``model_shapes`` gave."""
+def blank_model(config: ModelConfig, shapes: dict[str, int], names: Sequence[str] = ()) -> AvatarModel:
+    """An untrained model of the shapes that ``model_shapes`` gave; ``names`` are the movements of a bound one."""
     n_mouth, n_upper = shapes["n_mouth"], shapes["n_upper"]
     return AvatarModel(
         config,
@@ -170,6 +212,7 @@ def blank_model(config: ModelConfig, shapes: dict[str, int]) -> AvatarModel:
         n_upper,
         blank_branch(shapes["face"], shapes["face_moving"], n_mouth + n_upper),
         blank_branch(shapes["mouth"], shapes["mouth_moving"], n_mouth),
+        blank_binding(names, n_mouth + n_upper, shapes) if config.binding == "head" else None,
     )
 
 
@@ -183,6 +226,7 @@ def model_shapes(model: AvatarModel) -> dict[str, int]:
         "face_moving": face.n_moving,
         "mouth": len(mouth),
         "mouth_moving": mouth.n_moving,
+        **({} if model.rig is None else rig_shapes(model.rig)),
     }
 
 
@@ -195,7 +239,9 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
     header = open_folder(path).header
     arrays, _ = read_arrays(path / WEIGHTS)
     track, _ = read_arrays(path / TRACK)
-    model = blank_model(msgspec.convert(header["model"], ModelConfig), header["shapes"])
+    model = blank_model(
+        msgspec.convert(header["model"], ModelConfig), header["shapes"], header.get("expression_names", ())
+    )
     encoder = AudioEncoder(msgspec.convert(header["encoder"], EncoderConfig))
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})

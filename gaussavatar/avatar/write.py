@@ -76,6 +76,7 @@ def write_avatar(
         "image_size": clip.size,
         "model": msgspec.to_builtins(model.config),
         "shapes": model_shapes(model),
+        "expression_names": list(model.expression_names),
         "encoder": msgspec.to_builtins(encoder.config),
         "upper_names": list(clip.motion.upper_names),
         "synthetic": True,
