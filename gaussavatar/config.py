@@ -16,6 +16,7 @@ from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.tracking.appearance import AppearanceConfig
 from gaussavatar.tracking.head_fit import HeadFitConfig
 from gaussavatar.tracking.motion import MotionConfig
 from gaussavatar.tracking.photometric import PhotometricConfig
@@ -33,6 +34,7 @@ class FitConfig:
     capture: CaptureConfig = field(default_factory=CaptureConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     head: HeadFitConfig = field(default_factory=HeadFitConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)

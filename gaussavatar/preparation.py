@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from gaussavatar.capture.marks import MARKS_NAME, find_marks, load_marks, save_marks, unmarked, without_marked
 from gaussavatar.capture.store import Capture, load_capture
@@ -19,12 +20,13 @@ from gaussavatar.progress import Progress
 from gaussavatar.quality.check import check_quality
 from gaussavatar.segmentation.parser import open_parser
 from gaussavatar.segmentation.stage import segment_capture
-from gaussavatar.storage import content_key, file_key, mark_stage, stage_done
+from gaussavatar.storage import content_key, file_key, mark_stage, stage_done, write_arrays
+from gaussavatar.tracking.appearance import mouth_appearance
 from gaussavatar.tracking.face_signals import face_signals, save_face_signals, score_faces
 from gaussavatar.tracking.head_fit import arkit_track, fit_head, shape_head
 from gaussavatar.tracking.head_track import load_head_track, save_head_track
 from gaussavatar.tracking.landmarks import detect_landmarks, load_landmarks, save_landmarks
-from gaussavatar.tracking.motion import extract_motion, save_motion
+from gaussavatar.tracking.motion import APPEARANCE_NAME, extract_motion, load_motion, save_motion
 from gaussavatar.tracking.photometric import align_to_skin, with_known_focal
 from gaussavatar.tracking.track import load_tracking, refit_to_poses, save_tracking, track_landmarks
 from gaussavatar.tracking.transforms import write_transforms
@@ -113,8 +115,10 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
     stage("head", lambda capture: _fit_head(capture, config, wishes, progress))
     key = content_key("masks 5", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
     stage("masks", lambda capture: _segment(capture, config, wishes, progress))
-    prepared = key
-    key = content_key("quality 1", key)
+    quality_key = content_key("quality 1", key)
+    key = content_key("appearance 1", key, plain(config.appearance))
+    stage("appearance", lambda capture: _look_into_mouth(capture, config, progress))
+    prepared, key = key, quality_key
     stage("quality", lambda capture: check_quality(capture.folder, config.image_size, progress))
     return prepared
 
@@ -153,6 +157,7 @@ def _track(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progre
         advance(1)
         # The motion belongs to the landmarks' own poses: what a detector gets wrong as the head turns, it gets wrong
         # for lips and lids alike, and these poses take that out.
+        (folder / APPEARANCE_NAME).unlink(missing_ok=True)
         save_motion(folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
         advance(1)
         head = shape_head(get_head(wishes.head), tracking)
@@ -185,6 +190,25 @@ def _fit_head(capture: Capture, config: FitConfig, wishes: Wishes, progress: Pro
         save_face_signals(folder / "face_signals.safetensors", face_signals(named, landmarks, tracking, scores))
         save_head_track(folder, track)
         advance(1)
+
+
+def _look_into_mouth(capture: Capture, config: FitConfig, progress: Progress) -> None:
+    """Codes of what the mouth shows besides its outline, beside the motion."""
+    folder = capture.folder
+    (folder / APPEARANCE_NAME).unlink(missing_ok=True)
+    if config.appearance.n_codes == 0:
+        return
+    landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
+    motion, store = load_motion(folder / "motion.safetensors"), capture.frames()
+    with progress.stage("inside of the mouth", len(store)) as advance:
+        frames = (_told(store.read(index), advance) for index in range(len(store)))
+        codes = mouth_appearance(frames, landmarks, tracking, motion, config.appearance)
+        write_arrays(folder / APPEARANCE_NAME, {"codes": codes})
+
+
+def _told(frame: np.ndarray, advance: Callable[[int], None]) -> np.ndarray:
+    advance(1)
+    return frame
 
 
 def _segment(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:

@@ -20,6 +20,9 @@ from gaussavatar.tracking.shape import principal_components, unproject
 from gaussavatar.tracking.upper_face import CHANNEL_NAMES, upper_channels
 from gaussavatar.types import N_LANDMARKS, Landmarks, Motion, Tracking
 
+APPEARANCE_NAME = "appearance.safetensors"
+"""The file beside a motion that holds its appearance codes."""
+
 _MOUTH_TOP_METRES, _MOUTH_FADE_METRES = 0.004, 0.022
 """The mouth moves what lies below the first height (head space, y down), fading in over the second."""
 
@@ -116,13 +119,21 @@ def save_motion(path: Path, motion: Motion) -> None:
 
 
 def load_motion(path: Path) -> Motion:
-    """Read :func:`save_motion`.
+    """Read :func:`save_motion`, with the appearance codes of the file beside it where there is one.
+
+    Appearance codes (see ``tracking.appearance``) come after the outline's; they move no landmark, so their basis is
+    zero.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     arrays, metadata = read_arrays(path)
     try:
+        if path.with_name(APPEARANCE_NAME).exists():
+            codes = read_arrays(path.with_name(APPEARANCE_NAME))[0]["codes"]
+            still = np.zeros((codes.shape[1], N_LANDMARKS, 3), np.float32)
+            arrays["mouth_codes"] = np.concatenate([arrays["mouth_codes"], codes], axis=1)
+            arrays["mouth_basis"] = np.concatenate([arrays["mouth_basis"], still])
         return Motion(upper_names=tuple(metadata["upper_names"].split(",")), **arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"a motion in {path}", f"a damaged file ({error!r})", "delete it and run again") from error
