@@ -143,21 +143,21 @@ class Binding(nn.Module):
 
     def forward(self, gaussians: Activated, vertices: Float[Tensor, "b v 3"]) -> Activated:
         """The Gaussians, given at the rest face with their residual motion, on the moved head."""
+        # Gaussians are the last axis in here: sums over three coordinates are then several times faster.
         count = len(self.corners)
-        point, frame, size = surface_frames(vertices, self.corners, self.weights)
+        point, frame, size = _frames(vertices, self.corners, self.weights)
         ratio = (size / self.size).clamp(*SIZE_RANGE)
-        # Sums of products: batched products of so small matrices are several times slower on the CPU.
-        turn = (frame[..., :, None, :] * self.frame[..., None, :, :]).sum(-1)
-        means = gaussians.means[:, :count]
-        carried = point + ratio[..., None] * (turn * (means - self.point)[..., None, :]).sum(-1)
-        means = means + self.hold[:, None] * (carried - means)
-        still = torch.tensor([1.0, 0, 0, 0]).to(turn)
-        twist = still + self.hold[:, None] * (small_quaternions(turn) - still)
-        quats = multiply_quaternions(torch.nn.functional.normalize(twist, dim=-1), gaussians.quats[:, :count])
+        turn = (frame[:, :, None] * self.frame.permute(1, 2, 0)).sum(3)
+        means = gaussians.means[:, :count].transpose(1, 2)
+        carried = point + ratio[:, None] * (turn * (means - self.point.T)[:, None]).sum(2)
+        means = torch.lerp(means, carried, self.hold.expand_as(carried))
+        twist = _quaternions(turn)
+        twist = [1 + self.hold * (twist[0] - 1), *(self.hold * part for part in twist[1:])]
+        quats = _product(_unit(twist), gaussians.quats[:, :count].unbind(-1))
         scales = gaussians.scales[:, :count] * (1 + self.hold * (ratio - 1))[..., None]
         return Activated(
-            means=_with_tail(means, gaussians.means),
-            quats=_with_tail(quats, gaussians.quats),
+            means=_with_tail(means.transpose(1, 2), gaussians.means),
+            quats=_with_tail(torch.stack(quats, dim=-1), gaussians.quats),
             scales=_with_tail(scales, gaussians.scales),
             opacities=gaussians.opacities,
             colors=gaussians.colors,
@@ -177,38 +177,53 @@ def surface_frames(
     The rotation's columns are the first edge's direction, the normal and their cross product; the size is the mean
     of the first edge and the height over it, metres.
     """
-    places = vertices[:, corners.flatten().long()].unflatten(1, (-1, 3))
-    point = (weights[..., None] * places).sum(-2)
-    edge, other = places[..., 1, :] - places[..., 0, :], places[..., 2, :] - places[..., 0, :]
-    normal = torch.linalg.cross(edge, other)
-    length = edge.norm(dim=-1).clamp_min(1e-9)
-    area = normal.norm(dim=-1).clamp_min(1e-15)
-    first, second = edge / length[..., None], normal / area[..., None]
-    frame = torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+    point, frame, size = _frames(vertices, corners, weights)
+    return point.transpose(1, 2), frame.permute(0, 3, 1, 2), size
+
+
+def _frames(
+    vertices: Float[Tensor, "b v 3"], corners: Int[Tensor, "m 3"], weights: Float[Tensor, "m 3"]
+) -> tuple[Float[Tensor, "b 3 m"], Float[Tensor, "b 3 3 m"], Float[Tensor, "b m"]]:
+    """:func:`surface_frames` with the triangles last."""
+    places = vertices.transpose(1, 2)[:, :, corners.T.flatten().long()].unflatten(2, (3, -1))
+    point = (weights.T * places).sum(2)
+    edge, other = places[:, :, 1] - places[:, :, 0], places[:, :, 2] - places[:, :, 0]
+    normal = torch.linalg.cross(edge, other, dim=1)
+    length = edge.square().sum(1).clamp_min(1e-18).sqrt()
+    area = normal.square().sum(1).clamp_min(1e-30).sqrt()
+    first, second = edge / length[:, None], normal / area[:, None]
+    frame = torch.stack([first, second, torch.linalg.cross(first, second, dim=1)], dim=2)
     return point, frame, (length + area / length) / 2
 
 
 def small_quaternions(rotations: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
     """Unit quaternions (wxyz) of rotations well under half a turn; smooth there."""
-    R = rotations
-    w = 1 + R[..., 0, 0] + R[..., 1, 1] + R[..., 2, 2]
-    xyz = (R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1])
-    return torch.nn.functional.normalize(torch.stack([w, *xyz], dim=-1), dim=-1)
-
-
-def multiply_quaternions(p: Float[Tensor, "*b 4"], q: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 4"]:
-    """Hamilton product, wxyz: first ``q``, then ``p``."""
-    a, b, c, d = p.unbind(-1)
-    w, x, y, z = q.unbind(-1)
-    return torch.stack(
-        [
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y - b * z + c * w + d * x,
-            a * z + b * y - c * x + d * w,
-        ],
-        dim=-1,
+    return torch.stack(_quaternions(rotations.flatten(0, -3).permute(1, 2, 0)[None]), dim=-1).view(
+        *rotations.shape[:-2], 4
     )
+
+
+def _quaternions(R: Float[Tensor, "b 3 3 m"]) -> list[Float[Tensor, "b m"]]:
+    """The four parts of :func:`small_quaternions`."""
+    w = 1 + R[:, 0, 0] + R[:, 1, 1] + R[:, 2, 2]
+    return _unit([w, R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]])
+
+
+def _unit(parts: Sequence[Tensor]) -> list[Tensor]:
+    norm = sum((part.square() for part in parts[1:]), parts[0].square()).clamp_min(1e-24).sqrt()
+    return [part / norm for part in parts]
+
+
+def _product(p: Sequence[Tensor], q: Sequence[Tensor]) -> list[Tensor]:
+    """Hamilton product of quaternions by parts, wxyz: first ``q``, then ``p``."""
+    a, b, c, d = p
+    w, x, y, z = q
+    return [
+        a * w - b * x - c * y - d * z,
+        a * x + b * w + c * z - d * y,
+        a * y - b * z + c * w + d * x,
+        a * z + b * y - c * x + d * w,
+    ]
 
 
 def rig_shapes(rig: RigArrays | HeadRig) -> dict[str, int]:
