@@ -171,7 +171,7 @@ def load_golden(path: Path) -> Golden:
 
 
 def disagreement(rasterizer: Rasterizer, golden: Golden, device: str) -> dict[str, float]:
-    """How far a rasterizer is off: mean absolute difference of the images, and of each gradient relative to its norm."""
+    """How far a rasterizer is off: mean absolute difference of the images; each gradient relative to its norm."""
     images, gradients = run_scene(
         rasterizer, golden.inputs, golden.cameras, golden.weights, device, golden.inputs["means"].dtype
     )
