@@ -120,6 +120,8 @@ def _check_keys(values: Any, kind: Any, source: str, prefix: str) -> None:
             hint = f"did you mean {prefix}{close[0]}?" if close else f"the keys are {', '.join(known)}"
             raise UserError(f"a known key in {source}", f"{prefix}{key}", hint)
         inner = hints[key]
+        options = [option for option in typing.get_args(inner) if dataclasses.is_dataclass(option)]
+        inner = options[0] if len(options) == 1 and typing.get_origin(inner) is not tuple else inner
         if dataclasses.is_dataclass(inner) and isinstance(value, dict):
             _check_keys(value, inner, source, f"{prefix}{key}.")
         elif typing.get_origin(inner) is tuple and isinstance(value, list):

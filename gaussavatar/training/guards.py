@@ -126,7 +126,8 @@ class Guard:
                 )
         if not self._at_once:
             self._note(f"a gradient too large for {PATIENCE} steps", self.names, self._streak >= PATIENCE)
-        self._history[self._count % WINDOW] = torch.minimum(self.norms, self._limits)
+        # A cut gradient counts as a usual one, lest an explosion becomes what is usual.
+        self._history[self._count % WINDOW] = torch.where(above, self._limits / self._clip, self.norms)
         self._count += 1
         if self._count >= WARM_UP and self._count % 10 == 0:
             usual = self._history[: min(self._count, WINDOW)].quantile(USUAL, dim=0)

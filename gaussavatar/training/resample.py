@@ -7,19 +7,17 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from gaussavatar.model.avatar import Branch
+from gaussavatar.model.per_gaussian import PerGaussian
 
 
-def per_gaussian_tensors(branch: Branch) -> dict[str, tuple[int, int]]:
-    """Names below ``branch`` of all parameters and buffers that count Gaussians: axis, and entries per Gaussian.
-
-    Those of the ``Gaussians`` have them first; a deformation design names its own, see
-    :class:`gaussavatar.model.deform.Deformation`.
-    """
-    gaussians = branch.gaussians
-    own = (*gaussians.named_parameters(recurse=False), *gaussians.named_buffers(recurse=False))
-    layout = {f"gaussians.{name}": (0, 1) for name, _ in own}
-    design: dict[str, tuple[int, int]] = getattr(branch.motion, "per_gaussian", {})
-    return layout | {f"motion.{name}": place for name, place in design.items()}
+def per_gaussian_tensors(branch: Branch) -> dict[str, PerGaussian]:
+    """Names below ``branch`` of all parameters and buffers that count Gaussians, as their modules say."""
+    layout: dict[str, PerGaussian] = {}
+    for module_name, module in branch.named_modules():
+        if hasattr(module, "per_gaussian"):
+            own: dict[str, PerGaussian] = module.per_gaussian()
+            layout |= {f"{module_name}.{name}": place for name, place in own.items()}
+    return layout
 
 
 def taken(tensor: Tensor, source: Int[Tensor, "m"], axis: int, width: int) -> Tensor:
@@ -45,7 +43,8 @@ def rearrange(
         ValueError: a tensor counts neither all Gaussians nor the moving ones.
     """
     total, moving = len(branch.gaussians), branch.gaussians.n_moving
-    for name, (axis, width) in per_gaussian_tensors(branch).items():
+    for name, place in per_gaussian_tensors(branch).items():
+        axis, width = place.axis, place.width
         owner_name, _, attribute = name.rpartition(".")
         owner = branch.get_submodule(owner_name)
         tensor: Tensor = getattr(owner, attribute)

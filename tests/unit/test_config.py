@@ -31,6 +31,7 @@ def test_override_reaches_nested_fields() -> None:
         ("model.face.cuont=3", "did you mean model.face.count?"),
         ("model.face.count=many", "int"),
         ("training.stages.0.losses.dsim=1", "did you mean"),
+        ("training.stages.0.densify.evry=5", "did you mean training.stages.0.densify.every?"),
         ("nonsense", "--set a.b.c=value"),
     ],
 )
@@ -43,3 +44,9 @@ def test_wrong_overrides_are_refused_with_a_hint(override: str, part: str) -> No
 def test_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="preview"):
         load_recipe("no-such-recipe")
+
+
+def test_growing_is_turned_on_by_one_of_its_fields() -> None:
+    assert load_recipe("preview").training.stages[0].densify is None
+    densify = load_recipe("preview", ("training.stages.0.densify.every=5",)).training.stages[0].densify
+    assert densify is not None and (densify.every, densify.start) == (5, 500)

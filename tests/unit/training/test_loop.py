@@ -6,72 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
-from gaussavatar.audio.batches import AudioBatcher, BatchConfig
-from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.model.config import BranchConfig, ModelConfig
-from gaussavatar.progress import QuietProgress
-from gaussavatar.render.api import get_rasterizer
-from gaussavatar.training.config import LossConfig, StageConfig, TrainingConfig
+from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, draw_frames
-from gaussavatar.training.loop import Run, TrainingError, train
-from gaussavatar.training.start import build_model
 
-MODEL = ModelConfig(face=BranchConfig(count=600), mouth=BranchConfig(count=100))
-STAGES = (
-    StageConfig("static", 6, train=("face", "mouth")),
-    StageConfig("joint", 10, audio_share=0.5, decay=0.1),
-)
-
-
-def make_run(clip: Clip, folder: Path, seed: int = 0, key: str = "k") -> Run:
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    mel = np.random.default_rng(0).normal(-6, 2, (len(clip) * 4, 40)).astype(np.float32)
-    return Run(
-        model=build_model(clip, MODEL, seed),
-        encoder=AudioEncoder(EncoderConfig(n_codes=2, hidden=8, members=1)),
-        audio=AudioBatcher(mel, BatchConfig(versions=3, plain_versions=1, silence_stretches=2), seed),
-        clip=clip,
-        closed=torch.zeros(2),
-        rasterizer=get_rasterizer("cpu"),
-        folder=folder,
-        seed=seed,
-        key=key,
-    )
-
-
-def run_stages(run: Run, stages: tuple[StageConfig, ...], checkpoint_every: int = 4) -> dict[str, torch.Tensor]:
-    config = TrainingConfig(stages=stages, checkpoint_every=checkpoint_every)
-    train(run, config, lambda stage, model, clip, progress: clip, QuietProgress())
-    return {n: t.clone() for m in (run.model, run.encoder) for n, t in m.state_dict().items()}
-
-
-class _Killed(Exception):
-    pass
-
-
-def test_resume_after_a_kill_gives_the_same_weights(tiny_clip: Clip, tmp_path: Path) -> None:
-    whole = run_stages(make_run(tiny_clip, tmp_path / "whole"), STAGES)
-    for kill_after in (5, 9, 13):
-        broken = make_run(tiny_clip, tmp_path / f"broken{kill_after}")
-        calls = 0
-        inner = broken.rasterizer
-
-        def rasterizer(gaussians, cameras, inner=inner, kill_after=kill_after):  # noqa: ANN001, ANN202
-            nonlocal calls
-            calls += 1
-            if calls > 2 * kill_after:
-                raise _Killed
-            return inner(gaussians, cameras)
-
-        with pytest.raises(_Killed):
-            run_stages(replace(broken, rasterizer=rasterizer), STAGES)
-        resumed = run_stages(make_run(tiny_clip, tmp_path / f"broken{kill_after}"), STAGES)
-        for name, tensor in whole.items():
-            assert torch.equal(tensor, resumed[name]), (kill_after, name)
+from .tiny_runs import STAGES, make_run, run_stages
 
 
 def test_a_checkpoint_of_other_inputs_is_not_used(tiny_clip: Clip, tmp_path: Path) -> None:
@@ -105,14 +45,6 @@ def test_training_reduces_the_error(tiny_clip: Clip, tmp_path: Path) -> None:
     run_stages(make_run(tiny_clip, tmp_path), stages)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["photometric"] < 0.6 * lines[0]["photometric"]
-
-
-def test_a_loss_that_is_not_a_number_is_named_with_its_step(tiny_clip: Clip, tmp_path: Path) -> None:
-    run = make_run(tiny_clip, tmp_path)
-    with torch.no_grad():
-        run.model.face.gaussians.colors[0] = float("nan")
-    with pytest.raises(TrainingError, match=r"stage static, step 0, .*photometric.* in frames \d+"):
-        run_stages(run, STAGES)
 
 
 def test_open_share_draws_open_mouths(tiny_clip: Clip) -> None:
