@@ -243,7 +243,7 @@ def _write_under(
         return _under_block(frames, masks, shifts, scene, start, min(start + BLOCK, len(frames)))
 
     def put(item: tuple[int, Hidden]) -> np.ndarray:
-        return paste(frames.read(item[0]), item[1])
+        return paste(frames.read(item[0]), item[1], masks.read(item[0]))
 
     with (
         frame_writer(folder / "under.u8", (size, size, 3)) as under_out,

@@ -18,6 +18,9 @@ from gaussavatar.segmentation.torso import match_memory
 NECK_HALF_WIDTH = 0.34
 """Of the face's width: as far to each side the neck is assumed behind a collar that hides it."""
 
+LET_THROUGH = (0.05, 0.3)
+"""Head mask at which the real neck is shown wholly, and not at all."""
+
 
 def excluded_region(
     head: UInt8[np.ndarray, "h w"], person: UInt8[np.ndarray, "s s"], halo: float, edge: float
@@ -149,6 +152,8 @@ class Surroundings:
     """The head and a rim around it: nothing of this is used."""
     body: UInt8[np.ndarray, "s s"]
     """Neck and torso, 0..255, zero in ``region``."""
+    nobody: Bool[np.ndarray, "s s"]
+    """Where the person is not, not even behind the head: no neck and no collar is drawn there."""
     empty: Bool[np.ndarray, "s s"]
     """Background for certain."""
 
@@ -181,6 +186,7 @@ def surroundings(
         image=cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA),
         region=region,
         body=np.where(region, np.uint8(0), small),
+        nobody=cv2.compare(small, 100, cv2.CMP_LT).view(bool),
         empty=~(region | near_person),
     )
 
@@ -225,6 +231,7 @@ def complete_under(
     recalled, known, body = _recall(seen[low:], region[low:], body[low:], memory[0][band], memory[1][band])
     hidden = region[low:] & ~recalled
     if hidden.any():
+        bare, nobody = fill[low:].copy(), around.nobody[box][low:]
         middle = outlines.points[max(0, index - 4) : index + 5][:, [58, 288]].mean((0, 1)) * scale
         complete_neck(
             fill[low:],
@@ -238,6 +245,7 @@ def complete_under(
             unit,
             config.neck_reach,
         )
+        cv2.copyTo(bare, nobody.view(np.uint8), fill[low:])
     whole = cv2.copyTo(cv2.convertScaleAbs(cv2.max(fill, 0.0)), region.view(np.uint8), seen.copy())
     cv2.copyTo(known, recalled.view(np.uint8), whole[low:])
     # A light blur over the border with the real surroundings hides the seam and the columns.
@@ -270,8 +278,13 @@ def _recall(
     return recalled, known, cv2.bitwise_or(body, cv2.compare(recalled.view(np.uint8), 0, cv2.CMP_GT))
 
 
-def paste(image: UInt8[np.ndarray, "h w 3"], hidden: Hidden) -> UInt8[np.ndarray, "h w 3"]:
-    """The frame with the head taken out. The enlarged region's inner edge is softened by a pixel."""
+def paste(
+    image: UInt8[np.ndarray, "h w 3"], hidden: Hidden, mask: UInt8[np.ndarray, "h w 4"] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame with the head taken out. The enlarged region's inner edge is softened by a pixel.
+
+    With the frame's ``mask`` the real neck stays as far up as the jaw leaves it, see :func:`keep_real_neck`.
+    """
     under = image.copy()
     height, width = (each * len(image) // hidden.side for each in hidden.region.shape)
     if not height * width:
@@ -284,4 +297,26 @@ def paste(image: UInt8[np.ndarray, "h w 3"], hidden: Hidden) -> UInt8[np.ndarray
     core = cv2.erode(inside, np.ones((3, 3), np.uint8))
     mixed = cv2.copyTo(cv2.addWeighted(part, 0.5, large, 0.5, 0.0), inside, part)
     under[top : top + height, left : left + width] = cv2.copyTo(large, core, mixed)
-    return under
+    return under if mask is None else keep_real_neck(under, image, mask)
+
+
+def keep_real_neck(
+    under: UInt8[np.ndarray, "h w 3"], image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w 4"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fade from what was completed to the real frame where the jaw's feathered cut lets the neck through.
+
+    The completion begins wherever the head mask is not zero, so that it takes no colour from the head. Under a
+    rendered jaw, whose edge is a little softer or elsewhere, it would show as a ring; the real pixels do not.
+    """
+    head, person = (cv2.extractChannel(mask, channel) for channel in (0, 3))
+    body = cv2.erode(cv2.compare(person, 250, cv2.CMP_GE), np.ones((5, 5), np.uint8))
+    rim = (body > 0) & (head < 255 * LET_THROUGH[1])
+    rows = np.flatnonzero(rim.any(1))
+    if len(rows) == 0:
+        return under
+    part = slice(rows[0], rows[-1] + 1)
+    weight = (soft_step(head[part] / np.float32(255), LET_THROUGH[1], LET_THROUGH[0]) * rim[part])[..., None]
+    mixed = under[part] + weight * (image[part].astype(np.float32) - under[part])
+    result = under.copy()
+    result[part] = mixed.round()
+    return result
