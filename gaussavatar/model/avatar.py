@@ -14,6 +14,7 @@ from gaussavatar.model.deform import DeformationRequest, make_deformation
 from gaussavatar.model.gaussians import Gaussians, activate, motion_width
 from gaussavatar.model.harmonics import view_colors
 from gaussavatar.model.initialise import InitialBranch
+from gaussavatar.model.shading import Shading
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.composite import composite
 from gaussavatar.types import Activated, Cameras, Rendered
@@ -30,11 +31,13 @@ class Branch(nn.Module):
         start: InitialBranch,
         sh_degree: int = 0,
         anchors: Anchors | None = None,
+        shading: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
         self.gaussians = Gaussians(start.raw, start.n_moving, sh_degree)
         self.binding = None if anchors is None else Binding(anchors)
+        self.shading = Shading(len(self.gaussians)) if shading else None
         width = motion_width(config.moves)
         self.motion = make_deformation(DeformationRequest(config, n_codes, n_upper, width, start))
 
@@ -56,10 +59,14 @@ class Branch(nn.Module):
         gaussians: Activated,
         vertices: Float[Tensor, "b v 3"] | None,
         T_camera_world: Float[Tensor, "#b 4 4"] | None,
+        T_light_world: Float[Tensor, "#b 4 4"] | None,
     ) -> Activated:
-        """The Gaussians carried by the head's ``vertices`` and coloured for a camera (None: from the front)."""
+        """The Gaussians carried by the head's ``vertices``, lit, and coloured for a camera (None: from the front)."""
         if self.binding is not None and vertices is not None:
             gaussians = self.binding(gaussians, vertices)
+        light = T_camera_world if T_light_world is None else T_light_world
+        if self.shading is not None and light is not None:
+            gaussians = replace(gaussians, colors=gaussians.colors + self.shading(light[:, :3, :3]))
         if self.gaussians.sh is None:
             return gaussians
         camera = frontal_camera().to(gaussians.means) if T_camera_world is None else T_camera_world
@@ -105,8 +112,8 @@ class AvatarModel(nn.Module):
         self.config = config
         self.n_mouth, self.n_upper = n_mouth, n_upper
         anchors = (None, None) if bound is None else (bound.face, bound.mouth)
-        self.face = Branch(config.face, n_mouth + n_upper, n_upper, face, config.sh_degree, anchors[0])
-        self.mouth = Branch(config.mouth, n_mouth, 0, mouth, config.sh_degree, anchors[1])
+        self.face = Branch(config.face, n_mouth + n_upper, n_upper, face, config.sh_degree, anchors[0], config.shading)
+        self.mouth = Branch(config.mouth, n_mouth, 0, mouth, config.sh_degree, anchors[1], config.shading)
         self.rig = None if bound is None else HeadRig(bound.names, bound.rig)
 
     @property
@@ -121,6 +128,7 @@ class AvatarModel(nn.Module):
         still: bool = False,
         expression: Float[Tensor, "b n"] | None = None,
         T_camera_world: Float[Tensor, "#b 4 4"] | None = None,
+        T_light_world: Float[Tensor, "#b 4 4"] | None = None,
     ) -> tuple[Activated, Activated, tuple[Tensor | None, Tensor | None]]:
         """Face, mouth and their learnt motion, ready to be rasterized.
 
@@ -130,21 +138,25 @@ class AvatarModel(nn.Module):
             still: without any motion that the codes bring.
             expression: named movements of the head model (:attr:`expression_names`) on top, 1 being full.
             T_camera_world: the views whose colours are meant; None is the view from the front.
+            T_light_world: pose of the head against the light, as the clip's camera would see it; None is that of the
+                camera, which is right while the camera stands where it stood.
 
         Raises:
             ValueError: ``expression`` for an avatar that is not bound to a head.
         """
         codes = torch.cat([mouth_codes, upper], dim=-1)
-        face, face_motion = self.face(codes, still)
-        mouth, mouth_motion = self.mouth(mouth_codes, still)
         vertices = None
         if self.rig is not None:
             if not still or expression is not None:
                 vertices = self.rig.vertices(self.rig.state(codes * (0.0 if still else 1.0), expression))
+            if expression is not None:
+                codes = codes + expression @ self.rig.echo
         elif expression is not None:
             raise ValueError("expression for an avatar that is not bound to a head")
-        face = self.face.seen(face, vertices, T_camera_world)
-        mouth = self.mouth.seen(mouth, vertices, T_camera_world)
+        face, face_motion = self.face(codes, still)
+        mouth, mouth_motion = self.mouth(codes[:, : self.n_mouth], still)
+        face = self.face.seen(face, vertices, T_camera_world, T_light_world)
+        mouth = self.mouth.seen(mouth, vertices, T_camera_world, T_light_world)
         return face, mouth, (face_motion, mouth_motion)
 
     def render(
@@ -156,6 +168,7 @@ class AvatarModel(nn.Module):
         under: Float[Tensor, "b h w 3"],
         still: bool = False,
         expression: Float[Tensor, "b n"] | None = None,
+        T_light_world: Float[Tensor, "#b 4 4"] | None = None,
     ) -> AvatarImage:
         """Render and composite: face + (1 - face alpha) (mouth + (1 - mouth alpha) under).
 
@@ -163,7 +176,7 @@ class AvatarModel(nn.Module):
             ValueError: see :meth:`activate`.
         """
         face_gaussians, mouth_gaussians, motion = self.activate(
-            mouth_codes, upper, still, expression, cameras.T_camera_world
+            mouth_codes, upper, still, expression, cameras.T_camera_world, T_light_world
         )
         face, mouth = rasterizer(face_gaussians, cameras), rasterizer(mouth_gaussians, cameras)
         image = composite(face, mouth, under)

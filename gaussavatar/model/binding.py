@@ -49,6 +49,9 @@ class RigArrays:
     """``state = codes @ weights + bias``, codes being mouth codes and upper face."""
     channels: Float[Tensor, "n q"]
     """The state that each named channel adds at 1."""
+    echo: Float[Tensor, "n c"]
+    """The codes that each channel comes with in the clip: by them the learnt motion (the shine of a closed lid,
+    a crease) joins a movement that was asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class HeadRig(nn.Module):
     weights: Tensor
     bias: Tensor
     channels: Tensor
+    echo: Tensor
 
     def state(
         self, codes: Float[Tensor, "b c"], expression: Float[Tensor, "b n"] | None = None
@@ -251,6 +255,7 @@ def blank_binding(names: Sequence[str], n_codes: int, shapes: dict[str, int]) ->
         weights=zeros(n_codes, q),
         bias=zeros(q),
         channels=zeros(len(names), q),
+        echo=zeros(len(names), n_codes),
     )
     return BoundStart(tuple(names), rig, _blank_anchors(shapes["face_moving"]), _blank_anchors(shapes["mouth_moving"]))
 

@@ -29,8 +29,21 @@ SNAP = 0.006
 RIDGE = 0.01
 """Pull of the regression towards no movement, relative to the codes' own variance."""
 
+ECHO_RIDGE, ECHO_SPREAD = 0.1, 0.02
+"""Pull of the codes' regression on states towards none, relative to a state's variance; a state's least spread."""
+
 JAW_OPEN = 0.3
 """Radians about the jaw's x axis that ``jawOpen`` stands for where a head's jaw is a joint without such a shape."""
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """How codes and names move the head, see :class:`RigArrays`."""
+
+    weights: Float[np.ndarray, "c q"]
+    bias: Float[np.ndarray, "q"]
+    channels: Float[np.ndarray, "n q"]
+    echo: Float[np.ndarray, "n c"]
 
 
 @dataclass(frozen=True)
@@ -55,9 +68,11 @@ def bind(
     """
     head = track.head
     joints = moved_joints(track)
-    weights, bias = regress(track, joints, motion, frames)
+    codes, states = _codes_and_states(track, joints, motion, frames)
+    weights, bias = regress(codes, states)
     names, channels = named_channels(head, joints)
-    whole = HeadRig(names, _rig_arrays(head, joints, np.arange(len(head.template)), weights, bias, channels))
+    moves = _Moves(weights, bias, channels, channels @ echo_of_states(codes, states))
+    whole = HeadRig(names, _rig_arrays(head, joints, np.arange(len(head.template)), moves))
     vertices = whole.vertices(whole.bias[None])[0].double().numpy()
     face_part = _Carrier(vertices, _outside_triangles(head, vertices))
     inside = head.triangle_region(*MOUTH_CARRIERS)
@@ -66,7 +81,7 @@ def bind(
     mouth, mouth_corners, mouth_hang = _hang(mouth, mouth_part, snap=False)
     used, flat = np.unique(np.concatenate([face_corners, mouth_corners]), return_inverse=True)
     flat = flat.reshape(-1, 3)
-    rig = _rig_arrays(head, joints, used, weights, bias, channels)
+    rig = _rig_arrays(head, joints, used, moves)
     rest = torch.from_numpy(vertices[used])[None].float()
     split = len(face_corners)
     start = BoundStart(names, rig, _anchors(rest, flat[:split], *face_hang), _anchors(rest, flat[split:], *mouth_hang))
@@ -95,18 +110,32 @@ def moved_joints(track: HeadTrack) -> list[int]:
     return [joint for joint in below if np.abs(track.joint_rotations[:, joint]).max() > 1e-4]
 
 
-def regress(
+def _codes_and_states(
     track: HeadTrack, joints: list[int], motion: Motion, frames: Bool[np.ndarray, "n"]
-) -> tuple[Float[np.ndarray, "c q"], Float[np.ndarray, "q"]]:
-    """Ridge regression of the head's state on mouth codes and upper face: ``codes @ weights + bias``."""
+) -> tuple[Float[np.ndarray, "f c"], Float[np.ndarray, "f q"]]:
+    """Mouth codes and upper face, and expression and joints' turns, of the chosen frames."""
     codes = np.concatenate([motion.mouth_codes, motion.upper], axis=1)[frames].astype(np.float64)
     turns = track.joint_rotations[:, joints].reshape(len(track.expression), -1)
-    states = np.concatenate([track.expression, turns], axis=1)[frames].astype(np.float64)
+    return codes, np.concatenate([track.expression, turns], axis=1)[frames].astype(np.float64)
+
+
+def regress(
+    codes: Float[np.ndarray, "f c"], states: Float[np.ndarray, "f q"]
+) -> tuple[Float[np.ndarray, "c q"], Float[np.ndarray, "q"]]:
+    """Ridge regression of the head's state on the codes: ``codes @ weights + bias``."""
     middle, mean = codes.mean(0), states.mean(0)
     spread = codes - middle
     penalty = RIDGE * np.diag(np.maximum((spread**2).sum(0), 1e-9))
     weights = np.linalg.solve(spread.T @ spread + penalty, spread.T @ (states - mean))
     return weights, mean - middle @ weights
+
+
+def echo_of_states(codes: Float[np.ndarray, "f c"], states: Float[np.ndarray, "f q"]) -> Float[np.ndarray, "q c"]:
+    """Codes per unit of each part of the state, as they go together in the clip (ridge regression)."""
+    unit = np.maximum(states.std(0), ECHO_SPREAD)
+    scaled = (states - states.mean(0)) / unit
+    normal = scaled.T @ scaled + ECHO_RIDGE * len(scaled) * np.eye(scaled.shape[1])
+    return np.linalg.solve(normal, scaled.T @ (codes - codes.mean(0))) / unit[:, None]
 
 
 def named_channels(head: HeadModel, joints: list[int]) -> tuple[tuple[str, ...], Float[np.ndarray, "n q"]]:
@@ -176,9 +205,7 @@ def _rig_arrays(
     head: HeadModel,
     joints: list[int],
     used: Int[np.ndarray, "v"],
-    weights: np.ndarray,
-    bias: np.ndarray,
-    channels: np.ndarray,
+    by: _Moves,
 ) -> RigArrays:
     """The head cut down to the vertices ``used``."""
 
@@ -198,7 +225,8 @@ def _rig_arrays(
         joint_places=tensor(head.joint_positions[joints]),
         joint_moves=tensor(moves.reshape(e, -1)),
         correctives=tensor(correctives),
-        weights=tensor(weights),
-        bias=tensor(bias),
-        channels=tensor(channels),
+        weights=tensor(by.weights),
+        bias=tensor(by.bias),
+        channels=tensor(by.channels),
+        echo=tensor(by.echo),
     )

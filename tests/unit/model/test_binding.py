@@ -14,7 +14,7 @@ from gaussavatar.head.model import REGIONS, HeadModel
 from gaussavatar.head.surface import closest_points
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.binding import Binding, BoundStart, HeadRig, rig_shapes, small_quaternions, surface_frames
-from gaussavatar.model.binding_start import bind, channel_groups, regress
+from gaussavatar.model.binding_start import bind, channel_groups, echo_of_states, regress
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.gaussians import RawGaussians
 from gaussavatar.model.initialise import InitialBranch
@@ -259,17 +259,45 @@ def test_frames_are_rotations_and_quaternions_agree() -> None:
     torch.testing.assert_close(small_quaternions(R), expected * expected[:, :1].sign())
 
 
-def test_regression_learns_only_from_the_frames_it_is_given() -> None:
+def test_regression_finds_the_movement() -> None:
+    track, motion = make_track(False)
+    codes = np.concatenate([motion.mouth_codes, motion.upper], 1).astype(float)
+    weights, bias = regress(codes, track.expression.astype(float))
+    np.testing.assert_allclose(codes @ weights + bias, track.expression, atol=0.02)
+
+
+def test_held_out_frames_teach_the_rig_nothing() -> None:
     track, motion = make_track(False)
     frames = np.arange(FRAMES) < 30
     spoilt = track.expression.copy()
     spoilt[30:] = 9
-    clean, bias = regress(track, [], motion, frames)
-    other, other_bias = regress(replace(track, expression=spoilt), [], motion, frames)
-    np.testing.assert_array_equal(clean, other)
-    np.testing.assert_array_equal(bias, other_bias)
-    both = np.concatenate([motion.mouth_codes, motion.upper], 1)
-    np.testing.assert_allclose(both @ clean + bias, track.expression, atol=0.02)
+    points = track.head.template.astype(float)
+    rigs = [
+        bind(t, motion, frames, branch(points[:40], 40, 3), branch(points[-9:], 9, 2))[0].rig
+        for t in (track, replace(track, expression=spoilt))
+    ]
+    for name in ("weights", "bias", "echo"):
+        assert torch.equal(getattr(rigs[0], name), getattr(rigs[1], name))
+
+
+def test_a_named_movement_brings_the_codes_that_go_with_it() -> None:
+    random = np.random.default_rng(0)
+    codes, mixing = random.normal(0, 1, (500, 3)), random.normal(0, 1, (3, 3))
+    found = mixing @ echo_of_states(codes, codes @ mixing)
+    shrunk = np.diagonal(found)
+    assert (shrunk > 0.5).all() and (shrunk < 1.05).all()
+    assert np.abs(found - np.diag(shrunk)).max() < 0.35
+
+    model, _, _, _ = make_model(False)
+    row = torch.tensor([[1.0, 0, 0]])
+    assert model.rig is not None
+    with torch.no_grad():
+        # The position's channel y of every Gaussian moves by a millimetre per unit of each code.
+        model.face.motion.basis.view(3, 153, -1)[:, :, 1] = 1 / 3  # type: ignore[operator]
+    quiet = torch.zeros(1, 2), torch.zeros(1, 1)
+    learnt = model.activate(*quiet, expression=row)[2][0]
+    assert learnt is not None
+    torch.testing.assert_close(learnt[0, :, 1], (model.rig.echo[0].sum() / 3).expand(153))
 
 
 def test_residual_starts_at_what_the_head_leaves_of_the_landmarks_motion() -> None:
