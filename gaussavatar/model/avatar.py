@@ -59,7 +59,7 @@ class Branch(nn.Module):
         gaussians: Activated,
         vertices: Float[Tensor, "b v 3"] | None,
         T_camera_world: Float[Tensor, "#b 4 4"] | None,
-        T_light_world: Float[Tensor, "#b 4 4"] | None,
+        T_light_world: Float[Tensor, "#b 4 4"] | None = None,
     ) -> Activated:
         """The Gaussians carried by the head's ``vertices``, lit, and coloured for a camera (None: from the front)."""
         if self.binding is not None and vertices is not None:

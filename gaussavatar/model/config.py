@@ -49,6 +49,8 @@ class ModelConfig:
     """Share of the face branch that makes up hair, ears and skull; it does not move with the codes."""
     sh_degree: Literal[0, 1, 2] = 0
     """Degree of the spherical harmonics by which colours depend on the direction of view."""
+    shading: bool = False
+    """Colours that change with the head's rotation, as under light that stays where it is."""
     binding: Literal["free", "head"] = "free"
     """``head``: Gaussians ride on the person's head model, and learnt motion is what that leaves over; jaw, blink and
     expression can then be moved by name."""

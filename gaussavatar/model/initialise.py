@@ -29,6 +29,9 @@ DETAIL = 3.0
 FADE = 0.02
 """Distance from the landmarks, in metres, at which their motion has faded to nothing."""
 
+EAR_MARGIN = 0.024
+"""Share of the image's side by which a known depth is carried beyond its edges."""
+
 SKULL_DEPTH = 0.095
 """Half the depth of the ellipsoid that hair and ears start on, metres."""
 
@@ -42,6 +45,8 @@ class ReferenceView:
     R_camera_head: Float[np.ndarray, "3 3"]
     t_camera_head: Float[np.ndarray, "3"]
     K: Float[np.ndarray, "3 3"]
+    depth: Float[np.ndarray, "s s"] | None = None
+    """Camera depth in metres where it is known (of the ears, say), 0 elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,9 @@ def skull_points(
         a, b, c = (d * d).sum(1), (o * d).sum(1), (o * o).sum() - 1
         root = np.sqrt(np.maximum(b * b - a * c, 0))
         distance = (-b - root) / a
+        if view.depth is not None:
+            known = _grown(view.depth)[tuple(np.floor(chosen).astype(int).T[::-1])]
+            distance = np.where(known > 0, known / (rays @ view.R_camera_head[2]), distance)
         points.append(origin + distance[:, None] * rays)
         pixel = np.median(distance) / view.K[0, 0]
         spacings.append(np.full(number, pixel * np.sqrt(len(pixels) / number)))
@@ -126,6 +134,16 @@ def skull_points(
     if not points:
         return np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3))
     return np.concatenate(points), np.concatenate(spacings), np.concatenate(colors)
+
+
+def _grown(depth: Float[np.ndarray, "s s"]) -> Float[np.ndarray, "s s"]:
+    """The depth carried :data:`EAR_MARGIN` of the image beyond its edges: a real ear may be larger than the head's."""
+    import cv2
+
+    grown, kernel = depth.astype(np.float32), np.ones((3, 3), np.uint8)
+    for _ in range(max(1, round(EAR_MARGIN * len(depth)))):
+        grown = np.where(grown > 0, grown, cv2.dilate(grown, kernel))
+    return grown
 
 
 def _skull(shape: np.ndarray, view: ReferenceView) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,8 @@ class LossConfig:
     """Standard deviations beyond ``LARGE`` metres, in millimetres: needles that side views show."""
     motion: float = 1e-3
     """Mean absolute deformation, in units of each attribute's motion scale."""
+    velocity: float = 0.0
+    """Change from a frame to its successor against the real change, mean absolute; needs a stage with ``pairs``."""
     attention: float = 0.0
     """``triplane`` with attention: how much hair listens to the codes, and lips to the upper face (published: 1e-4)."""
     smoothness: float = 0.01
@@ -51,6 +53,7 @@ class RateConfig:
     colors: float = 1e-2
     sh: float = 5e-4
     """Spherical harmonics beyond the plain colour (published: a twentieth of the colour's)."""
+    shading: float = 6e-3
     motion: float = 6e-3
     audio: float = 5e-4
 
@@ -104,6 +107,8 @@ class StageConfig:
     """Frames per step; they are rasterized in parallel."""
     audio_share: float = 0.0
     """Share of frames whose mouth codes come from the audio encoder; the others use the landmarks' codes."""
+    pairs: bool = False
+    """Draw each second frame of a batch as the successor of the first; for the loss ``velocity``."""
     open_share: float = 0.3
     """Share of frames drawn with a chance proportional to the mouth opening."""
     blink_share: float = 0.1

@@ -32,6 +32,17 @@ def motion_size(rendered: AvatarImage) -> Float[Tensor, ""]:
     return torch.stack(parts).sum() if parts else torch.zeros(())
 
 
+def velocity(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
+    """Change of the picture between the frames of each pair against the real change, mean absolute, region weights on.
+
+    Frames 0 and 1 of the batch are a pair, 2 and 3 the next. What is wrong in both frames alike does not count: the
+    loss sees flicker and motion only.
+    """
+    count = 2 * (len(batch.frames) // 2)
+    error = rendered.image[:count] - batch.frames[:count]
+    return (batch.weight[1:count:2, ..., None] * (error[1::2] - error[0::2]).abs()).mean()
+
+
 def code_error(predicted: Float[Tensor, "b m"], target: Float[Tensor, "b m"]) -> Float[Tensor, ""]:
     """Mean squared error of mouth codes."""
     return (predicted - target).square().mean()

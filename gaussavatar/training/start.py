@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
 
+from gaussavatar.head.raster import rasterize_mesh
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.binding_start import bind
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.model.initialise import ReferenceView, initial_face, initial_mouth
-from gaussavatar.tracking.head_track import HeadTrack
+from gaussavatar.tracking.head_track import HeadTrack, camera_vertices
 from gaussavatar.training.data import Clip, cameras_of, reference_frames
 
 
 def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | None = None) -> AvatarModel:
     """Place both branches from the clip's landmarks, masks and three reference frames.
 
-    ``head`` is the clip's tracked head, which ``binding = head`` needs.
+    ``head`` is the clip's tracked head: it knows where the ears are, and ``binding = head`` needs it.
 
     Raises:
         ValueError: a bound model without a head.
     """
     indices = reference_frames(clip)
     K = cameras_of(clip.tracking, np.array(indices[:1]), clip.size).K[0].numpy().astype(float)
+    depths = [None] * len(indices) if head is None else ear_depth(head, clip, np.array(indices), K)
     views = [
         ReferenceView(
             clip.frames.read(index),
@@ -29,17 +33,36 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
             clip.tracking.R_camera_head[index].astype(float),
             clip.tracking.t_camera_head[index].astype(float),
             K,
+            depth,
         )
-        for index in indices
+        for index, depth in zip(indices, depths, strict=True)
     ]
     face = initial_face(clip.tracking, clip.motion, views, config.face.count, config.hair_fraction, seed)
     mouth = initial_mouth(clip.tracking, clip.motion, config.mouth.count, seed)
     n_mouth, n_upper = clip.motion.mouth_codes.shape[1], clip.motion.upper.shape[1]
-    if config.binding == "free":
-        return AvatarModel(config, n_mouth, n_upper, face, mouth)
-    if head is None:
-        raise ValueError("binding = head without a tracked head")
     learnt_from = clip.usable.copy()
     learnt_from[clip.n_train :] = False
-    bound, face, mouth = bind(head, clip.motion, learnt_from, face, mouth)
-    return AvatarModel(config, n_mouth, n_upper, face, mouth, bound)
+    bound = None
+    if config.binding == "head":
+        if head is None:
+            raise ValueError("binding = head without a tracked head")
+        bound, face, mouth = bind(head, clip.motion, learnt_from, face, mouth)
+    model = AvatarModel(config, n_mouth, n_upper, face, mouth, bound)
+    for branch in (model.face, model.mouth):
+        if branch.shading is not None:
+            branch.shading.calibrate(torch.from_numpy(clip.tracking.R_camera_head[learnt_from]))
+    return model
+
+
+def ear_depth(
+    head: HeadTrack, clip: Clip, frames: Int[np.ndarray, "f"], K: Float[np.ndarray, "3 3"]
+) -> Float32[np.ndarray, "f s s"]:
+    """Camera depth in metres of the tracked head's ears in some frames, 0 elsewhere.
+
+    Ears stand off the ellipsoid that stands for the skull; placed at its depth they swim as the head turns.
+    """
+    triangles = head.head.triangles
+    seen = rasterize_mesh(camera_vertices(head, clip.tracking, frames), triangles, K, clip.size, clip.size)
+    ears = head.head.triangle_region("ear")
+    on_ear = (seen.triangle_index >= 0) & ears[seen.triangle_index.clip(0)]
+    return np.where(on_ear, seen.depth, 0).astype(np.float32)

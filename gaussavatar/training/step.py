@@ -59,6 +59,8 @@ def parameter_groups(run: Run) -> dict[str, list[nn.Parameter]]:
         groups[f"{name}:colors"] = [gaussians.colors]
         if gaussians.sh is not None:
             groups[f"{name}:sh"] = [gaussians.sh]
+        if branch.shading is not None:
+            groups[f"{name}:shading"] = [branch.shading.slopes]
         groups[f"{name}_motion:motion"] = list(branch.motion.parameters())
     groups["audio:audio"] = list(run.encoder.parameters())
     return groups
@@ -132,6 +134,8 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         parts["large"] = weights.large * terms.large_scales(run.model)
     if weights.motion and not still:
         parts["motion"] = weights.motion * terms.motion_size(rendered)
+    if weights.velocity:
+        parts["velocity"] = weights.velocity * terms.velocity(rendered, batch)
     if not still:
         parts |= design_losses(run.model, weights, run.clip.tracking.shape, generator)
     return Step(parts, rendered)

@@ -89,3 +89,25 @@ def test_colours_outside_the_range_and_needles_are_pulled_in(tiny_clip: Clip, tm
     run_stages(run, (StageConfig("static", 40, train=("face",)),))
     assert float(gaussians.colors[:20].max()) < 2.9
     assert float(gaussians.log_scales[:20].max()) < -4.1
+
+
+def test_pairs_are_successors_in_the_training_part(tiny_clip: Clip) -> None:
+    stage = StageConfig("s", 1, batch=60, pairs=True)
+    drawn = draw_frames(tiny_clip, stage, np.random.default_rng(1))
+    step = drawn[1::2] - drawn[0::2]
+    assert set(step.tolist()) <= {0, 1}
+    assert (step == 1).mean() > 0.8
+    assert drawn.max() < tiny_clip.n_train
+
+
+def test_velocity_sees_flicker_and_not_a_constant_error(tiny_clip: Clip) -> None:
+    from types import SimpleNamespace
+
+    from gaussavatar.training.data import load_batch
+    from gaussavatar.training.losses import velocity
+
+    batch = load_batch(tiny_clip, np.array([0, 1]), LossConfig())
+    darker = SimpleNamespace(image=batch.frames - 0.1)
+    flicker = SimpleNamespace(image=batch.frames + torch.tensor([0.05, -0.05]).view(2, 1, 1, 1))
+    assert velocity(darker, batch) < 1e-6
+    assert velocity(flicker, batch) > 0.09
