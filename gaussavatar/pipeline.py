@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,19 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 
 from gaussavatar import __version__
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.mel import log_mel
 from gaussavatar.audio.pretrain import pretrain_encoder
+from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.capture.store import load_capture
 from gaussavatar.config import FitConfig, dump_config, load_recipe
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import probe, read_audio, require_video
+from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.preparation import Wishes, prepare, run_stage
 from gaussavatar.progress import Progress
 from gaussavatar.quality.records import PAGE_NAME, load_quality
@@ -38,6 +42,9 @@ from gaussavatar.tracking.head_track import load_head_track
 from gaussavatar.tracking.landmarks import load_landmarks
 from gaussavatar.tracking.motion import load_motion
 from gaussavatar.tracking.track import load_tracking
+from gaussavatar.training.config import StageConfig
+from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
+from gaussavatar.training.device import DeviceWish, choose_device
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ def fit(
     seed: int,
     wishes: Wishes,
     progress: Progress,
+    device: DeviceWish = "auto",
 ) -> FitResult:
     """Fit an avatar to a video; goes on where a former call with the same inputs stopped.
 
@@ -108,6 +116,7 @@ def fit(
         UserError: whatever the user can mend, before the hours are spent.
     """
     config = load_recipe(recipe, overrides)
+    place = choose_device(device)
     folder = out or Path("avatars") / video.stem
     require_video(probe(video))
     with only_writer(folder), frame_parallel():
@@ -127,7 +136,7 @@ def fit(
             folder / "capture",
             "training",
             train_key,
-            lambda: _train(folder, config, seed, train_key, facts, progress),
+            lambda: _train(folder, config, seed, train_key, facts, place, progress),
             progress,
         )
         run_stage(folder / "capture", "evaluation", train_key, lambda: _evaluate(folder, progress), progress)
@@ -143,11 +152,18 @@ def _evaluate(folder: Path, progress: Progress) -> None:
     evaluate_avatar(folder, None, progress)
 
 
-def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str, Any], progress: Progress) -> None:
+def _train(
+    folder: Path,
+    config: FitConfig,
+    seed: int,
+    key: str,
+    facts: dict[str, Any],
+    device: torch.device,
+    progress: Progress,
+) -> None:
     """Pre-train the audio encoder, train the avatar, write its folder."""
     from gaussavatar.avatar.write import final_poses, torch_closed, write_avatar
     from gaussavatar.render.api import get_rasterizer
-    from gaussavatar.training.data import closed_mouth, open_clip
     from gaussavatar.training.loop import Run, train
     from gaussavatar.training.poses import refine_poses
     from gaussavatar.training.start import build_model
@@ -165,32 +181,33 @@ def _train(folder: Path, config: FitConfig, seed: int, key: str, facts: dict[str
         load_landmarks(capture_folder / "landmarks.safetensors"),
         config.training.held_out,
     )
+    clip = leave_out_empty(clip, progress.say)
     closed = closed_mouth(motion)
     assert capture.audio is not None
     mel = log_mel(read_audio(capture.audio))
     encoder = _pretrained(train_folder, config, mel, clip, closed, seed, key, progress)
-    rasterizer = get_rasterizer("cpu")
+    head = load_head_track(capture_folder) if config.model.binding == "head" else None
     run = Run(
-        model=build_model(
-            clip, config.model, seed, load_head_track(capture_folder) if config.model.binding == "head" else None
-        ),
-        encoder=encoder,
+        model=build_model(clip, config.model, seed, head).to(device),
+        encoder=encoder.to(device),
         audio=AudioBatcher(mel, config.audio.batches, seed),
         clip=clip,
-        closed=torch_closed(closed),
-        rasterizer=rasterizer,
+        closed=torch_closed(closed).to(device),
+        rasterizer=get_rasterizer(device),
         folder=train_folder,
         seed=seed,
         key=key,
+        device=device,
     )
-    clip = train(
-        run,
-        config.training,
-        lambda stage, model, current, report: refine_poses(
-            stage, model, current, rasterizer, train_folder, key, report
-        ),
-        progress,
-    )
+
+    def pose_pass(stage: StageConfig, model: AvatarModel, current: Clip, report: Progress) -> Clip:
+        # The pass is written for the native rasterizer; a copy leaves what is trained on the GPU where it is.
+        here = model if device.type == "cpu" else copy.deepcopy(model).cpu()
+        return refine_poses(stage, here, current, get_rasterizer("cpu"), train_folder, key, report)
+
+    clip = train(run, config.training, pose_pass, progress)
+    run.model.cpu()
+    run.encoder.cpu()
     final_poses(train_folder / "poses.safetensors", clip)
     refined = any(stage.kind == "poses" for stage in config.training.stages)
     protocol = "photometrically refined" if refined else "landmarks"
@@ -210,20 +227,29 @@ def _pretrained(
     progress: Progress,
 ) -> AudioEncoder:
     """The audio encoder after pre-training on the landmark motion; kept in ``folder`` for a resumed run."""
-    import torch
-
     path = folder / "encoder.safetensors"
     train_mask = clip.usable.copy()
     train_mask[clip.n_train :] = False
     if path.exists():
-        arrays, metadata = read_arrays(path)
+        try:
+            arrays, metadata = read_arrays(path)
+        except UserError as error:
+            progress.say(f"{path} cannot be read ({error.came}); the audio encoder is pre-trained again")
+            arrays, metadata = {}, {}
         if metadata.get("key") == key:
             encoder = AudioEncoder(msgspec.json.decode(metadata["config"].encode(), type=EncoderConfig))
             encoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
             return encoder
     with progress.stage("audio pre-training", config.audio.steps) as advance:
         encoder = pretrain_encoder(
-            mel, clip.motion.mouth_codes, train_mask, closed, config.audio, seed, advance=advance
+            mel,
+            clip.motion.mouth_codes,
+            train_mask,
+            closed,
+            config.audio,
+            seed,
+            displacement=lip_displacement(clip.motion),
+            advance=advance,
         )
     arrays = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
     write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})

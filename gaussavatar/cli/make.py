@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -39,6 +39,9 @@ class Fit:
     seed: int = 0
     """Seed of everything random; the same seed on the same machine gives the same avatar."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto: a GPU where torch sees one and gsplat is installed, else the CPU."""
+
     focal: float | None = None
     """Focal length of the source video in its pixels, when it is known; 1.2 times its longer side otherwise."""
 
@@ -69,6 +72,7 @@ class Fit:
             self.seed,
             wishes_of(self),
             TerminalProgress(),
+            self.device,
         )
         print_metrics(result.metrics)
         say(f"avatar: {shown(result.avatar)}")

@@ -130,19 +130,16 @@ def cameras_of(tracking: Tracking, indices: np.ndarray, size: int) -> Cameras:
 
 def load_batch(clip: Clip, indices: np.ndarray, losses: LossConfig, device: torch.device | None = None) -> Batch:
     """Read the frames ``indices`` from disk, to ``device`` or the CPU."""
-    return BatchReader(clip, losses, device or torch.device("cpu"), "no").read(indices)
+    return BatchReader(clip, losses, device or torch.device("cpu")).read(indices)
 
 
 class BatchReader:
-    """Reads batches of a clip for one device, where it may keep all frames as bytes."""
+    """Reads batches of a clip for one device, from disk or from what :func:`held_frames` keeps there."""
 
     def __init__(
-        self, clip: Clip, losses: LossConfig, device: torch.device, keep: Literal["auto", "yes", "no"]
+        self, clip: Clip, losses: LossConfig, device: torch.device, held: dict[str, Tensor] | None = None
     ) -> None:
-        self._clip, self._losses, self._device = clip, losses, device
-        self._held: dict[str, Tensor] | None = None
-        if device.type != "cpu" and (keep == "yes" or (keep == "auto" and fits(clip, device))):
-            self._held = held_frames(clip, device)
+        self._clip, self._losses, self._device, self._held = clip, losses, device, held
 
     def read(self, indices: np.ndarray) -> Batch:
         """Supervision of the frames ``indices``. Nothing waits for the device."""
@@ -181,10 +178,10 @@ class BatchReader:
         return tensor.to(self._device, non_blocking=True)
 
 
-def fits(clip: Clip, device: torch.device) -> bool:
-    """Whether all frames take at most half of a GPU's free memory."""
-    if device.type != "cuda":
-        return False
+def worth_holding(clip: Clip, device: torch.device, wish: Literal["auto", "yes", "no"]) -> bool:
+    """Whether a device is to keep all frames: never the CPU, which maps them from disk as it is."""
+    if wish != "auto" or device.type != "cuda":
+        return wish == "yes" and device.type != "cpu"
     need = sum(int(np.prod(store.shape)) for store in (clip.frames, clip.masks, clip.under))
     return need <= torch.cuda.mem_get_info(device)[0] / 2
 
@@ -201,7 +198,7 @@ def held_frames(clip: Clip, device: torch.device) -> dict[str, Tensor]:
 
 
 def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator) -> np.ndarray:
-    """Indices of one batch: uniform, or by mouth opening, or by blink, as the stage's shares say."""
+    """Indices of one batch: uniform, by mouth opening or by blink, as the stage's shares say; or in pairs."""
     candidates = np.flatnonzero(clip.usable[: clip.n_train])
     aperture = np.clip(clip.motion.aperture[candidates], 0, None) + 1e-4
     blink = clip.motion.upper[candidates, 0].clip(0) ** 2 + 1e-4
@@ -215,6 +212,11 @@ def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator) -> 
         else:
             chance = None
         picked[slot] = random.choice(candidates, p=chance)
+    if stage.pairs:
+        followed = picked[: 2 * (stage.batch // 2) : 2]
+        follows = np.isin(followed + 1, candidates)
+        # A frame without a usable successor is paired with itself, which asks for no change.
+        picked[1 : 2 * (stage.batch // 2) : 2] = followed + follows
     return picked
 
 

@@ -26,7 +26,7 @@ from gaussavatar.training.checkpoint import (
     save_checkpoint,
 )
 from gaussavatar.training.config import StageConfig, TrainingConfig
-from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames
+from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, held_frames, worth_holding
 from gaussavatar.training.densify import Gathered, is_due, refine
 from gaussavatar.training.guards import Guard, TrainingError
 from gaussavatar.training.log import LOG_EVERY, TrainingLog, figures_of
@@ -53,6 +53,7 @@ class _Work:
     saved: Saved | None
     log: TrainingLog
     poses: dict[str, Tensor]
+    held: dict[str, Tensor] | None
 
 
 def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Progress) -> Clip:
@@ -72,7 +73,8 @@ def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Pr
         restore_optimizer(saved, optimizer)
     position = saved.position if saved else Position(0, 0)
     log = TrainingLog(run.folder, config.stages, position, progress)
-    work = _Work(config, optimizer, modules, saved, log, saved.part("extra.poses.") if saved else {})
+    held = held_frames(run.clip, run.device) if worth_holding(run.clip, run.device, config.data_on_device) else None
+    work = _Work(config, optimizer, modules, saved, log, saved.part("extra.poses.") if saved else {}, held)
     if saved is None:
         _save(run, work, position, {})
     clip = run.clip
@@ -121,7 +123,7 @@ def _save(run: Run, work: _Work, position: Position, extra: dict[str, Tensor]) -
 def _run_stage(run: Run, work: _Work, number: int, start: int, progress: Progress) -> None:
     """Steps ``start`` to the end of one stage; frames of the next step are read meanwhile."""
     stage = work.config.stages[number]
-    reading = BatchReader(run.clip, stage.losses, run.device, work.config.data_on_device)
+    reading = BatchReader(run.clip, stage.losses, run.device, work.held)
     guard = Guard(number, stage, work.optimizer, work.config.clip_gradients)
     gathered = Gathered(run.model, stage) if stage.densify else None
     if work.saved is not None and start > 0:

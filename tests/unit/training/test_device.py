@@ -1,0 +1,97 @@
+"""The loop on other devices: choice of device, frames held there, and the step by the road that devices take."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gaussavatar.errors import UserError
+from gaussavatar.render.api import get_rasterizer
+from gaussavatar.training.config import LossConfig, StageConfig
+from gaussavatar.training.data import Batch, BatchReader, Clip, held_frames, load_batch, worth_holding
+from gaussavatar.training.device import choose_device
+from gaussavatar.training.step import step_loss
+from gaussavatar.types import Cameras
+
+from .tiny_runs import STAGES, make_run, run_stages
+
+
+def test_the_choice_of_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == choose_device("cpu").type == "cpu"
+    with pytest.raises(UserError, match="none that torch sees"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(UserError, match=r"gaussavatar\[gpu\]"):
+        choose_device("cuda")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert choose_device("auto").type == choose_device("cuda").type == "cuda"
+
+
+def test_held_frames_give_the_batches_that_the_disk_gives(tiny_clip: Clip) -> None:
+    cpu, indices = torch.device("cpu"), np.array([3, 17, 3])
+    held = held_frames(tiny_clip, cpu)
+    assert all(tensor.dtype == torch.uint8 for tensor in held.values())
+    one, two = (BatchReader(tiny_clip, LossConfig(), cpu, source).read(indices) for source in (None, held))
+    for name in ("frames", "under", "head", "inside", "weight", "mouth_codes", "upper"):
+        assert torch.equal(getattr(one, name), getattr(two, name)), name
+    assert not worth_holding(tiny_clip, cpu, "yes") and not worth_holding(tiny_clip, cpu, "auto")
+
+
+def doubled(batch: Batch) -> Batch:
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    cameras: Cameras = values.pop("cameras")
+    cameras = replace(cameras, T_camera_world=cameras.T_camera_world.double(), K=cameras.K.double())
+    return Batch(cameras=cameras, **{n: v.double() if torch.is_tensor(v) else v for n, v in values.items()})
+
+
+def test_the_step_by_the_torch_road_agrees_with_the_native_one(tiny_clip: Clip, tmp_path: Path) -> None:
+    """What a GPU runs (torch twins of activation, composite and losses), here in float64 with the torch rasterizer."""
+    stage, indices = StageConfig("s", 1), np.array([4, 20])
+    results = []
+    for twin in (False, True):
+        run = make_run(tiny_clip, tmp_path)
+        batch = load_batch(tiny_clip, indices, stage.losses)
+        if twin:
+            run = replace(run, rasterizer=get_rasterizer("cpu", "torch"))
+            run.model.double()
+            batch = doubled(batch)
+        parts = step_loss(run, stage, batch, indices, 0).parts
+        torch.stack(list(parts.values())).sum().backward()
+        gradients = [parameter.grad for parameter in run.model.parameters() if parameter.grad is not None]
+        results.append((parts, gradients))
+    (native, gradients), (twin_parts, twin_gradients) = results
+    assert native.keys() == twin_parts.keys() and len(gradients) == len(twin_gradients)
+    for name, value in native.items():
+        assert value.item() == pytest.approx(twin_parts[name].item(), rel=2e-4, abs=1e-7), name
+    for ours, theirs in zip(gradients, twin_gradients, strict=True):
+        error = (ours - theirs).abs().quantile(0.99) if ours.numel() < 10**6 else (ours - theirs).abs().mean()
+        assert float(error) <= 2e-3 * float(theirs.abs().max()) + 1e-9
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_learns_and_goes_on_from_its_checkpoint(tiny_clip: Clip, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    pytest.importorskip("gsplat")
+    device = torch.device("cuda")
+
+    def on_gpu(folder: Path):  # noqa: ANN202
+        run = make_run(tiny_clip, folder)
+        run.model.to(device)
+        run.encoder.to(device)
+        return replace(run, closed=run.closed.to(device), device=device, rasterizer=get_rasterizer(device))
+
+    whole = run_stages(on_gpu(tmp_path / "gpu"), STAGES)
+    cpu = run_stages(make_run(tiny_clip, tmp_path / "cpu"), STAGES)
+    assert all(torch.isfinite(tensor).all() for tensor in whole.values())
+    colors = "face.gaussians.colors"
+    assert (whole[colors].cpu() - cpu[colors]).abs().mean() < 0.02
+    again = run_stages(on_gpu(tmp_path / "gpu"), STAGES)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
