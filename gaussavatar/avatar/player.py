@@ -120,12 +120,16 @@ class LoadedAvatar:
             behind = torch.from_numpy(under).float() / 255
         cameras = Cameras(torch.from_numpy(T_camera_world).float(), torch.from_numpy(K).float(), size, size)
         codes, channels = torch.from_numpy(mouth_codes), torch.from_numpy(upper)
-        movements = self._expression(expression, count)
+        movements = self.expression_rows(expression, count)
         image = self.render_float(codes, channels, cameras, behind, expression=movements)
         return to_bytes(image)
 
-    def _expression(self, values: Mapping[str, float] | None, count: int) -> Tensor | None:
-        """Named movements as rows of the model's channels; None where there are none."""
+    def expression_rows(self, values: Mapping[str, float] | None, count: int) -> Float[Tensor, "b n"] | None:
+        """Named movements as ``count`` rows of the model's channels; None where there are none.
+
+        Raises:
+            UserError: a name that the avatar does not have.
+        """
         if not values:
             return None
         names = self.model.expression_names
@@ -151,7 +155,7 @@ class LoadedAvatar:
         """
         codes, channels = torch.from_numpy(mouth_code)[None], torch.from_numpy(upper)[None]
         with torch.no_grad():
-            face, mouth, _ = self.model.activate(codes, channels, expression=self._expression(expression, 1))
+            face, mouth, _ = self.model.activate(codes, channels, expression=self.expression_rows(expression, 1))
         pairs = ((getattr(face, n), getattr(mouth, n)) for n in ("means", "quats", "scales", "opacities", "colors"))
         return Activated(*(torch.cat(pair, dim=1)[0] for pair in pairs))
 

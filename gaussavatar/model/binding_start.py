@@ -151,17 +151,6 @@ def named_channels(head: HeadModel, joints: list[int]) -> tuple[tuple[str, ...],
     return names, channels
 
 
-def channel_groups(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Channel indices by slider: one for both sides of the face where a movement has two."""
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        both = name.removesuffix("Left").removesuffix("Right")
-        paired = name != both and f"{both}Left" in names and f"{both}Right" in names
-        # The eyes' In and Out are left and right already; the mouth's and jaw's Left and Right are directions.
-        groups.setdefault(both if paired and both not in ("jaw", "mouth") else name, []).append(index)
-    return groups
-
-
 def _outside_triangles(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     """Triangles of the skin and of the eyeballs' visible halves."""
     chosen = head.triangle_region(*CARRIERS)

@@ -21,6 +21,7 @@ from jaxtyping import Float32, UInt8
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.model.binding import channel_groups
 from gaussavatar.speak.timeline import back_and_forth, nearest
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Waveform
@@ -81,6 +82,7 @@ class ViewerApp:
         self._avatar = avatar
         self._motion = driven_motion(avatar, sound[0] if sound else None)
         self._groups = slider_groups(avatar.upper_names)
+        self._movements = channel_groups(avatar.expression_names)
         self._clock = PlayClock(self._motion.seconds)
         self._closed = Face(avatar.closed.numpy(), np.median(avatar.pose_track.upper, axis=0))
         self._change = 0
@@ -96,7 +98,9 @@ class ViewerApp:
             self.server = viser.ViserServer(host, port, label=avatar.path.resolve().name, verbose=False)
         self._set_up_scene()
         heard = sound[1] if sound else None
-        self.panel = Panel(self.server, self._clock, self._groups, heard, mode, self._note_change)
+        self.panel = Panel(
+            self.server, self._clock, self._groups, heard, mode, self._note_change, tuple(self._movements)
+        )
 
     def _set_up_scene(self) -> None:
         self.server.gui.configure_theme(show_logo=False, show_share_button=False)
@@ -145,6 +149,12 @@ class ViewerApp:
                 state = self._clients.setdefault(number, ClientState())
                 sent = self._send_image(client, state, position) or sent
         return sent
+
+    def _expression(self) -> dict[str, float]:
+        """What the head model's sliders ask for, by channel."""
+        names = self._avatar.expression_names
+        values = self.panel.movement_values()
+        return {names[index]: value for name, value in values.items() if value for index in self._movements[name]}
 
     def _face(self, position: float) -> Face:
         driven = face_at(self._motion, position) if self.panel.driven.value else self._closed
@@ -196,7 +206,8 @@ class ViewerApp:
         )
         shade = torch.linspace(BACKDROP_TOP, BACKDROP_BOTTOM, height)[None, :, None, None].expand(1, height, width, 3)
         codes, upper = torch.from_numpy(face.mouth_codes)[None], torch.from_numpy(face.upper)[None]
-        return to_bytes(self._avatar.render_float(codes, upper, cameras, shade))[0]
+        movements = self._avatar.expression_rows(self._expression(), 1)
+        return to_bytes(self._avatar.render_float(codes, upper, cameras, shade, expression=movements))[0]
 
     def _filmed(self, position: float, aspect: float) -> UInt8[np.ndarray, "h w 3"]:
         """The whole picture by the filming camera, with torso and background, in the middle of the canvas."""
@@ -211,6 +222,7 @@ class ViewerApp:
             self._avatar.K[None],
             size,
             self._under.read(int(self._motion.places[index]))[None],
+            expression=self._expression(),
         )[0]
         return centred(image, aspect)
 
@@ -220,7 +232,9 @@ class ViewerApp:
             return False
         started = time.perf_counter()
         face = self._face(position)
-        means, covariances, colors, opacities = self._avatar.frame_gaussians(face.mouth_codes, face.upper)
+        means, covariances, colors, opacities = self._avatar.frame_gaussians(
+            face.mouth_codes, face.upper, self._expression()
+        )
         pose = self._pose(position)
         with self.server.atomic():
             if self._splats is None:

@@ -37,7 +37,9 @@ class Panel:
         sound: Waveform | None,
         mode: str,
         changed: Callable[[], None],
+        movements: Sequence[str] = (),
     ) -> None:
+        """Build the controls; ``movements`` are sliders of the head model, for avatars that are bound to one."""
         self._clock = clock
         self._shown = 0.0
         self._sound = _data_url(sound) if sound is not None else None
@@ -56,11 +58,15 @@ class Panel:
             self.reset = gui.add_button("Reset sliders")
         with gui.add_folder("More of the face", expand_by_default=False):
             self.sliders |= {name: _slider(gui, name) for name in groups if name not in FIRST_SLIDERS}
+        self.movements: dict[str, viser.GuiInputHandle[float]] = {}
+        if movements:
+            with gui.add_folder("Head model", expand_by_default=False):
+                self.movements = {name: _slider(gui, name) for name in movements}
         self.rate = gui.add_markdown("")
         self.play.on_click(lambda _: self.toggle())
         self.reset.on_click(lambda _: self.reset_sliders())
         handles: list[Any] = [self.camera, self.drawing, self.head_moves, self.driven, self.opening]
-        for handle in [*handles, *self.sliders.values()]:
+        for handle in [*handles, *self.sliders.values(), *self.movements.values()]:
             handle.on_update(lambda _: changed())
         self._changed = changed
 
@@ -80,12 +86,16 @@ class Panel:
 
     def reset_sliders(self) -> None:
         """Put every slider back to where it adds nothing."""
-        for handle in (self.opening, *self.sliders.values()):
+        for handle in (self.opening, *self.sliders.values(), *self.movements.values()):
             handle.value = 0.0
 
     def slider_values(self) -> dict[str, float]:
         """Values of the upper-face sliders by group."""
         return {name: handle.value for name, handle in self.sliders.items()}
+
+    def movement_values(self) -> dict[str, float]:
+        """Values of the head model's sliders by name."""
+        return {name: handle.value for name, handle in self.movements.items()}
 
     def show(self, position: float, seconds: float, rate: str) -> None:
         """Update position and read-out, a few times per second: a page redraws its controls for every change."""

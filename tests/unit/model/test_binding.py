@@ -13,8 +13,16 @@ from gaussavatar.avatar.player import blank_model, model_shapes
 from gaussavatar.head.model import REGIONS, HeadModel
 from gaussavatar.head.surface import closest_points
 from gaussavatar.model.avatar import AvatarModel
-from gaussavatar.model.binding import Binding, BoundStart, HeadRig, rig_shapes, small_quaternions, surface_frames
-from gaussavatar.model.binding_start import bind, channel_groups, echo_of_states, regress
+from gaussavatar.model.binding import (
+    Binding,
+    BoundStart,
+    HeadRig,
+    channel_groups,
+    rig_shapes,
+    small_quaternions,
+    surface_frames,
+)
+from gaussavatar.model.binding_start import bind, echo_of_states, regress
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.gaussians import RawGaussians
 from gaussavatar.model.initialise import InitialBranch
