@@ -109,6 +109,9 @@ class StageConfig:
     """Share of frames whose mouth codes come from the audio encoder; the others use the landmarks' codes."""
     pairs: bool = False
     """Draw each second frame of a batch as the successor of the first; for the loss ``velocity``."""
+    incremental: bool = False
+    """Draw the shares below from a window of the opening that slides with the stage (TalkingGaussian, sec. 3.3):
+    mouths from the widest to the closed, lids from open to closed."""
     open_share: float = 0.3
     """Share of frames drawn with a chance proportional to the mouth opening."""
     blink_share: float = 0.1

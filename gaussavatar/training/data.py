@@ -19,6 +19,10 @@ from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.types import Cameras, Landmarks, Motion, Tracking
 
 
+WINDOW = 0.3
+"""Share of the range of openings that incremental sampling looks at (TalkingGaussian, ECCV 2024: .3 and .15)."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Supervision of a few frames; images in 0..1."""
@@ -197,11 +201,15 @@ def held_frames(clip: Clip, device: torch.device) -> dict[str, Tensor]:
     return held
 
 
-def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator) -> np.ndarray:
+def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator, progress: float = 0.0) -> np.ndarray:
     """Indices of one batch: uniform, by mouth opening or by blink, as the stage's shares say; or in pairs."""
     candidates = np.flatnonzero(clip.usable[: clip.n_train])
     aperture = np.clip(clip.motion.aperture[candidates], 0, None) + 1e-4
     blink = clip.motion.upper[candidates, 0].clip(0) ** 2 + 1e-4
+    if stage.incremental:
+        # Mouths from the widest downwards, lids from open to closed, as the published schedule has it.
+        aperture = _window(aperture, 1 - progress)
+        blink = _window(blink, progress)
     kinds = random.random(stage.batch)
     picked = np.empty(stage.batch, int)
     for slot, kind in enumerate(kinds):
@@ -218,6 +226,18 @@ def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator) -> 
         # A frame without a usable successor is paired with itself, which asks for no change.
         picked[1 : 2 * (stage.batch // 2) : 2] = followed + follows
     return picked
+
+
+def _window(values: Float[np.ndarray, "n"], place: float) -> Float[np.ndarray, "n"]:
+    """1 for the values of a window of :data:`WINDOW` of their range, 0 elsewhere; ``place`` 0 is the low end."""
+    top = float(np.quantile(values, 0.98))
+    low = float(values.min())
+    start = low + place * (1 - WINDOW) * (top - low)
+    inside = (values >= start) & (values <= start + WINDOW * (top - low))
+    inside |= (place > 0.999) & (values >= start)
+    # A window that no frame falls into takes the frame next to it.
+    inside[np.argmin(np.abs(values - start))] = True
+    return inside.astype(float)
 
 
 def reference_frames(clip: Clip) -> list[int]:

@@ -133,7 +133,7 @@ def _run_stage(run: Run, work: _Work, number: int, start: int, progress: Progres
 
     def fetch(iteration: int) -> tuple[np.ndarray, Batch]:
         random = np.random.default_rng(step_seed(run.seed, number, iteration))
-        indices = draw_frames(run.clip, stage, random)
+        indices = draw_frames(run.clip, stage, random, iteration / max(1, stage.iterations))
         return indices, reading.read(indices)
 
     run.encoder.train()

@@ -91,6 +91,18 @@ def test_colours_outside_the_range_and_needles_are_pulled_in(tiny_clip: Clip, tm
     assert float(gaussians.log_scales[:20].max()) < -4.1
 
 
+def test_incremental_sampling_goes_from_wide_mouths_to_closed_ones(tiny_clip: Clip) -> None:
+    stage = StageConfig("s", 1, batch=200, open_share=1.0, incremental=True)
+    means = [
+        tiny_clip.motion.aperture[draw_frames(tiny_clip, stage, np.random.default_rng(0), progress)].mean()
+        for progress in (0.0, 0.5, 1.0)
+    ]
+    assert means[0] > means[1] > means[2]
+    lids = StageConfig("s", 1, batch=200, open_share=0.0, blink_share=1.0, incremental=True)
+    first, last = (draw_frames(tiny_clip, lids, np.random.default_rng(0), progress) for progress in (0.0, 1.0))
+    assert tiny_clip.motion.upper[last, 0].mean() > tiny_clip.motion.upper[first, 0].mean()
+
+
 def test_pairs_are_successors_in_the_training_part(tiny_clip: Clip) -> None:
     stage = StageConfig("s", 1, batch=60, pairs=True)
     drawn = draw_frames(tiny_clip, stage, np.random.default_rng(1))
