@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.offset import block_bounds
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class AudioPretrainConfig:
         silence_share: synthetic silence in every batch, whose target is the closed mouth.
         average: decay of the moving average of the weights that is returned.
         ridge: penalty of the closed-form linear member, per training window.
+        robust: Huber's threshold of the error in standard deviations of a code; 0 squares every error. A clip's
+            grimaces then pull less at what is said.
+        lip_weight: exponent of the lip displacement that a code stands for, as its weight in the error; 0 counts
+            all codes alike. Wants ``displacement`` in :func:`pretrain_encoder`.
+        shrink_folds: blocks of the clip that are predicted from the others to see how far each code can be
+            believed; each is then narrowed to that (:func:`reliable_shares`). 0 leaves the codes as wide as they
+            were fitted: right for a minute or more, too wide for ten seconds.
         hidden, members, linear, dropout: see :class:`EncoderConfig`.
         batches: the bank of augmented versions.
     """
@@ -36,6 +44,9 @@ class AudioPretrainConfig:
     silence_share: float = 0.06
     average: float = 0.995
     ridge: float = 0.6
+    robust: float = 1.0
+    lip_weight: float = 1.0
+    shrink_folds: int = 0
     hidden: int = 40
     members: int = 3
     linear: bool = True
@@ -51,6 +62,7 @@ def pretrain_encoder(
     config: AudioPretrainConfig,
     seed: int,
     *,
+    displacement: Float32[np.ndarray, "d"] | None = None,
     batcher: AudioBatcher | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> AudioEncoder:
@@ -63,6 +75,8 @@ def pretrain_encoder(
         closed_target: the target of silence.
         config: sizes and schedule.
         seed: of everything random.
+        displacement: how far a unit of each target moves the lips (:func:`gaussavatar.audio.targets.lip_displacement`);
+            all alike by default.
         batcher: an existing bank of the same mel, instead of a new one.
         advance: called with the number of steps done.
 
@@ -75,16 +89,77 @@ def pretrain_encoder(
     if not np.isfinite(targets[train_mask]).all():
         raise ValueError("pre-training targets hold NaN or infinity")
     batcher = batcher or AudioBatcher(mel, config.batches, seed)
+    moved = np.ones(targets.shape[1], np.float32) if displacement is None else displacement
+    encoder = _fitted(targets, frames, closed_target, moved, config, batcher, seed, advance)
+    if config.shrink_folds > 1:
+        predicted, middle = _cross_predicted(targets, frames, closed_target, moved, config, batcher, seed)
+        shares = reliable_shares(predicted - middle, targets[train_mask] - middle, moved)
+        encoder.spread.mul_(torch.from_numpy(shares))
+    return encoder
+
+
+def _fitted(
+    targets: Float32[np.ndarray, "n d"],
+    frames: Tensor,
+    closed_target: Float32[np.ndarray, "d"],
+    displacement: Float32[np.ndarray, "d"],
+    config: AudioPretrainConfig,
+    batcher: AudioBatcher,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> AudioEncoder:
     generator = torch.Generator().manual_seed(seed)
-    encoder = _new_encoder(targets[train_mask], config, generator)
+    encoder = _new_encoder(targets[frames.numpy()], config, generator)
     wanted = (torch.from_numpy(targets).float() - encoder.centre) / encoder.spread
     closed = (torch.from_numpy(closed_target).float() - encoder.centre) / encoder.spread
     if encoder.linear is not None:
         weight, bias = fit_linear(batcher, frames, wanted, closed, config, generator)
         encoder.linear.weight.data.copy_(weight)
         encoder.linear.bias.data.copy_(bias)
-    _descend(encoder, batcher, frames, wanted, closed, config, generator, advance)
+    if config.members > 0:
+        weight = (torch.from_numpy(displacement).float() * encoder.spread) ** (2.0 * config.lip_weight)
+        weight = weight / weight.mean().clamp_min(1e-12)
+        _descend(encoder, batcher, frames, wanted, closed, weight, config, generator, advance)
     return encoder.eval()
+
+
+def _cross_predicted(
+    targets: Float32[np.ndarray, "n d"],
+    frames: Tensor,
+    closed_target: Float32[np.ndarray, "d"],
+    displacement: Float32[np.ndarray, "d"],
+    config: AudioPretrainConfig,
+    batcher: AudioBatcher,
+    seed: int,
+) -> tuple[Float32[np.ndarray, "k d"], Float32[np.ndarray, "k d"]]:
+    """Every training frame as an encoder answers that never saw its block, and that encoder's mean."""
+    predicted = np.empty((len(frames), targets.shape[1]), np.float32)
+    middle = np.empty_like(predicted)
+    for start, stop in block_bounds(len(frames), config.shrink_folds):
+        held = frames[start:stop]
+        # Windows of four frames beside the block reach into it.
+        others = frames[(frames < held[0] - 4) | (frames > held[-1] + 4)]
+        encoder = _fitted(targets, others, closed_target, displacement, config, batcher, seed)
+        with torch.no_grad():
+            predicted[start:stop] = encoder(batcher.clean(held)).numpy()
+        middle[start:stop] = encoder.centre.numpy()
+    return predicted, middle
+
+
+def reliable_shares(
+    predicted: Float32[np.ndarray, "n d"], real: Float32[np.ndarray, "n d"], displacement: Float32[np.ndarray, "d"]
+) -> Float32[np.ndarray, "d"]:
+    """The factor 0..1 on each predicted code, as a deviation from its mean, that errs least.
+
+    It is the slope of the regression of real on predicted values of frames that the prediction did not learn from.
+    A slope from a few seconds is itself uncertain: it is averaged with the slope of all codes together, weighted by
+    how far they move the lips (an empirical Bayes estimate with equal trust in both).
+    """
+    agreement, power = (predicted * real).sum(0), np.square(predicted).sum(0)
+    weight = np.square(displacement)
+    common = float((weight * agreement).sum() / max(float((weight * power).sum()), 1e-12))
+    own = agreement / np.maximum(power, 1e-12)
+    return np.clip(0.5 * (own + common), 0.0, 1.0).astype(np.float32)
 
 
 def _new_encoder(targets: np.ndarray, config: AudioPretrainConfig, generator: torch.Generator) -> AudioEncoder:
@@ -128,12 +203,20 @@ def fit_linear(
     return weight.T.contiguous(), y_mean - x_mean @ weight
 
 
+def _huber(error: Tensor, threshold: float) -> Tensor:
+    """Squares up to ``threshold`` and straight lines beyond (Huber 1964), whose slope at the start is a square's."""
+    if threshold <= 0:
+        return error.square()
+    return 2.0 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=threshold)
+
+
 def _descend(
     encoder: AudioEncoder,
     batcher: AudioBatcher,
     frames: Tensor,
     wanted: Tensor,
     closed: Tensor,
+    weight: Float[Tensor, "d"],
     config: AudioPretrainConfig,
     generator: torch.Generator,
     advance: Callable[[int], None] | None,
@@ -152,7 +235,10 @@ def _descend(
             windows = torch.cat([batcher.sample(drawn, generator), batcher.silence(n_silent, generator)])
             answers = torch.cat([wanted[drawn], closed.expand(n_silent, -1)])
             each = encoder.each(windows)[: config.members]
-            loss = (each - answers).square().mean()
+            error = each - answers
+            # The closed mouth is certain, and far from most of speech: it must not be taken for a grimace.
+            error = torch.cat([_huber(error[:, :-n_silent], config.robust), error[:, -n_silent:].square()], 1)
+            loss = (weight * error).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

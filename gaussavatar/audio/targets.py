@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
+from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.types import Motion
 
 CLOSED_SHARE = 0.08
@@ -22,3 +23,10 @@ def closed_target(motion: Motion) -> Float32[np.ndarray, "m_plus_2"]:
     targets = audio_targets(motion)
     closed = motion.aperture <= np.quantile(motion.aperture, CLOSED_SHARE)
     return targets[closed].mean(0)
+
+
+def lip_displacement(motion: Motion) -> Float32[np.ndarray, "m"]:
+    """How far a unit of each mouth code moves the lip points, root mean square in metres, their mean taken out."""
+    lips = motion.mouth_basis[:, [*LIPS_OUTER, *LIPS_INNER]]
+    moved = lips - lips.mean(1, keepdims=True)
+    return np.sqrt(np.square(moved).sum(-1).mean(1)).astype(np.float32)

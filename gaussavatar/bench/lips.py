@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.gate import silence_gate
 from gaussavatar.audio.mel import normalise, windows
 from gaussavatar.audio.offset import block_bounds, ridge_block_prediction
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
-from gaussavatar.audio.targets import audio_targets, closed_target
+from gaussavatar.audio.targets import audio_targets, closed_target, lip_displacement
+from gaussavatar.evaluate.metrics import LANDMARK_SIZE, LIPS
 from gaussavatar.progress import Progress, QuietProgress
-from gaussavatar.types import Motion
+from gaussavatar.types import Motion, Tracking
 
 GAP_FRAMES = 4
 """Frames beside a held-out block that are not learnt from: their windows reach into it."""
@@ -34,7 +35,7 @@ class LipsBenchConfig:
     """
 
     blocks: int = 11
-    mouth_gain: float = 1.25
+    mouth_gain: float = 1.15
     pretrain: AudioPretrainConfig = field(default_factory=AudioPretrainConfig)
 
 
@@ -43,6 +44,7 @@ def bench_lips(
     motion: Motion,
     config: LipsBenchConfig | None = None,
     *,
+    tracking: Tracking | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
@@ -56,6 +58,7 @@ def bench_lips(
         mel: raw log-mel of the clip.
         motion: its motion; the last two targets are aperture and width.
         config: blocks, gain and schedule.
+        tracking: the clip's, for lip distances in pixels of a picture of 512 rather than in millimetres.
         seed: of the pre-training.
         progress: told one step per block.
 
@@ -65,12 +68,18 @@ def bench_lips(
         directions); ``std_ratio``: predicted over real standard deviation of the
         aperture with the gain; ``gated_aperture_r``: with the gate that closes the mouth
         in silence, which costs correlation where the person keeps it open;
+        ``lmd``, ``lmd_gated``: mean distance of the lip points that the predicted codes stand for from
+        those of the real codes, with the gain (the landmark distance of a picture adds the detector's own error and
+        what codes do not hold); ``lmd_still``: of the mean mouth of the other blocks;
         ``ridge_aperture_r``: of a plain linear regression on the same blocks, for
         comparison; ``codes_r``: of each mouth code; and the same figures per block under
         ``blocks``.
     """
     config = config or LipsBenchConfig()
     targets, closed = audio_targets(motion), closed_target(motion)
+    moved = lip_displacement(motion)
+    displacement = np.concatenate([moved, np.full(2, moved.max(), np.float32)])
+    lips = _flat_lips(motion, tracking)
     n = len(targets)
     batcher = AudioBatcher(mel, config.pretrain.batches, seed)
     bounds = block_bounds(n, config.blocks)
@@ -79,18 +88,35 @@ def bench_lips(
         for start, stop in bounds:
             train = np.ones(n, bool)
             train[max(0, start - GAP_FRAMES) : stop + GAP_FRAMES] = False
-            encoder = pretrain_encoder(mel, targets, train, closed, config.pretrain, seed, batcher=batcher)
+            encoder = pretrain_encoder(
+                mel, targets, train, closed, config.pretrain, seed, displacement=displacement, batcher=batcher
+            )
             frames = torch.arange(start, stop)
             with torch.no_grad():
                 shifted = {k: encoder(batcher.clean(frames + k)).numpy() for k in (-SHIFT_FRAMES, 0, SHIFT_FRAMES)}
             gate = silence_gate(batcher.clean(frames).numpy())[:, None]
             gated = closed + gate * (shifted[0] - closed)
-            records.append(_block_record(shifted, gated, targets[start:stop], config.mouth_gain))
+            real = targets[start:stop]
+            record = _block_record(shifted, gated, real, config.mouth_gain)
+            middle = encoder.centre.numpy()
+            wide = middle + config.mouth_gain * (shifted[0] - middle)
+            drives = {"lmd": wide, "lmd_gated": closed + gate * (wide - closed), "lmd_still": middle[None]}
+            records.append(record | {name: _lip_distance(codes - real, lips) for name, codes in drives.items()})
             advance(1)
     ridge = _ridge_block_correlations(mel, targets, config)
     for record, r in zip(records, ridge, strict=True):
         record["ridge_aperture_r"] = r
-    scalars = ("aperture_r", "width_r", "drop", "std_ratio", "gated_aperture_r", "ridge_aperture_r")
+    scalars = (
+        "lmd",
+        "lmd_gated",
+        "lmd_still",
+        "aperture_r",
+        "width_r",
+        "drop",
+        "std_ratio",
+        "gated_aperture_r",
+        "ridge_aperture_r",
+    )
     summary: dict[str, object] = {key: float(np.mean([record[key] for record in records])) for key in scalars}
     summary["codes_r"] = np.mean([record["codes_r"] for record in records], 0).tolist()
     summary["blocks"] = records
@@ -112,6 +138,20 @@ def _block_record(shifted: dict[int, np.ndarray], gated: np.ndarray, real: np.nd
         "gated_aperture_r": correlation(gated, -2),
         "codes_r": [correlation(in_time, k) for k in range(real.shape[1] - 2)],
     }
+
+
+def _flat_lips(motion: Motion, tracking: Tracking | None) -> Float[np.ndarray, "m l 2"]:
+    """How a unit of each code moves the lip points in the picture, their mean taken out: pixels at 512, or mm."""
+    moved = motion.mouth_basis[:, list(LIPS), :2]
+    moved = moved - moved.mean(axis=1, keepdims=True)
+    if tracking is None:
+        return 1000.0 * moved
+    depth = float(np.median(tracking.t_camera_head[:, 2]))
+    return moved * (float(tracking.K[0, 0]) / tracking.size * LANDMARK_SIZE / depth)
+
+
+def _lip_distance(error: Float[np.ndarray, "n d"], lips: Float[np.ndarray, "m l 2"]) -> float:
+    return float(np.linalg.norm(np.tensordot(error[:, : len(lips)], lips, 1), axis=-1).mean())
 
 
 def _ridge_block_correlations(mel: np.ndarray, targets: np.ndarray, config: LipsBenchConfig) -> list[float]:

@@ -49,18 +49,19 @@ class Head:
 class Bench:
     """Measure: the rasterizer's speed, an avatar's lips under a voice, or what the sound tells of a clip's lips."""
 
-    what: Positional[Literal["raster", "tracking", "voice", "lips"]] = "raster"
+    what: Positional[Literal["raster", "tracking", "voice", "lips", "closure"]] = "raster"
     """raster: milliseconds per frame; tracking: errors against the demo actor's truth or, with --video, speed and
-    steadiness on that clip; voice: rendered lips under --audio; lips: the audio network, block by block."""
+    steadiness on that clip; voice: rendered lips under --audio; lips: the audio network, block by block;
+    closure: whether the mouth closes on m, b and p, in the silence of --audio and where the real lips close."""
 
     video: Path | None = None
     """Clip of tracking; the demo actor is filmed for it when not given."""
 
     avatar: Path | None = None
-    """Avatar folder of voice and lips; the one fitted last below ./avatars when not given."""
+    """Avatar folder of voice, lips and closure; the one fitted last below ./avatars when not given."""
 
     audio: Path | None = None
-    """Sound of voice."""
+    """Sound of voice and closure."""
 
     out: Path | None = None
     """JSON file to write the figures into as well."""
@@ -107,6 +108,15 @@ class Bench:
             say(f"{name:<20} {value:.4g}")
         return figures
 
+    def _closure(self) -> dict[str, Any]:
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.bench.closure import bench_closure
+
+        figures = bench_closure(find_avatar(self.avatar), self.audio)
+        for name, value in figures.items():
+            say(f"{name:<22} {value:.3f}")
+        return figures
+
     def _lips(self) -> dict[str, Any]:
         from gaussavatar.audio.mel import log_mel
         from gaussavatar.avatar.folder import find_avatar
@@ -114,10 +124,16 @@ class Bench:
         from gaussavatar.media.ffmpeg import read_audio
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.tracking.motion import load_motion
+        from gaussavatar.tracking.track import load_tracking
 
         capture = find_avatar(self.avatar) / "capture"
         motion = load_motion(capture / "motion.safetensors")
-        figures = bench_lips(log_mel(read_audio(capture / "audio.wav")), motion, progress=TerminalProgress())
+        figures = bench_lips(
+            log_mel(read_audio(capture / "audio.wav")),
+            motion,
+            tracking=load_tracking(capture / "tracking.safetensors"),
+            progress=TerminalProgress(),
+        )
         for name, value in figures.items():
             if isinstance(value, float):
                 say(f"{name:<20} {value:.3f}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,10 @@ from gaussavatar.audio.augment import (
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.mel import LOG_FLOOR, N_MELS, WINDOW_LENGTH, mel_frequencies, mel_statistics, normalise, windows
-from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
+from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder, reliable_shares
+from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.tracking.indices import LIPS_OUTER
+from gaussavatar.types import Motion
 
 SMALL = AudioPretrainConfig(
     steps=200, batch=64, hidden=24, members=2, average=0.97, batches=BatchConfig(versions=6, plain_versions=3)
@@ -186,3 +191,102 @@ def test_pretraining_refuses_too_little_and_damaged_targets() -> None:
     targets[3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         pretrain_encoder(mel, targets, np.ones(150, bool), np.zeros(2, np.float32), SMALL, seed=0)
+
+
+def test_reliable_shares_keep_what_is_true_and_still_what_is_not() -> None:
+    rng = np.random.default_rng(2)
+    real = rng.standard_normal((400, 3)).astype(np.float32)
+    guess = rng.standard_normal((400, 3)).astype(np.float32)
+    predicted = np.stack([real[:, 0], 0.25 * real[:, 1] + 0.75 * guess[:, 1], guess[:, 2]], 1)
+    shares = reliable_shares(predicted, real, np.array([1.0, 1.0, 0.01], np.float32))
+    assert shares[0] > shares[1] > shares[2]
+    assert shares[0] > 0.85 and shares[2] < 0.6
+    assert np.square(shares * predicted - real).mean() < np.square(predicted - real).mean()
+    assert reliable_shares(-real, real, np.ones(3, np.float32)).max() == 0.0
+
+
+def test_codes_that_sound_does_not_tell_are_narrowed_where_asked() -> None:
+    mel = babble(1600, seed=5)
+    rng = np.random.default_rng(3)
+    seen = normalise(mel)[2::4][:400, 5:15].mean(1)
+    targets = np.stack([seen, rng.standard_normal(400)], 1).astype(np.float32)
+    config = dataclasses.replace(SMALL, steps=60, batches=BatchConfig(versions=2, plain_versions=2))
+    spreads = []
+    for folds in (0, 4):
+        encoder = pretrain_encoder(
+            mel,
+            targets,
+            np.ones(400, bool),
+            np.zeros(2, np.float32),
+            dataclasses.replace(config, shrink_folds=folds),
+            0,
+        )
+        spreads.append(encoder.spread.numpy())
+    share = spreads[1] / spreads[0]
+    assert share[0] > 0.8 and share[1] < 0.7
+
+
+def test_a_code_that_moves_the_lips_more_is_learnt_better() -> None:
+    """Two codes that contradict each other's use of one hidden channel: the weight decides which is kept."""
+    mel = babble(1600, seed=6)
+    targets = np.random.default_rng(4).standard_normal((400, 2)).astype(np.float32)
+    config = dataclasses.replace(
+        SMALL,
+        steps=150,
+        hidden=2,
+        members=1,
+        linear=False,
+        dropout=0.0,
+        silence_share=0.02,
+        batches=BatchConfig(versions=1, plain_versions=1),
+    )
+    batcher = AudioBatcher(mel, config.batches)
+    errors = []
+    for displacement in ([1.0, 0.1], [0.1, 1.0]):
+        encoder = pretrain_encoder(
+            mel,
+            targets,
+            np.ones(400, bool),
+            np.zeros(2, np.float32),
+            config,
+            0,
+            displacement=np.array(displacement, np.float32),
+            batcher=batcher,
+        )
+        with torch.no_grad():
+            errors.append(np.square(encoder(batcher.clean(torch.arange(400))).numpy() - targets).mean(0))
+    assert errors[0][0] < errors[1][0] and errors[1][1] < errors[0][1]
+
+
+def test_one_grimace_pulls_a_robust_encoder_less() -> None:
+    mel = babble(800, seed=7)
+    targets = np.zeros((200, 1), np.float32)
+    targets[::20] = 8.0
+    targets += 0.1 * np.random.default_rng(0).standard_normal((200, 1)).astype(np.float32)
+    config = dataclasses.replace(SMALL, steps=80, linear=False, batches=BatchConfig(versions=2, plain_versions=2))
+    middles = []
+    for robust in (0.0, 0.2):
+        encoder = pretrain_encoder(
+            mel, targets, np.ones(200, bool), np.zeros(1, np.float32), dataclasses.replace(config, robust=robust), 0
+        )
+        with torch.no_grad():
+            middles.append(float(encoder(torch.randn((300, WINDOW_LENGTH, N_MELS), generator=generator())).median()))
+    assert middles[1] < middles[0]
+
+
+def test_lip_displacement_ranks_codes_by_how_far_they_move_the_lips() -> None:
+    basis = np.zeros((3, 478, 3), np.float32)
+    basis[0, list(LIPS_OUTER[:6]), 1] = 0.004
+    basis[1, list(LIPS_OUTER[:6]), 1] = 0.001
+    basis[2, 1] = 0.01  # The nose's tip is no lip.
+    empty = np.zeros((1, 0), np.float32)
+    motion = Motion(
+        np.zeros((1, 3), np.float32),
+        basis,
+        empty,
+        np.zeros((0, 478, 3), np.float32),
+        (),
+        *2 * [np.zeros(1, np.float32)],
+    )
+    moved = lip_displacement(motion)
+    assert moved[0] == pytest.approx(4 * moved[1], rel=1e-5) and moved[1] > 0 and moved[2] == 0
