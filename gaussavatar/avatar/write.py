@@ -14,11 +14,11 @@ from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, write_header
-from gaussavatar.avatar.matte import torso_matte
 from gaussavatar.avatar.player import model_shapes
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.segmentation.cutout import torso_matte
 from gaussavatar.storage import write_arrays
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.types import VIDEO_FPS, Motion

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
-from gaussavatar.avatar.matte import cut_out
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.segmentation.cutout import cut_out
 from gaussavatar.segmentation.filling import fill_holes
 from gaussavatar.speak.backdrop import Backdrop
 from gaussavatar.storage import FrameStore

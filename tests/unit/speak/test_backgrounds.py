@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from gaussavatar.avatar.folder import MATTE, PLATE, UNDER, write_header
-from gaussavatar.avatar.matte import cut_out, torso_matte
 from gaussavatar.media.ffmpeg import find_ffmpeg, read_frames, write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.progress import QuietProgress
+from gaussavatar.segmentation.cutout import cut_out, torso_matte
 from gaussavatar.speak.backdrop import cover, parse_backdrop
 from gaussavatar.speak.behind import straight
 from gaussavatar.speak.offline import speak
