@@ -18,7 +18,6 @@ from gaussavatar.tracking.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.types import Cameras, Landmarks, Motion, Tracking
 
-
 WINDOW = 0.3
 """Share of the range of openings that incremental sampling looks at (TalkingGaussian, ECCV 2024: .3 and .15)."""
 
