@@ -32,6 +32,9 @@ RIDGE = 0.01
 ECHO_RIDGE, ECHO_SPREAD = 0.1, 0.02
 """Pull of the codes' regression on states towards none, relative to a state's variance; a state's least spread."""
 
+SHOWN = 0.99
+"""Share of the frames within what counts as the clip's range of a movement or code."""
+
 JAW_OPEN = 0.3
 """Radians about the jaw's x axis that ``jawOpen`` stands for where a head's jaw is a joint without such a shape."""
 
@@ -71,7 +74,7 @@ def bind(
     codes, states = _codes_and_states(track, joints, motion, frames)
     weights, bias = regress(codes, states)
     names, channels = named_channels(head, joints)
-    moves = _Moves(weights, bias, channels, channels @ echo_of_states(codes, states))
+    moves = _Moves(weights, bias, channels, echo_of_channels(channels, codes, states))
     whole = HeadRig(names, _rig_arrays(head, joints, np.arange(len(head.template)), moves))
     vertices = whole.vertices(whole.bias[None])[0].double().numpy()
     face_part = _Carrier(vertices, _outside_triangles(head, vertices))
@@ -136,6 +139,22 @@ def echo_of_states(codes: Float[np.ndarray, "f c"], states: Float[np.ndarray, "f
     scaled = (states - states.mean(0)) / unit
     normal = scaled.T @ scaled + ECHO_RIDGE * len(scaled) * np.eye(scaled.shape[1])
     return np.linalg.solve(normal, scaled.T @ (codes - codes.mean(0))) / unit[:, None]
+
+
+def echo_of_channels(
+    channels: Float[np.ndarray, "n q"], codes: Float[np.ndarray, "f c"], states: Float[np.ndarray, "f q"]
+) -> Float[np.ndarray, "n c"]:
+    """Codes that go with each named movement, as far as the clip has shown it.
+
+    Learnt motion does not extrapolate: a movement beyond what the clip shows brings the codes of what it does show,
+    the less of them the less that is, and no code leaves its own range.
+    """
+    reach = np.quantile(np.abs(states - states.mean(0)), SHOWN, axis=0)
+    asked = np.abs(channels)
+    shown = np.where(asked > 0, np.clip(reach / np.maximum(asked, 1e-9), 0, 1), 1).min(axis=1, keepdims=True)
+    echo = shown**2 * (channels @ echo_of_states(codes, states))
+    room = np.quantile(np.abs(codes - codes.mean(0)), SHOWN, axis=0)
+    return echo / np.maximum((np.abs(echo) / np.maximum(room, 1e-9)).max(axis=1, keepdims=True), 1)
 
 
 def named_channels(head: HeadModel, joints: list[int]) -> tuple[tuple[str, ...], Float[np.ndarray, "n q"]]:

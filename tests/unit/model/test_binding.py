@@ -22,7 +22,7 @@ from gaussavatar.model.binding import (
     small_quaternions,
     surface_frames,
 )
-from gaussavatar.model.binding_start import bind, echo_of_states, regress
+from gaussavatar.model.binding_start import bind, echo_of_channels, echo_of_states, regress
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.gaussians import RawGaussians
 from gaussavatar.model.initialise import InitialBranch
@@ -295,6 +295,12 @@ def test_a_named_movement_brings_the_codes_that_go_with_it() -> None:
     shrunk = np.diagonal(found)
     assert (shrunk > 0.5).all() and (shrunk < 1.05).all()
     assert np.abs(found - np.diag(shrunk)).max() < 0.35
+
+    rare = codes.copy()
+    rare[:, 0] *= 0.01
+    echo = echo_of_channels(np.eye(3), codes, rare)
+    assert np.abs(echo[0, 0]) < 0.1 * np.abs(echo[1, 1]), "what the clip hardly shows brings little"
+    assert (np.abs(echo_of_channels(50 * np.eye(3), codes, 50 * codes)) <= np.abs(codes).max(0)).all()
 
     model, _, _, _ = make_model(False)
     row = torch.tensor([[1.0, 0, 0]])
