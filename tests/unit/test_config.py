@@ -10,7 +10,7 @@ from gaussavatar.config import dump_config, load_recipe, recipe_names
 from gaussavatar.errors import UserError
 
 
-@pytest.mark.parametrize("name", ["preview", "default", "demo"])
+@pytest.mark.parametrize("name", ["preview", "default", "quality", "talking-gaussian", "few-seconds", "demo"])
 def test_recipes_load_and_round_trip(name: str, tmp_path: Path) -> None:
     assert name in recipe_names()
     config = load_recipe(name)
