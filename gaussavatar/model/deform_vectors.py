@@ -26,8 +26,8 @@ NEARNESS = 2000.0
 FREQUENCIES = (1.0, 2.0)
 """Angular frequencies of the encodings; the vectors start near zero and stay of the order of one."""
 
-START = 0.1
-"""Standard deviation of the vectors at the start."""
+START = 0.5
+"""Size of the vectors at the start."""
 
 SMOOTHED = 2000
 """Gaussians that one evaluation of the smoothness looks at."""
@@ -61,6 +61,17 @@ def neighbours(means: Float[Tensor, "m 3"]) -> tuple[Int[Tensor, "m k"], Float[T
     return index, torch.from_numpy(np.exp(-NEARNESS * distance[:, 1:] ** 2)).to(means)
 
 
+def fourier_features(means: Float[Tensor, "m 3"], count: int) -> Float[Tensor, "m d"]:
+    """Random features whose products are, on average, exp(-2000 d^2) (Rahimi and Recht, NIPS 2007, sec. 3).
+
+    Vectors that begin as these are alike where the smoothness asks for it; from unrelated vectors, each Gaussian would
+    have to learn its motion alone.
+    """
+    frequencies = torch.randn(3, count).to(means) * (2 * NEARNESS) ** 0.5
+    phases = torch.rand(count).to(means) * 2 * torch.pi
+    return 2**0.5 * torch.cos(means.detach() @ frequencies + phases)
+
+
 class Vectors(nn.Module):
     """A vector per Gaussian, moved through a shallow MLP with one head per attribute."""
 
@@ -77,7 +88,7 @@ class Vectors(nn.Module):
         super().__init__()
         waves = 1 + 2 * len(FREQUENCIES)
         self.n_upper = n_upper
-        self.vectors = nn.Parameter(torch.randn(len(means), vector) * START)
+        self.vectors = nn.Parameter(fourier_features(means, vector) * START)
         self.gaussian = nn.Linear(vector * waves, hidden, bias=False)
         self.frame = nn.Linear(n_codes - n_upper + n_upper * waves, hidden)
         self.heads = nn.ModuleList([nn.Linear(hidden, width) for width in widths])

@@ -37,8 +37,8 @@ class LossConfig:
     """Change from a frame to its successor against the real change, mean absolute; needs a stage with ``pairs``."""
     attention: float = 0.0
     """``triplane`` with attention: how much hair listens to the codes, and lips to the upper face (published: 1e-4)."""
-    smoothness: float = 0.01
-    """``vectors``: distance of neighbouring Gaussians' vectors, weighted by their nearness."""
+    smoothness: float = 1e-5
+    """``vectors``: distance of neighbouring Gaussians' vectors, weighted by their nearness; Adam makes much of it."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from gaussavatar.model.config import BranchConfig
 from gaussavatar.model.deform import Deformation, DeformationRequest, WithLinear, make_deformation
 from gaussavatar.model.deform_blendshapes import Blendshapes
 from gaussavatar.model.deform_triplane import TriPlane, level_sides
-from gaussavatar.model.deform_vectors import Vectors, encode, neighbours
+from gaussavatar.model.deform_vectors import Vectors, encode, fourier_features, neighbours
 from gaussavatar.model.gaussians import RawGaussians
 from gaussavatar.model.initialise import InitialBranch
 
@@ -180,7 +180,7 @@ def test_smoothness_is_the_papers_mean_and_pulls_neighbours_together() -> None:
             total += float(nearness[row, column] * gap)
     first = deformation.smoothness(generator)
     assert float(first) == pytest.approx(total / (N_MOVING * 20), rel=1e-4)
-    optimizer = torch.optim.SGD([deformation.vectors], lr=1.0)
+    optimizer = torch.optim.SGD([deformation.vectors], lr=5.0)
     for _ in range(50):
         optimizer.zero_grad()
         deformation.smoothness(generator).backward()
@@ -199,6 +199,14 @@ def test_neighbours_are_met_anew_when_the_gaussians_change() -> None:
     other = kept.flip(0)
     deformation.anchors = places()[other]
     torch.testing.assert_close(deformation.neighbours()[0], neighbours(places()[other])[0])
+
+
+def test_vectors_begin_alike_where_gaussians_are_near() -> None:
+    torch.manual_seed(0)
+    points = places()
+    features = fourier_features(points, 4000)
+    expected = torch.exp(-2000 * torch.cdist(points, points) ** 2)
+    torch.testing.assert_close(features @ features.T / 4000, expected, atol=0.1, rtol=0)
 
 
 def test_encoding_keeps_the_values_and_is_bounded_beyond_them() -> None:
