@@ -19,6 +19,7 @@ import viser
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
+from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.model.binding import channel_groups
@@ -26,6 +27,7 @@ from gaussavatar.speak.timeline import back_and_forth, nearest
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Waveform
 from gaussavatar.view.clock import PlayClock
+from gaussavatar.view.live import FitFollower, LivePanel, first_state
 from gaussavatar.view.motion import Face, Motion, face_at, frame_index, slider_groups, with_sliders
 from gaussavatar.view.orbit import (
     LARGEST,
@@ -68,7 +70,13 @@ class ViewerApp:
     """The viewer's loop: reads cameras and controls, renders, sends."""
 
     def __init__(
-        self, avatar: LoadedAvatar, sound: tuple[Waveform, Waveform] | None, host: str, port: int, mode: Mode
+        self,
+        avatar: LoadedAvatar,
+        sound: tuple[Waveform, Waveform] | None,
+        host: str,
+        port: int,
+        mode: Mode,
+        follower: FitFollower | None = None,
     ) -> None:
         """Open the page.
 
@@ -78,9 +86,11 @@ class ViewerApp:
             host: address that the page is served on.
             port: port of the page.
             mode: which renderer to begin with.
+            follower: looks for newer states of a fit that is running.
         """
         self._avatar = avatar
-        self._motion = driven_motion(avatar, sound[0] if sound else None)
+        self._sound = sound[0] if sound else None
+        self._motion = driven_motion(avatar, self._sound)
         self._groups = slider_groups(avatar.upper_names)
         self._movements = channel_groups(avatar.expression_names)
         self._clock = PlayClock(self._motion.seconds)
@@ -101,6 +111,7 @@ class ViewerApp:
         self.panel = Panel(
             self.server, self._clock, self._groups, heard, mode, self._note_change, tuple(self._movements)
         )
+        self.live = LivePanel(self.server, follower) if follower is not None else None
 
     def _set_up_scene(self) -> None:
         self.server.gui.configure_theme(show_logo=False, show_share_button=False)
@@ -116,6 +127,18 @@ class ViewerApp:
     def _note_change(self) -> None:
         self._change += 1
 
+    def show(self, avatar: LoadedAvatar) -> None:
+        """Go over to another state of the same person's avatar; controls, cameras and clock stay."""
+        if self._splats is not None and _count(avatar) != _count(self._avatar):
+            # The browser keeps as many splats as it was given.
+            self._hide_splats()
+        if avatar.path != self._avatar.path or type(avatar) is not type(self._avatar):
+            self._under = None
+        self._avatar = avatar
+        self._motion = driven_motion(avatar, self._sound)
+        self._closed = Face(avatar.closed.numpy(), np.median(avatar.pose_track.upper, axis=0))
+        self._note_change()
+
     def stop(self) -> None:
         """End the loop and close the page."""
         self._stop.set()
@@ -126,6 +149,8 @@ class ViewerApp:
     def run(self) -> None:
         """Serve until :meth:`stop` or Ctrl-C."""
         threading.Thread(target=self._follow_sound, daemon=True).start()
+        if self.live is not None:
+            threading.Thread(target=self.live.follow, args=(self._stop,), daemon=True).start()
         while not self._stop.is_set():
             started = time.perf_counter()
             worked = self.step()
@@ -135,6 +160,9 @@ class ViewerApp:
 
     def step(self) -> bool:
         """Bring every open page up to date; returns whether anything was sent."""
+        newer = self.live.take() if self.live is not None else None
+        if newer is not None:
+            self.show(newer)
         position = self._clock.position()
         self.panel.show(position, self._motion.seconds, self._rate)
         clients = self.server.get_clients()
@@ -172,6 +200,12 @@ class ViewerApp:
         track = self._motion.T_camera_world
         return head_motion(track[frame_index(self._motion, position)], self._avatar.pose_track.T_camera_world[0])
 
+    def _shoulders(self, torso: LoadedTorso, position: float) -> Float32[np.ndarray, "4 4"]:
+        """Where the torso is in the viewer's world, which is the head space of the pose track's first frame."""
+        moves = self.panel.head_moves.value and self.panel.driven.value
+        place = int(self._motion.places[frame_index(self._motion, position)]) if moves else 0
+        return head_motion(torso.T_camera_torso[place], self._avatar.pose_track.T_camera_world[0])
+
     def _send_image(self, client: viser.ClientHandle, state: ClientState, position: float) -> bool:
         if client.camera.update_timestamp == 0.0:
             return False
@@ -205,6 +239,11 @@ class ViewerApp:
             torch.from_numpy(T)[None], torch.from_numpy(intrinsics(camera[7], width, height))[None], width, height
         )
         shade = torch.linspace(BACKDROP_TOP, BACKDROP_BOTTOM, height)[None, :, None, None].expand(1, height, width, 3)
+        if (torso := self._avatar.torso) is not None:
+            seen = view_matrix(camera[:4], camera[4:7]) @ self._shoulders(torso, position)
+            shade = torso.draw_over(
+                self._avatar.rasterizer, Cameras(torch.from_numpy(seen)[None], cameras.K, width, height), shade
+            )
         codes, upper = torch.from_numpy(face.mouth_codes)[None], torch.from_numpy(face.upper)[None]
         movements = self._avatar.expression_rows(self._expression(), 1)
         return to_bytes(self._avatar.render_float(codes, upper, cameras, shade, expression=movements))[0]
@@ -279,6 +318,10 @@ class ViewerApp:
                 continue
 
 
+def _count(avatar: LoadedAvatar) -> int:
+    return len(avatar.model.face.gaussians) + len(avatar.model.mouth.gaussians)
+
+
 def driven_motion(avatar: LoadedAvatar, sound: Waveform | None) -> Motion:
     """The motion of a sound over the avatar's pose track, or the clip's own motion."""
     track = avatar.pose_track
@@ -332,6 +375,7 @@ def serve(
     open_browser: bool,
     mode: Mode = "stream",
     host: str = "127.0.0.1",
+    live: bool = False,
 ) -> None:
     """Show an avatar in the browser until interrupted.
 
@@ -342,12 +386,21 @@ def serve(
         open_browser: whether to open the page.
         mode: who draws, see :data:`Mode`.
         host: address to serve on; by default only this machine sees the page, for it shows a person's face.
+        live: follow the fit that is running in the folder.
 
     Raises:
         UserError: the avatar or the sound cannot be read, or no port is free.
     """
     sound = (read_audio(audio), read_audio(audio, HEARD_RATE)) if audio is not None else None
-    app = ViewerApp(load_avatar(avatar), sound, host, free_port(host, port), mode)
+    follower = FitFollower(avatar) if live else None
+    app = ViewerApp(
+        load_avatar(avatar) if follower is None else first_state(follower),
+        sound,
+        host,
+        free_port(host, port),
+        mode,
+        follower,
+    )
     address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{app.server.get_port()}"
     print(f"viewer: {address} (Ctrl-C ends it)", flush=True)
     if open_browser:

@@ -37,8 +37,12 @@ def face_shape(random: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """See :func:`make_tiny_clip`."""
+    return make_tiny_clip(tmp_path_factory.mktemp("clip"))
+
+
+def make_tiny_clip(folder: Path) -> Clip:
     """Frames that a disc of skin with a dark, opening mouth makes; poses sway, codes follow the opening."""
-    folder: Path = tmp_path_factory.mktemp("clip")
     random = np.random.default_rng(0)
     shape = face_shape(random)
     opening = (0.5 + 0.5 * np.sin(np.arange(COUNT) * 0.9)).astype(np.float32)
