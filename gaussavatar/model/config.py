@@ -44,7 +44,8 @@ class ModelConfig:
     face: BranchConfig = BranchConfig(count=12_000)
     """Face, hair, ears: listens to mouth codes and upper-face channels."""
     mouth: BranchConfig = BranchConfig(count=1_500)
-    """Inside of the mouth: listens to mouth codes only."""
+    """Inside of the mouth: listens to mouth codes only. With a count of 0 there is no such branch, and the face fills
+    the mouth."""
     hair_fraction: float = 0.35
     """Share of the face branch that makes up hair, ears and skull; it does not move with the codes."""
     sh_degree: Literal[0, 1, 2] = 0

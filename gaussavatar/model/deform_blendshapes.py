@@ -43,7 +43,7 @@ class Blendshapes(nn.Module):
 
     def forward(self, codes: Float[Tensor, "b c"], means: Float[Tensor, "m 3"]) -> Float[Tensor, "b m w"]:
         """See :class:`gaussavatar.model.deform.Deformation`."""
-        return (self.weights(codes) @ self.basis).view(codes.shape[0], -1, self.width)
+        return (self.weights(codes) @ self.basis).unflatten(-1, (self.basis.shape[1] // self.width, self.width))
 
     def per_gaussian(self) -> dict[str, PerGaussian]:
         """See :class:`gaussavatar.model.deform.Deformation`."""

@@ -212,7 +212,7 @@ def initial_mouth(tracking: Tracking, motion: Motion, count: int, seed: int) -> 
     lower = points[:, 1] > tracking.shape[13, 1] + 0.003
     position = np.zeros((motion.mouth_basis.shape[0], count, 3))
     position[:, lower] = motion.mouth_basis[:, 14][:, None]
-    spacing = np.full(count, float(np.prod(high - low) / count) ** (1 / 3))
+    spacing = np.full(count, float(np.prod(high - low) / max(count, 1)) ** (1 / 3))
     colors = np.array([0.35, 0.2, 0.18]) + random.normal(0, 0.03, (count, 3))
     scaled = torch.tensor(position / MOTION_SCALE["position"], dtype=torch.float32)
     return InitialBranch(_raw(points, spacing, colors, 0.5), count, scaled)

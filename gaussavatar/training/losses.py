@@ -16,9 +16,11 @@ LARGE = 5e-3
 def head_alpha(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
     """Face alpha against head mask without the inside of the mouth, mean absolute difference.
 
-    It keeps background out of the face branch, and the face branch out of the open mouth.
+    It keeps background out of the face branch, and the face branch out of the open mouth; without a mouth branch, the
+    face has to fill the mouth as well.
     """
-    return (rendered.face.alpha - batch.head * (1 - batch.inside)).abs().mean()
+    has_mouth = rendered.gaussians[1].means.shape[1] > 0
+    return (rendered.face.alpha - (batch.head * (1 - batch.inside) if has_mouth else batch.head)).abs().mean()
 
 
 def mouth_alpha(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
@@ -28,7 +30,7 @@ def mouth_alpha(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
 
 def motion_size(rendered: AvatarImage) -> Float[Tensor, ""]:
     """Mean absolute motion of both branches, in motion units."""
-    parts = [motion.abs().mean() for motion in rendered.motion if motion is not None]
+    parts = [motion.abs().mean() for motion in rendered.motion if motion is not None and motion.numel()]
     return torch.stack(parts).sum() if parts else torch.zeros(())
 
 

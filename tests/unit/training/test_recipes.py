@@ -36,3 +36,13 @@ def test_recipe_trains(name: str, tiny_clip: Clip, tmp_path: Path) -> None:
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
     still_there = [key for key in before if key in after and before[key].shape == after[key].shape]
     assert any(not torch.equal(before[key], after[key]) for key in still_there)
+
+
+def test_without_a_mouth_branch_the_face_fills_the_mouth(tiny_clip: Clip, tmp_path: Path) -> None:
+    from gaussavatar.model.config import BranchConfig, ModelConfig
+
+    model = build_model(tiny_clip, ModelConfig(BranchConfig(300), BranchConfig(0)), 0)
+    run = replace(make_run(tiny_clip, tmp_path), model=model)
+    after = run_stages(run, (StageConfig("joint", 5, audio_share=0.5),))
+    assert len(run.model.mouth.gaussians) == 0
+    assert all(torch.isfinite(tensor).all() for tensor in after.values())
