@@ -19,7 +19,7 @@ class EncoderConfig:
     Attributes:
         n_codes: outputs.
         hidden: channels of the convolutions, per member.
-        members: independent networks whose mean is the answer; 0 leaves the linear map alone.
+        members: independent networks whose mean is the answer.
         linear: whether a linear map of the whole window is one more member.
         dropout: share of activations dropped in training.
     """
@@ -82,8 +82,6 @@ class AudioEncoder(nn.Module):
 
     def each(self, windows: Float[Tensor, "b 33 40"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""
-        if self.linear is not None and self.config.members == 0:
-            return self.linear(windows.flatten(1))[None]
         x = functional.relu(self.stem(windows[None]))
         x = functional.relu(self.middle(self.dropout(x)))
         x = functional.relu(self.top(self.dropout(x)))

@@ -116,10 +116,9 @@ def _fitted(
         weight, bias = fit_linear(batcher, frames, wanted, closed, config, generator)
         encoder.linear.weight.data.copy_(weight)
         encoder.linear.bias.data.copy_(bias)
-    if config.members > 0:
-        weight = (torch.from_numpy(displacement).float() * encoder.spread) ** (2.0 * config.lip_weight)
-        weight = weight / weight.mean().clamp_min(1e-12)
-        _descend(encoder, batcher, frames, wanted, closed, weight, config, generator, advance)
+    weight = (torch.from_numpy(displacement).float() * encoder.spread) ** (2.0 * config.lip_weight)
+    weight = weight / weight.mean().clamp_min(1e-12)
+    _descend(encoder, batcher, frames, wanted, closed, weight, config, generator, advance)
     return encoder.eval()
 
 

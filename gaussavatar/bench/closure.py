@@ -133,12 +133,12 @@ def bench_closure(folder: Path, audio: Path | None = None) -> dict[str, float]:
     Raises:
         UserError: the avatar's capture folder is gone, or a sound cannot be read.
     """
-    avatar = load_avatar(folder)
     capture = folder / "capture"
     if not (capture / "motion.safetensors").exists():
         raise UserError(
             f"the tracked lips in {capture}", "a folder without them", "fit the avatar again, or keep its capture/"
         )
+    avatar = load_avatar(folder)
     motion, tracking = load_motion(capture / "motion.safetensors"), load_tracking(capture / "tracking.safetensors")
     n = len(motion.mouth_codes)
     learnt = np.arange(n) < n - round(n * float(avatar.header["held_out"]))

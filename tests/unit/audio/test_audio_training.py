@@ -210,7 +210,7 @@ def test_codes_that_sound_does_not_tell_are_narrowed_where_asked() -> None:
     rng = np.random.default_rng(3)
     seen = normalise(mel)[2::4][:400, 5:15].mean(1)
     targets = np.stack([seen, rng.standard_normal(400)], 1).astype(np.float32)
-    config = dataclasses.replace(SMALL, steps=60, batches=BatchConfig(versions=2, plain_versions=2))
+    config = dataclasses.replace(SMALL, steps=30, batches=BatchConfig(versions=2, plain_versions=2))
     spreads = []
     for folds in (0, 4):
         encoder = pretrain_encoder(
