@@ -115,9 +115,11 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
             torch.manual_seed(seed)
             spoken = run.audio.sample(torch.from_numpy(indices), generator)
             quiet = run.audio.silence(SILENT_ROWS, generator)
-            predicted = run.encoder(torch.cat([spoken, quiet]).to(run.device))
+            predicted = run.encoder(torch.cat([spoken, quiet]).to(run.device, non_blocking=True))
         heard = torch.rand(len(indices), generator=generator) < stage.audio_share
-        mouth_codes = torch.where(heard[:, None].to(run.device), predicted[: len(indices)], mouth_codes)
+        mouth_codes = torch.where(
+            heard[:, None].to(run.device, non_blocking=True), predicted[: len(indices)], mouth_codes
+        )
         parts["codes"] = weights.codes * terms.code_error(predicted[: len(indices)], batch.mouth_codes)
         parts["silence"] = weights.silence * terms.code_error(
             predicted[len(indices) :], run.closed.expand(SILENT_ROWS, -1)
