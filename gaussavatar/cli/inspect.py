@@ -49,13 +49,14 @@ class Head:
 class Bench:
     """Measure: the rasterizer's speed, an avatar's lips under a voice, or what the sound tells of a clip's lips."""
 
-    what: Positional[Literal["raster", "tracking", "voice", "lips", "closure"]] = "raster"
+    what: Positional[Literal["raster", "tracking", "voice", "lips", "closure", "ablations"]] = "raster"
     """raster: milliseconds per frame; tracking: errors against the demo actor's truth or, with --video, speed and
     steadiness on that clip; voice: rendered lips under --audio; lips: the audio network, block by block;
-    closure: whether the mouth closes on m, b and p, in the silence of --audio and where the real lips close."""
+    closure: whether the mouth closes on m, b and p, in the silence of --audio and where the real lips close;
+    ablations: one fit per design choice on --video, and a table of their figures."""
 
     video: Path | None = None
-    """Clip of tracking; the demo actor is filmed for it when not given."""
+    """Clip of tracking (the demo actor is filmed for it when not given) and of ablations."""
 
     avatar: Path | None = None
     """Avatar folder of voice, lips and closure; the one fitted last below ./avatars when not given."""
@@ -65,6 +66,24 @@ class Bench:
 
     out: Path | None = None
     """JSON file to write the figures into as well."""
+
+    recipe: str = "preview"
+    """Recipe whose choices ablations changes."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change in all rows of ablations."""
+
+    seeds: int = 1
+    """Fits per row of ablations."""
+
+    only: tuple[str, ...] = ()
+    """Rows of ablations to fit besides the first; all when not given."""
+
+    folder: Path = Path("ablations")
+    """Folder of the fits of ablations; rows that are there already are kept."""
+
+    table: Path | None = None
+    """Markdown file that ablations writes."""
 
     def run(self) -> None:
         """Measure and print."""
@@ -96,6 +115,22 @@ class Bench:
         for name, value in figures.items():
             say(f"{name:<28} {value:.4g}")
         return figures
+
+    def _ablations(self) -> dict[str, Any]:
+        from gaussavatar.bench.ablations import run_ablations
+        from gaussavatar.progress import TerminalProgress
+
+        if self.video is None:
+            raise UserError("a clip for bench ablations", "none", "name one with --video")
+        rows = run_ablations(
+            self.video, self.folder, self.recipe, self.set, self.seeds, self.only, self.table, TerminalProgress()
+        )
+        for name, row in rows.items():
+            mean = row["mean"]
+            say(f"{name:<24} head {mean['head']:.2f}  mouth {mean['mouth']:.2f}  LMD {mean['LMD']:.2f}")
+        if self.table is not None:
+            say(f"table: {shown(self.table)}")
+        return rows
 
     def _voice(self) -> dict[str, Any]:
         from gaussavatar.avatar.folder import find_avatar
