@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import time
 from collections.abc import Mapping
@@ -31,13 +30,12 @@ class TrainingLog:
         forget_later_lines(folder / NAME, stages, start)
         self._file = (folder / NAME).open("a")
         self._events: Any = None
-        if importlib.util.find_spec("tensorboard") is None:
-            progress.say(
-                "no TensorBoard events (pip install 'gaussavatar[eval]' for them); figures are in train/" + NAME
-            )
-        else:
+        try:
             from torch.utils.tensorboard import SummaryWriter
-
+        except ImportError:
+            # Absent, or one that does not go with the installed protobuf.
+            progress.say(f"figures go to train/{NAME}; for TensorBoard as well: pip install 'gaussavatar[eval]'")
+        else:
             step = self._begun[start.stage] + start.iteration
             self._events = SummaryWriter(str(folder / EVENTS), purge_step=step or None)
         self._last: tuple[float, int] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ def test_the_preview_shows_training_frames_over_what_is_rendered(trained: Path, 
 
 
 def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     progress, said = QuietProgress(), []
     progress.say = said.append  # type: ignore[method-assign]
     TrainingLog(tmp_path, STAGES, Position(0, 0), progress).close()
@@ -59,7 +59,7 @@ def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path: Path, monkeyp
 
 
 def test_events_hold_the_figures_and_the_picture(trained: Path) -> None:
-    pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
+    pytest.importorskip("torch.utils.tensorboard", reason="tensorboard is not installed", exc_type=ImportError)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained / "events"))
