@@ -1,4 +1,4 @@
-"""The ablation table: rows load, captures are shared without being changed, a bad name is refused, the page says how."""
+"""The ablation table: rows load, captures are shared and not changed, a bad name is refused, the page says how."""
 
 import json
 from pathlib import Path
