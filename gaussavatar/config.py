@@ -15,6 +15,7 @@ from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
 from gaussavatar.model.config import ModelConfig
+from gaussavatar.model.torso import TorsoConfig
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.tracking.appearance import AppearanceConfig
 from gaussavatar.tracking.head_fit import HeadFitConfig
@@ -41,6 +42,7 @@ class FitConfig:
     audio: AudioPretrainConfig = field(default_factory=AudioPretrainConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    torso: TorsoConfig = field(default_factory=TorsoConfig)
 
 
 def recipe_names() -> list[str]:

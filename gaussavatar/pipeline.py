@@ -25,6 +25,7 @@ from gaussavatar.config import FitConfig, dump_config, load_recipe
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import probe, read_audio, require_video
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.torso import Torso
 from gaussavatar.preparation import Wishes, prepare, run_stage
 from gaussavatar.progress import Progress
 from gaussavatar.quality.records import PAGE_NAME, load_quality
@@ -132,14 +133,17 @@ def fit(
             msgspec.to_builtins(config.audio),
             seed,
         )
+        # A torso that is wished for later is fitted to what the head's finished training left.
+        avatar_key = content_key("torso 1", train_key, msgspec.to_builtins(config.torso))
+        avatar_key = avatar_key if config.torso.enabled else train_key
         run_stage(
             folder / "capture",
             "training",
-            train_key,
+            avatar_key,
             lambda: _train(folder, config, seed, train_key, facts, place, progress),
             progress,
         )
-        run_stage(folder / "capture", "evaluation", train_key, lambda: _evaluate(folder, progress), progress)
+        run_stage(folder / "capture", "evaluation", avatar_key, lambda: _evaluate(folder, progress), progress)
     stages = read_json(folder / "capture" / "manifest.json")
     seconds = sum(entry["seconds"] for entry in stages.values())
     progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")
@@ -162,6 +166,7 @@ def _train(
     progress: Progress,
 ) -> None:
     """Pre-train the audio encoder, train the avatar, write its folder."""
+    from gaussavatar.avatar.live import write_description
     from gaussavatar.avatar.write import final_poses, torch_closed, write_avatar
     from gaussavatar.render.api import get_rasterizer
     from gaussavatar.training.loop import Run, train
@@ -205,6 +210,8 @@ def _train(
         here = model if device.type == "cpu" else copy.deepcopy(model).cpu()
         return refine_poses(stage, here, current, get_rasterizer("cpu"), train_folder, key, report)
 
+    near = f"capture/segmentation_{config.image_size}"
+    write_description(run, config.training.stages, f"{near}/under.u8", f"{near}/plate.png")
     clip = train(run, config.training, pose_pass, progress)
     run.model.cpu()
     run.encoder.cpu()
@@ -213,7 +220,23 @@ def _train(
     protocol = "photometrically refined" if refined else "landmarks"
     facts |= {"static_camera": segmentation.static_camera}
     facts = facts | {"pose_protocol": protocol, "held_out": config.training.held_out, "program": __version__}
-    write_avatar(folder, run.model, run.encoder, clip, closed, segmentation.plate(), facts)
+    plate = segmentation.plate()
+    torso = _torso(folder, config, seed, key, clip, plate if segmentation.static_camera else None, progress)
+    write_avatar(folder, run.model, run.encoder, clip, closed, plate, facts, torso)
+
+
+def _torso(
+    folder: Path, config: FitConfig, seed: int, key: str, clip: Clip, plate: np.ndarray | None, progress: Progress
+) -> Torso | None:
+    """The torso branch, where the recipe wants one; kept in ``train/`` for a resumed run."""
+    if not config.torso.enabled:
+        return None
+    from gaussavatar.render.api import get_rasterizer
+    from gaussavatar.training.torso import fit_torso
+
+    head, path = load_head_track(folder / "capture"), folder / "train" / "torso.safetensors"
+    key = content_key("torso 1", key, msgspec.to_builtins(config.torso))
+    return fit_torso(clip, plate, head, config.torso, get_rasterizer("cpu"), seed, path, key, progress)
 
 
 def _pretrained(

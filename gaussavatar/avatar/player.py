@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gaussavatar.audio.drive import DriveConfig, codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, has_file, open_folder
+from gaussavatar.avatar.torso import LoadedTorso, joined, load_torso
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.media.images import read_image
@@ -58,6 +59,7 @@ class LoadedAvatar:
     size: int
     upper_names: tuple[str, ...]
     plate: UInt8[np.ndarray, "h w 3"]
+    torso: LoadedTorso | None = None
 
     @property
     def fixed_plate(self) -> UInt8[np.ndarray, "h w 3"] | None:
@@ -169,6 +171,8 @@ class LoadedAvatar:
         import roma
 
         gaussians = self.activated(mouth_code, upper, expression)
+        if self.torso is not None:
+            gaussians = joined(gaussians, self.torso.at_rest(self.pose_track.T_camera_world[0]))
         R = roma.unitquat_to_rotmat(gaussians.quats[:, [1, 2, 3, 0]])
         spread = R * gaussians.scales[:, None, :]
         covariances = spread @ spread.transpose(1, 2)
@@ -238,7 +242,7 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
     """Load a fitted avatar.
 
     Raises:
-        UserError: see :func:`gaussavatar.avatar.folder.open_folder`.
+        UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed.
     """
     header = open_folder(path).header
     arrays, _ = read_arrays(path / WEIGHTS)
@@ -249,7 +253,14 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
     encoder = AudioEncoder(msgspec.convert(header["encoder"], EncoderConfig))
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
-    modules.load_state_dict({n.removeprefix("model."): t for n, t in weights.items() if n.startswith("model.")})
+    try:
+        modules.load_state_dict({n.removeprefix("model."): t for n, t in weights.items() if n.startswith("model.")})
+    except RuntimeError as error:
+        raise UserError(
+            f"the tensors of this program's avatars in {path / WEIGHTS}",
+            "other names or shapes",
+            "fit the avatar again",
+        ) from error
     modules.eval().requires_grad_(False)
     return LoadedAvatar(
         path=path,
@@ -264,4 +275,5 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
         size=header["image_size"],
         upper_names=tuple(header["upper_names"]),
         plate=read_image(path / PLATE),
+        torso=load_torso(path, header),
     )

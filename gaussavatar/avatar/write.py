@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, write_header
+from gaussavatar.avatar.folder import MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS, write_header
 from gaussavatar.avatar.player import model_shapes
+from gaussavatar.avatar.torso import write_torso
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.torso import Torso, slow_motion
 from gaussavatar.segmentation.cutout import torso_matte
 from gaussavatar.storage import write_arrays
 from gaussavatar.training.data import Clip, cameras_of
@@ -50,6 +52,7 @@ def write_avatar(
     closed: Float[np.ndarray, "m"],
     plate: np.ndarray,
     facts: dict[str, Any],
+    torso: Torso | None = None,
 ) -> None:
     """Write every file of the avatar; ``avatar.json`` comes last and makes it valid."""
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
@@ -72,6 +75,11 @@ def write_avatar(
     write_image(folder / PLATE, plate)
     behind = plate if facts.get("static_camera", True) else None
     write_video(folder / MATTE, matte_frames(clip, run, behind), VIDEO_FPS, (clip.size, clip.size), crf=18)
+    (folder / TORSO).unlink(missing_ok=True)
+    if torso is not None:
+        tracking = clip.tracking
+        motion = slow_motion(tracking.R_camera_head, tracking.t_camera_head, torso.T_base.numpy())
+        write_torso(folder, torso, torso.poses(torch.from_numpy(motion[run])).detach().numpy())
     header = {
         "image_size": clip.size,
         "model": msgspec.to_builtins(model.config),

@@ -28,13 +28,16 @@ class Speak:
     """plate: the filmed place; #rrggbb: a colour; a picture's path: that picture, cut to fill the frame; none: a video
     with transparency, ProRes 4444 (.mov) or VP9 (.webm) by the extension of --out."""
 
+    torso: Literal["real", "gaussians"] = "real"
+    """real: the filmed torso; gaussians: the torso branch, of avatars fitted with --set torso.enabled=true."""
+
     def run(self) -> None:
         """Render the video and say where it is."""
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.offline import speak
 
-        video = speak(self.audio, find_avatar(self.avatar), self.out, TerminalProgress(), self.background)
+        video = speak(self.audio, find_avatar(self.avatar), self.out, TerminalProgress(), self.background, self.torso)
         say(f"video: {shown(video)}")
 
 
@@ -60,12 +63,17 @@ class View:
     open_browser: bool = True
     """Whether to open the page in the browser."""
 
+    live: bool = False
+    """Follow a fit while it runs: its newest state, stage and step, and its newest picture."""
+
     def run(self) -> None:
         """Serve the page until interrupted."""
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.view.app import serve
+        from gaussavatar.view.live import find_fit
 
-        serve(find_avatar(self.avatar), self.audio, self.port, self.open_browser, self.mode, self.host)
+        folder = find_fit(self.avatar) if self.live else find_avatar(self.avatar)
+        serve(folder, self.audio, self.port, self.open_browser, self.mode, self.host, self.live)
 
 
 @dataclass(frozen=True)

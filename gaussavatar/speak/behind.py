@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,22 +12,29 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.errors import UserError
 from gaussavatar.segmentation.cutout import cut_out
 from gaussavatar.segmentation.filling import fill_holes
 from gaussavatar.speak.backdrop import Backdrop
 from gaussavatar.storage import FrameStore
-from gaussavatar.types import Rendered
+from gaussavatar.types import Cameras, Rendered
 
 Behind = Callable[[Int[np.ndarray, "b"]], Rendered]
 """Frames of the pose track to the layer behind the head; colour premultiplied, 0..1."""
 
 
-def behind_head(avatar: LoadedAvatar, backdrop: Backdrop, folder: Path) -> Behind:
-    """The real torso before ``backdrop``; decoded videos go into ``folder``.
+TorsoKind = Literal["real", "gaussians"]
+"""Whose torso: the filmed one, pasted, or the fitted torso branch."""
+
+
+def behind_head(avatar: LoadedAvatar, backdrop: Backdrop, folder: Path, torso: TorsoKind = "real") -> Behind:
+    """The torso before ``backdrop``; decoded videos go into ``folder``.
 
     Raises:
-        UserError: another background is wanted of an avatar without a matte.
+        UserError: another background is wanted of an avatar without a matte, or its torso branch, which it lacks.
     """
+    if torso == "gaussians":
+        return _drawn_torso(avatar, backdrop)
     under = avatar.under_frames(folder)
     if backdrop.filmed:
         return torso_as_filmed(under)
@@ -51,6 +59,25 @@ def torso_as_filmed(under: FrameStore) -> Behind:
         return _opaque(under.read_batch(np.minimum(places, len(under) - 1).tolist()))
 
     return filmed
+
+
+def _drawn_torso(avatar: LoadedAvatar, backdrop: Backdrop) -> Behind:
+    torso = avatar.torso
+    if torso is None:
+        raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
+    plate = avatar.plate.astype(np.float32) / 255 if backdrop.filmed else backdrop.image(avatar.size)
+    background = None if plate is None else torch.from_numpy(plate.copy())
+
+    def drawn(places: Int[np.ndarray, "b"]) -> Rendered:
+        poses = torch.from_numpy(torso.T_camera_torso[places])
+        K = torch.from_numpy(avatar.K).float().expand(len(places), 3, 3)
+        layer = torso.draw(avatar.rasterizer, Cameras(poses, K, avatar.size, avatar.size))
+        if background is None:
+            return layer
+        whole = layer.rgb + (1 - layer.alpha)[..., None] * background
+        return Rendered(whole, torch.ones_like(layer.alpha))
+
+    return drawn
 
 
 def _opaque(images: UInt8[np.ndarray, "b h w 3"] | Float32[np.ndarray, "b h w 3"]) -> Rendered:

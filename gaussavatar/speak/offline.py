@@ -16,7 +16,7 @@ from gaussavatar.media.ffmpeg import read_audio, write_video
 from gaussavatar.progress import Progress
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.speak.backdrop import parse_backdrop
-from gaussavatar.speak.behind import Behind, behind_head, straight, torso_as_filmed
+from gaussavatar.speak.behind import Behind, TorsoKind, behind_head, straight, torso_as_filmed
 from gaussavatar.speak.timeline import back_and_forth, nearest
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Rendered, Waveform
@@ -25,7 +25,14 @@ CHUNK = 4
 """Frames rendered per call, in parallel."""
 
 
-def speak(audio: Path, avatar: Path, out: Path | None, progress: Progress, background: str = "plate") -> Path:
+def speak(
+    audio: Path,
+    avatar: Path,
+    out: Path | None,
+    progress: Progress,
+    background: str = "plate",
+    torso: TorsoKind = "real",
+) -> Path:
     """Write a video of the avatar speaking ``audio``, with that sound and exactly as long.
 
     Args:
@@ -34,6 +41,7 @@ def speak(audio: Path, avatar: Path, out: Path | None, progress: Progress, backg
         out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
         progress: told of every frame.
         background: ``plate``, ``none``, ``#rrggbb`` or a picture, see :mod:`gaussavatar.speak.backdrop`.
+        torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
 
     Raises:
         UserError: no such sound, avatar or picture, or the output cannot be written.
@@ -53,7 +61,7 @@ def speak(audio: Path, avatar: Path, out: Path | None, progress: Progress, backg
     }
     write = write_alpha_video if backdrop.clear else write_video
     with tempfile.TemporaryDirectory() as folder, frame_parallel(), progress.stage("speaking", n_frames) as advance:
-        behind = behind_head(loaded, backdrop, Path(folder))
+        behind = behind_head(loaded, backdrop, Path(folder), torso)
         layers = talking_layers(loaded, waveform, behind, n_frames)
         frames = _transparent(layers) if backdrop.clear else _whole(layers)
         counted = _counted(frames, advance)

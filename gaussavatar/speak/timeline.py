@@ -15,7 +15,7 @@ def back_and_forth(n_track: int, n_frames: int, start: int = 0) -> Float[np.ndar
     Away from the turning points it moves one frame per frame. Near them the speed falls
     to zero along a cosine, so that neither position nor speed jumps.
     """
-    if n_track < 3:
+    if n_track < 5:
         return np.zeros(n_frames)
     turn = min(TURN, (n_track - 1) // 2)
     # During a turn of T frames a half-cosine speed covers T / 2 positions.

@@ -59,3 +59,7 @@ def test_a_huge_picture(message, media: Path, toy_avatar: Path, tmp_path: Path) 
 
 def test_an_avatar_of_before_there_were_mattes(message, media: Path, toy_avatar: Path) -> None:
     assert "matte.mp4" in say(message, media, toy_avatar, "#00ff00")
+
+
+def test_a_torso_branch_that_the_avatar_lacks(message, media: Path, toy_avatar: Path) -> None:
+    assert "torso.enabled=true" in say(message, media, toy_avatar, "plate", "--torso", "gaussians")

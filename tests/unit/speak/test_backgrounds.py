@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.folder import MATTE, PLATE, UNDER, write_header
+from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, write_header
+from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.torso import write_torso
 from gaussavatar.media.ffmpeg import find_ffmpeg, read_frames, write_video
 from gaussavatar.media.images import write_image
+from gaussavatar.model.torso import blank_torso
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation.cutout import cut_out, torso_matte
 from gaussavatar.speak.backdrop import cover, parse_backdrop
 from gaussavatar.speak.behind import straight
 from gaussavatar.speak.offline import speak
-from gaussavatar.storage import read_json
+from gaussavatar.storage import read_arrays, read_json
 from gaussavatar.types import Rendered
 
 SIZE, N_FRAMES = 96, 30
@@ -149,3 +152,39 @@ def test_backdrops() -> None:
     assert parse_backdrop("plate").filmed and parse_backdrop("none").clear
     assert parse_backdrop("#0a0B0c").color == (10, 11, 12)
     assert cv2.norm(np.asarray(parse_backdrop("#ff0000").image(4))[0, 0] - np.float32([1, 0, 0])) == 0
+
+
+@pytest.fixture(scope="module")
+def gaussian_torso(dressed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy avatar with a green slab of Gaussians for a torso."""
+    folder = tmp_path_factory.mktemp("torso") / "toy"
+    shutil.copytree(dressed, folder)
+    poses = read_arrays(folder / TRACK)[0]["T_camera_world"]
+    torso = blank_torso(400)
+    random = np.random.default_rng(0)
+    with torch.no_grad():
+        torso.gaussians.means.copy_(torch.from_numpy(random.uniform((-0.1, 0.13, 0.0), (0.1, 0.2, 0.01), (400, 3))))
+        torso.gaussians.quats[:, 0] = 1
+        torso.gaussians.log_scales.fill_(-5)
+        torso.gaussians.logit_opacities.fill_(3.0)
+        torso.gaussians.colors.copy_(torch.tensor([0.1, 0.6, 0.1]))
+    write_torso(folder, torso, poses)
+    write_header(folder, {k: v for k, v in read_json(folder / "avatar.json").items() if k != "files"})
+    return folder
+
+
+def test_the_torso_branch_is_drawn_under_the_head(gaussian_torso: Path, sound: Path, tmp_path: Path) -> None:
+    whole = speak(sound, gaussian_torso, tmp_path / "talk.mp4", QuietProgress(), torso="gaussians")
+    first = next(iter(read_frames(whole, width=SIZE, height=SIZE, fps=None))).astype(int)
+    assert first[90, 48, 1] > first[90, 48, 0] + 60, "green slab"
+    assert np.abs(first[5, 5] - GREY).max() < 8, "the plate"
+    clear = decoded(speak(sound, gaussian_torso, tmp_path / "talk.mov", QuietProgress(), "none", "gaussians"))
+    assert clear[0, 90, 48, 3] > 240 and clear[0, 5, 5, 3] == 0
+
+
+def test_splat_viewers_get_the_torso_too(gaussian_torso: Path, dressed: Path) -> None:
+    bare, whole = load_avatar(dressed), load_avatar(gaussian_torso)
+    state = (bare.closed.numpy(), np.zeros(len(bare.upper_names), np.float32))
+    means, _, colors, _ = whole.frame_gaussians(*state)
+    assert len(means) == len(bare.frame_gaussians(*state)[0]) + 400
+    assert np.allclose(colors[-1], [0.1, 0.6, 0.1]) and means[-400:, 1].min() > 0.12

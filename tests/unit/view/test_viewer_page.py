@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
+from gaussavatar.model.torso import blank_torso
 from gaussavatar.view.app import ViewerApp, centred, free_port, quaternion
 from gaussavatar.view.panel import audio_element
 
@@ -108,3 +112,19 @@ def test_audio_element_starts_where_the_clock_is_and_reports() -> None:
     element = audio_element("data:audio/flac;base64,AAAA", 1.5)
     assert element.startswith("<audio autoplay loop") and "currentTime = 1.500" in element
     assert "ontimeupdate" in element and "viser-user:gaussavatar-epoch" in element
+
+
+def test_a_torso_branch_is_seen_from_any_side(app: ViewerApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = app._orbit(0.0, CAMERA, 120, 80)
+    torso = blank_torso(30)
+    with torch.no_grad():
+        torso.gaussians.means.copy_(torch.tensor([0.0, 0.17, 0.03]) + 0.02 * torch.randn(30, 3))
+        torso.gaussians.quats[:, 0] = 1
+        torso.gaussians.log_scales.fill_(-4)
+        torso.gaussians.logit_opacities.fill_(3.0)
+    track = app._avatar.pose_track.T_camera_world
+    monkeypatch.setattr(app, "_avatar", replace(app._avatar, torso=LoadedTorso(torso, track)))
+    for camera in (CAMERA, (0.966, 0.0, 0.259, 0.0, -0.35, 0.0, -0.6, 0.4)):
+        whole = app._orbit(0.0, camera, 120, 80)
+        assert whole[60:].astype(int).min() < 40, "black shoulders below the head"
+    assert difference(app._orbit(0.0, CAMERA, 120, 80)[:20], bare[:20]) == 0

@@ -1,0 +1,76 @@
+"""The torso branch of a loaded avatar: its file, and drawing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from gaussavatar.avatar.folder import TORSO, has_file
+from gaussavatar.model.torso import Torso
+from gaussavatar.render.api import Rasterizer
+from gaussavatar.storage import read_arrays, write_arrays
+from gaussavatar.training.torso import torso_from
+from gaussavatar.types import Activated, Cameras, Rendered
+
+
+@dataclass(frozen=True)
+class LoadedTorso:
+    """Torso Gaussians and where they are in every frame of the avatar's pose track."""
+
+    torso: Torso
+    T_camera_torso: Float32[np.ndarray, "n 4 4"]
+
+    def draw(self, rasterizer: Rasterizer, cameras: Cameras) -> Rendered:
+        """The torso seen by cameras whose ``T_camera_world`` maps torso space to the camera."""
+        with torch.no_grad():
+            drawn = rasterizer(self.torso.activated(cameras.K.shape[0]), cameras)
+        return Rendered(drawn.rgb.clamp_min(0).minimum(drawn.alpha[..., None]), drawn.alpha)
+
+    def draw_over(
+        self, rasterizer: Rasterizer, cameras: Cameras, background: Float[Tensor, "b h w 3"]
+    ) -> Float[Tensor, "b h w 3"]:
+        """The torso before an opaque background."""
+        drawn = self.draw(rasterizer, cameras)
+        return drawn.rgb + (1 - drawn.alpha)[..., None] * background
+
+    def at_rest(self, T_camera_world: Float32[np.ndarray, "4 4"]) -> Activated:
+        """The Gaussians in head space, where the pose track's first frame, of that head pose, has them."""
+        return self.placed(np.linalg.inv(T_camera_world) @ self.T_camera_torso[0])
+
+    def placed(self, T_world_torso: Float32[np.ndarray, "4 4"]) -> Activated:
+        """The Gaussians, without batch dimension, moved to another space."""
+        import roma
+
+        own = self.torso.activated(1)
+        T = torch.from_numpy(T_world_torso).float()
+        x, y, z, w = roma.rotmat_to_unitquat(T[:3, :3])
+        turned = roma.quat_product(
+            torch.stack([x, y, z, w]).expand(own.quats.shape[1], 4), own.quats[0][:, [1, 2, 3, 0]]
+        )
+        means = own.means[0] @ T[:3, :3].T + T[:3, 3]
+        return Activated(means, turned[:, [3, 0, 1, 2]], own.scales[0], own.opacities[0], own.colors[0])
+
+
+def joined(first: Activated, second: Activated) -> Activated:
+    """Two sets of Gaussians without batch dimension as one."""
+    return Activated(*(torch.cat([getattr(first, f.name), getattr(second, f.name)]) for f in fields(Activated)))
+
+
+def write_torso(folder: Path, torso: Torso, T_camera_torso: Float32[np.ndarray, "n 4 4"]) -> None:
+    """Write the torso's file of an avatar folder."""
+    arrays = {name: value.detach().cpu().numpy() for name, value in torso.state_dict().items()}
+    write_arrays(folder / TORSO, arrays | {"T_camera_torso": T_camera_torso.astype(np.float32)})
+
+
+def load_torso(folder: Path, header: dict[str, Any]) -> LoadedTorso | None:
+    """The torso branch of an avatar, or None where it was fitted without one."""
+    if not has_file(header, TORSO):
+        return None
+    arrays, _ = read_arrays(folder / TORSO)
+    return LoadedTorso(torso_from(arrays), arrays["T_camera_torso"])
