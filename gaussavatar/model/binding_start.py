@@ -186,6 +186,8 @@ def _hang(
 ) -> tuple[InitialBranch, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Find each moving Gaussian's place on the carrier; its triangle's corners, its weights there and its hold."""
     means = start.raw.means[: start.n_moving].double().numpy()
+    if len(means) == 0:
+        return start, np.zeros((0, 3), np.int32), (np.zeros((0, 3)), np.zeros(0))
     found = closest_points(means, carrier.vertices, carrier.triangles)
     corners = carrier.triangles[found.face]
     hold = np.ones(len(means))

@@ -53,9 +53,11 @@ def encode(values: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
 
 def neighbours(means: Float[Tensor, "m 3"]) -> tuple[Int[Tensor, "m k"], Float[Tensor, "m k"]]:
     """Each point's nearest others and their weights exp(-2000 d^2)."""
+    if len(means) < 2:
+        return torch.zeros(len(means), 0, dtype=torch.int32), torch.zeros(len(means), 0)
     points = means.detach().cpu().double().numpy()
-    count = min(N_NEIGHBOURS, max(len(points) - 1, 0))
-    distance, index = cKDTree(points).query(points, k=count + 1) if count else (np.zeros((1, 1)), np.zeros((1, 1)))
+    count = min(N_NEIGHBOURS, len(points) - 1)
+    distance, index = cKDTree(points).query(points, k=count + 1)
     # The first is the point itself.
     index = torch.from_numpy(index[:, 1:].astype(np.int32)).to(means.device)
     return index, torch.from_numpy(np.exp(-NEARNESS * distance[:, 1:] ** 2)).to(means)
@@ -120,6 +122,8 @@ class Vectors(nn.Module):
 
     def smoothness(self, generator: torch.Generator) -> Float[Tensor, ""]:
         """Mean over neighbours of exp(-2000 d^2) times the distance of their vectors (estimated on a random part)."""
+        if len(self.vectors) < 2:
+            return self.vectors.new_zeros(())
         index, nearness = self.neighbours()
         count = len(self.vectors)
         rows = torch.arange(count) if count <= SMOOTHED else torch.randint(count, (SMOOTHED,), generator=generator)

@@ -28,6 +28,8 @@ def design_losses(
     parts: dict[str, Tensor] = {}
     for branch in (model.face, model.mouth):
         design = inner_design(branch.motion)
+        if branch.gaussians.n_moving == 0:
+            continue
         if weights.attention and isinstance(design, TriPlane) and design.attention is not None:
             loss = weights.attention * attention_outside(branch, design, torch.from_numpy(landmarks))
             parts["attention"] = parts.get("attention", 0) + loss

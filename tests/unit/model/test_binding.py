@@ -349,6 +349,15 @@ def test_what_is_saved_draws_the_same_picture(tmp_path: Path) -> None:
     assert torch.equal(*images) and float(images[0].max()) > 0.1
 
 
+def test_a_mouth_of_no_gaussians_is_bound_too() -> None:
+    track, motion = make_track(False)
+    face = branch(track.head.template[:40].astype(float), 40, 3)
+    bound, face, mouth = bind(track, motion, np.ones(FRAMES, bool), face, branch(np.zeros((0, 3)), 0, 2))
+    config = ModelConfig(face=BranchConfig(40), mouth=BranchConfig(0), binding="head")
+    model = AvatarModel(config, 2, 1, face, mouth, bound)
+    assert model.activate(*codes_of(motion, 2))[1].means.shape == (2, 0, 3)
+
+
 def test_expression_needs_a_bound_avatar() -> None:
     start = branch(np.zeros((4, 3)), 4, 2)
     model = AvatarModel(

@@ -209,6 +209,18 @@ def test_vectors_begin_alike_where_gaussians_are_near() -> None:
     torch.testing.assert_close(features @ features.T / 4000, expected, atol=0.1, rtol=0)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_branch_of_no_gaussians_has_no_motion(name: str) -> None:
+    none = torch.zeros(0, 3)
+    raw = RawGaussians(none, torch.zeros(0, 4), none, none[:, 0], none)
+    start = InitialBranch(raw, 0, torch.zeros(N_CODES, 0, 3))
+    deformation = make_deformation(DeformationRequest(CONFIGS[name], N_CODES, N_UPPER, WIDTH, start))
+    motion = deformation(torch.zeros(2, N_CODES), none)
+    assert motion.shape == (2, 0, WIDTH)
+    if isinstance(deformation, Vectors):
+        assert float(deformation.smoothness(torch.Generator())) == 0.0
+
+
 def test_encoding_keeps_the_values_and_is_bounded_beyond_them() -> None:
     values = torch.randn(5, 2)
     coded = encode(values)
