@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from gaussavatar.head.mesh_rasterizer import get_mesh_rasterizer
@@ -19,7 +19,7 @@ from gaussavatar.render.losses import photometric_loss
 from gaussavatar.segmentation.cutout import cut_out, torso_matte
 from gaussavatar.segmentation.filling import fill_holes
 from gaussavatar.storage import read_arrays, write_arrays
-from gaussavatar.tracking.head_track import HeadTrack, camera_vertices
+from gaussavatar.tracking.head_track import HeadTrack, camera_vertices, skull_joint
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.types import Cameras
 
@@ -161,12 +161,29 @@ def start_torso(
 
 
 def shoulder_depth(clip: Clip, head: HeadTrack, index: int, K: np.ndarray, size: int) -> Float[np.ndarray, "s s"]:
-    """Depth in metres of the tracked head's surface at every pixel, continued where it shows none."""
+    """Depth in metres of the tracked head's neck and shoulders at every pixel, smooth, continued where none is seen.
+
+    The skull's own surface is left out: a jaw before the collar is no part of it.
+    """
+    model = head.head
     vertices = camera_vertices(head, clip.tracking, np.array([index]))
-    seen = get_mesh_rasterizer()(vertices, head.head.triangles, K[None].astype(np.float32), size, size)
+    below = carried_below(model.skin_weights.argmax(axis=1), model.joint_parents, skull_joint(model))
+    triangles = model.triangles[below[model.triangles].all(axis=1)]
+    triangles = triangles if len(triangles) else model.triangles
+    seen = get_mesh_rasterizer()(vertices, triangles, K[None].astype(np.float32), size, size)
     known = (seen.triangle_index[0] >= 0).astype(np.float32)
     depth = np.where(known > 0, seen.depth[0], 0).astype(np.float32)
-    return fill_holes(np.repeat(depth[..., None], 3, axis=2), known)[..., 0]
+    filled = fill_holes(np.repeat(depth[..., None], 3, axis=2), known)[..., 0]
+    return cv2.GaussianBlur(filled, (0, 0), 0.02 * size)
+
+
+def carried_below(joint: Int[np.ndarray, "v"], parents: tuple[int, ...], skull: int) -> Bool[np.ndarray, "v"]:
+    """Vertices whose ``joint`` is neither the ``skull`` nor hangs on it."""
+    above = {skull}
+    for index, parent in enumerate(parents):
+        if parent in above:
+            above.add(index)
+    return ~np.isin(joint, list(above))
 
 
 def torso_loss(

@@ -138,3 +138,9 @@ def test_a_torso_at_rest_is_at_its_base_and_can_be_placed_anywhere() -> None:
     batched = type(moved)(*(value[None] for value in vars(moved).values()))
     placed = get_rasterizer("cpu")(batched, Cameras(torch.eye(4)[None], K, 32, 32))
     assert direct.alpha.max() > 0.3 and (direct.rgb - placed.rgb).abs().max() < 1e-4
+
+
+def test_the_skull_and_what_hangs_on_it_lend_the_torso_no_depth() -> None:
+    # torso, neck, head, jaw, eye: the last three are the skull's.
+    below = training.carried_below(np.array([0, 1, 2, 3, 4, 1]), (-1, 0, 1, 2, 2), skull=2)
+    assert below.tolist() == [True, True, False, False, False, True]
