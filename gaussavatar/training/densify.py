@@ -144,7 +144,7 @@ def refine(
     generator = torch.Generator().manual_seed(seed)
     changes = {}
     for name, branch in branches(model).items():
-        if name not in stage.train:
+        if name not in stage.train or len(branch.gaussians) == 0:
             continue
         rest = at_rest(branch)
         doomed = to_prune(rest, config, opacity_threshold(config, done, stage.iterations))

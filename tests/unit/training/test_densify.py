@@ -250,6 +250,14 @@ def test_a_branch_is_never_pruned_to_nothing(tiny_clip: Clip, tmp_path: Path) ->
     assert len(run.model.mouth.gaussians) == 16
 
 
+def test_an_avatar_without_a_mouth_branch_grows_its_face(tiny_clip: Clip, tmp_path: Path) -> None:
+    run = make_run(tiny_clip, tmp_path)
+    run = replace(run, model=build_model(tiny_clip, ModelConfig(BranchConfig(count=300), BranchConfig(count=0)), 0))
+    stage = StageConfig("s", 4, train=("face", "mouth"), densify=replace(NOTHING, every=2, start=2, grow_face=1e-5))
+    run_stages(run, (stage,))
+    assert len(run.model.face.gaussians) > 300 and len(run.model.mouth.gaussians) == 0
+
+
 def test_the_opacity_threshold_rises_to_its_end() -> None:
     config = DensifyConfig(start=100, stop=300)
     thresholds = [opacity_threshold(config, done, 1000) for done in (100, 200, 300, 400)]
