@@ -26,7 +26,14 @@ def closed_target(motion: Motion) -> Float32[np.ndarray, "m_plus_2"]:
 
 
 def lip_displacement(motion: Motion) -> Float32[np.ndarray, "m"]:
-    """How far a unit of each mouth code moves the lip points, root mean square in metres, their mean taken out."""
+    """How far a unit of each mouth code moves the lip points, root mean square in metres, their mean taken out.
+
+    Codes that move no landmark (those of the mouth's looks) count as the median of the others.
+    """
     lips = motion.mouth_basis[:, [*LIPS_OUTER, *LIPS_INNER]]
     moved = lips - lips.mean(1, keepdims=True)
-    return np.sqrt(np.square(moved).sum(-1).mean(1)).astype(np.float32)
+    size = np.sqrt(np.square(moved).sum(-1).mean(1))
+    moves = size > 1e-9
+    if moves.any():
+        size[~moves] = np.median(size[moves])
+    return size.astype(np.float32)
