@@ -46,6 +46,7 @@ from gaussavatar.tracking.track import load_tracking
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
 from gaussavatar.training.device import DeviceWish, choose_device
+from gaussavatar.training.perceptual import perceptual_net
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def fit(
     """
     config = load_recipe(recipe, overrides)
     place = choose_device(device)
+    perceptual_net(config.training)
     folder = out or Path("avatars") / video.stem
     require_video(probe(video))
     with only_writer(folder), frame_parallel():
@@ -191,7 +193,7 @@ def _train(
     assert capture.audio is not None
     mel = log_mel(read_audio(capture.audio))
     encoder = _pretrained(train_folder, config, mel, clip, closed, seed, key, progress)
-    head = load_head_track(capture_folder) if config.model.binding == "head" else None
+    head = load_head_track(capture_folder)
     run = Run(
         model=build_model(clip, config.model, seed, head).to(device),
         encoder=encoder.to(device),
@@ -203,6 +205,7 @@ def _train(
         seed=seed,
         key=key,
         device=device,
+        perceptual=None if (net := perceptual_net(config.training)) is None else net.to(device),
     )
 
     def pose_pass(stage: StageConfig, model: AvatarModel, current: Clip, report: Progress) -> Clip:
