@@ -86,6 +86,10 @@ class Evaluate:
     save_frames: Path | None = None
     """Folder for real_%06d.png and rendered_%06d.png of the held-out frames, lossless."""
 
+    lpips_weights: Path | None = None
+    """State dict of torchvision's AlexNet or VGG-16 (.safetensors or .pth): adds LPIPS, with the linear heads of that
+    file or of an installed lpips package, else a perceptual distance."""
+
     def run(self) -> None:
         """Evaluate, then print the figures."""
         from gaussavatar.avatar.folder import find_avatar
@@ -93,7 +97,7 @@ class Evaluate:
         from gaussavatar.progress import TerminalProgress
 
         folder = find_avatar(self.avatar)
-        print_metrics(evaluate_avatar(folder, self.save_frames, TerminalProgress()))
+        print_metrics(evaluate_avatar(folder, self.save_frames, TerminalProgress(), self.lpips_weights))
         say(f"metrics: {shown(folder / 'report' / 'metrics.json')}")
         if self.save_frames is not None:
             say(f"frames:  {shown(self.save_frames)}")

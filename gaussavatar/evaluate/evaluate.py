@@ -18,11 +18,13 @@ from gaussavatar.capture.faces import FaceMesh
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, FaceSeries, compare_faces, psnr
+from gaussavatar.evaluate.perceptual import perceptual_figures
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.media.images import resize, write_image
 from gaussavatar.native_library import set_threads
 from gaussavatar.progress import Progress
 from gaussavatar.render.losses import ssim
+from gaussavatar.render.perceptual import PerceptualLoss
 from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays, write_json
@@ -193,15 +195,25 @@ def rendering_speed(held: HeldOut, repetitions: int = 30) -> float:
     return float(1 / np.quantile(times, 0.25))
 
 
-def evaluate_avatar(folder: Path, save_frames: Path | None, progress: Progress) -> dict[str, Any]:
+def evaluate_avatar(
+    folder: Path, save_frames: Path | None, progress: Progress, lpips_weights: Path | None = None
+) -> dict[str, Any]:
     """Recompute the held-out figures; writes ``report/metrics.json`` and, if asked, lossless frames.
 
+    ``lpips_weights`` adds perceptual figures, see :class:`~gaussavatar.render.perceptual.PerceptualLoss`.
+
     Raises:
-        UserError: the avatar is damaged or its capture folder is gone.
+        UserError: the avatar or the weights are damaged, or its capture folder is gone.
     """
+    net = None if lpips_weights is None else PerceptualLoss(lpips_weights)
     with frame_parallel():
         held = open_held_out(folder)
         figures, rendered, real = evaluate_held_out(held, progress)
+        if net is not None:
+            progress.say(f"perceptual figures: {net.title}")
+            masks, boxes = held.clip.masks.read_batch(held.indices.tolist()), held.clip.boxes[held.indices]
+            for name in figures:
+                figures[name] |= perceptual_figures(net, rendered[name], real, masks, boxes)
     metrics = {
         "pose_protocol": held.avatar.header["pose_protocol"],
         "image_size": held.clip.size,
@@ -209,6 +221,7 @@ def evaluate_avatar(folder: Path, save_frames: Path | None, progress: Progress) 
         "training_frames": int(held.clip.usable[: held.clip.n_train].sum()),
         "gaussians": {"face": len(held.avatar.model.face.gaussians), "mouth": len(held.avatar.model.mouth.gaussians)},
         "render_fps": round(rendering_speed(held), 1),
+        **({} if net is None else {"perceptual_network": net.title}),
         **{name: {key: round(value, 4) for key, value in values.items()} for name, values in figures.items()},
     }
     write_json(folder / "report" / "metrics.json", metrics)

@@ -38,7 +38,15 @@ FIGURES: dict[str, Figure] = {
     "psnr_full": Figure("Full PSNR", "dB", 2, 1, "The same over the whole picture, with torso and background."),
     "ssim_head": Figure("Head SSIM", "", 4, 1, "Likeness of local structure in the head's pixels; 1 is identical."),
     "ssim_full": Figure("Full SSIM", "", 4, 1, "The same over the whole picture."),
-    "lpips": Figure("LPIPS", "", 4, -1, "Distance in a pretrained network's features; 0 is identical."),
+    "lpips_head": Figure("Head LPIPS", "", 4, -1, "Distance in a pretrained network's features; 0 is identical."),
+    "lpips_mouth": Figure("Mouth LPIPS", "", 4, -1, "The same inside a box around the lips."),
+    "lpips_full": Figure("Full LPIPS", "", 4, -1, "The same over the whole picture."),
+    "perceptual_head": Figure(
+        "Head perceptual distance", "", 4, -1,
+        "Distance in a pretrained network's features without the heads of LPIPS; not comparable with it.",
+    ),
+    "perceptual_mouth": Figure("Mouth perceptual distance", "", 4, -1, "The same inside a box around the lips."),
+    "perceptual_full": Figure("Full perceptual distance", "", 4, -1, "The same over the whole picture."),
     "lmd": Figure(
         "LMD", "px", 2, -1, "Distance of the lip landmarks on rendered and real frames, in pixels of a 512 px picture."
     ),

@@ -33,6 +33,8 @@ class LossConfig:
     """Standard deviations beyond ``LARGE`` metres, in millimetres: needles that side views show."""
     motion: float = 1e-3
     """Mean absolute deformation, in units of each attribute's motion scale."""
+    perceptual: float = 0.0
+    """Distance of crops in a pretrained network's features; needs ``training.perceptual_weights``."""
     velocity: float = 0.0
     """Change from a frame to its successor against the real change, mean absolute; needs a stage with ``pairs``."""
     attention: float = 0.0
@@ -140,5 +142,7 @@ class TrainingConfig:
     training stops where it stays above that; 0 turns both off."""
     data_on_device: Literal["auto", "yes", "no"] = "auto"
     """Whether a GPU holds all frames as bytes; auto: where they fill at most half of its free memory."""
+    perceptual_weights: str | None = None
+    """File of an AlexNet's or VGG-16's state dict for the loss ``perceptual``."""
     held_out: float = 1 / 11
     """Share of the frames at the end of the clip that training never sees."""

@@ -14,6 +14,7 @@ from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.model.avatar import AvatarImage, AvatarModel
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.losses import photometric_loss
+from gaussavatar.render.perceptual import PerceptualLoss, perceptual_loss
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Batch, Clip
@@ -37,6 +38,8 @@ class Run:
     seed: int
     key: str
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    perceptual: PerceptualLoss | None = None
+    """Network of the perceptual loss, where the recipe names its weights."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         parts["motion"] = weights.motion * terms.motion_size(rendered)
     if weights.velocity:
         parts["velocity"] = weights.velocity * terms.velocity(rendered, batch)
+    if weights.perceptual and run.perceptual is not None:
+        boxes = torch.from_numpy(run.clip.boxes[indices, 0])
+        crops = perceptual_loss(rendered.image, batch.frames, boxes, run.perceptual, generator)
+        parts["perceptual"] = weights.perceptual * crops
     if not still:
         parts |= design_losses(run.model, weights, run.clip.tracking.shape, generator)
     return Step(parts, rendered)
