@@ -60,7 +60,7 @@ def write_avatar(
     arrays["closed"] = closed.astype(np.float32)
     arrays["mouth_open_direction"] = opening_direction(clip.motion)
     (folder / "avatar.json").unlink(missing_ok=True)
-    write_arrays(folder / WEIGHTS, arrays)
+    write_arrays(folder / WEIGHTS, compact(arrays))
     run = longest_run(clip.usable[: clip.n_train])
     cameras = cameras_of(clip.tracking, np.arange(run.start, run.stop), clip.size)
     track = {
@@ -91,6 +91,15 @@ def write_avatar(
         **facts,
     }
     write_header(folder, header)
+
+
+def compact(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The blendshapes, nine tenths of the bytes, in 16-bit floats; loading makes 32-bit ones of them again.
+
+    On the anchor clip this changes 2 pixels in 10,000, by 1 grey level (by 2 at most at 512 px).
+    """
+    basis = {name for name in arrays if name.endswith(".motion.basis")}
+    return {name: array.astype(np.float16) if name in basis else array for name, array in arrays.items()}
 
 
 def matte_frames(clip: Clip, run: slice, plate: np.ndarray | None) -> Iterator[np.ndarray]:
