@@ -49,11 +49,12 @@ class Head:
 class Bench:
     """Measure: the rasterizer's speed, an avatar's lips under a voice, or what the sound tells of a clip's lips."""
 
-    what: Positional[Literal["raster", "tracking", "voice", "lips", "closure", "ablations"]] = "raster"
-    """raster: milliseconds per frame; tracking: errors against the demo actor's truth or, with --video, speed and
-    steadiness on that clip; voice: rendered lips under --audio; lips: the audio network, block by block;
-    closure: whether the mouth closes on m, b and p, in the silence of --audio and where the real lips close;
-    ablations: one fit per design choice on --video, and a table of their figures."""
+    what: Positional[Literal["raster", "step", "tracking", "voice", "lips", "closure", "ablations"]] = "raster"
+    """raster: milliseconds per frame; step: a training step of --recipe, part by part; tracking: errors against the
+    demo actor's truth or, with --video, speed and steadiness on that clip; voice: rendered lips under --audio;
+    lips: the audio network, block by block; closure: whether the mouth closes on m, b and p, in the silence of
+    --audio and where the real lips close; ablations: one fit per design choice on --video, and a table of their
+    figures."""
 
     video: Path | None = None
     """Clip of tracking (the demo actor is filmed for it when not given) and of ablations."""
@@ -68,10 +69,13 @@ class Bench:
     """JSON file to write the figures into as well."""
 
     recipe: str = "preview"
-    """Recipe whose choices ablations changes."""
+    """Recipe whose choices ablations changes, and whose sizes step takes."""
 
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
-    """Fields of the recipe to change in all rows of ablations."""
+    """Fields of the recipe to change, in all rows of ablations and in step."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where step is measured."""
 
     seeds: int = 1
     """Fits per row of ablations."""
@@ -99,6 +103,13 @@ class Bench:
 
         figures = bench_raster()
         say(format_rows(figures))
+        return figures
+
+    def _step(self) -> dict[str, Any]:
+        from gaussavatar.bench.step import bench_step, format_step
+
+        figures = bench_step(self.recipe, self.set, self.device)
+        say(format_step(figures))
         return figures
 
     def _tracking(self) -> dict[str, Any]:
