@@ -18,6 +18,9 @@ NOISE, CLEAR = 8.0, 40.0
 """Difference from the background, in grey levels, up to which a completed pixel is background; and the least one that
 makes it wholly torso, if the torso around it does not differ more."""
 
+FRAGMENT = 0.02
+"""Pieces of the person mask up to this share of the largest are mistakes of the network beside the shoulders."""
+
 
 @dataclass(frozen=True)
 class CutOut:
@@ -75,10 +78,11 @@ def _share(away: Float32[np.ndarray, "s s"]) -> UInt8[np.ndarray, "s s"]:
 
 
 def _rooted(matte: UInt8[np.ndarray, "s s"], body: UInt8[np.ndarray, "s s"]) -> UInt8[np.ndarray, "s s"]:
-    """The parts of a matte that hang together with the visible ``body``."""
+    """The parts of a matte that hang together with a fair share of the visible ``body``."""
     count, labels = cv2.connectedComponents(cv2.compare(matte, NONE, cv2.CMP_GT), connectivity=8, ltype=cv2.CV_16U)
-    kept = np.bincount(np.asarray(labels)[body > 127], minlength=count) > 0
-    kept[0] = False
+    areas = np.bincount(np.asarray(labels)[body > 127], minlength=count)
+    areas[0] = 0
+    kept = areas > FRAGMENT * areas.max()
     return matte * kept[labels].astype(np.uint8)
 
 

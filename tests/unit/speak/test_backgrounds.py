@@ -133,6 +133,7 @@ def test_the_matte_of_a_completed_frame_holds_the_torso_and_not_the_head() -> No
     frame = under.copy()
     frame[head] = (220, 170, 140)
     person = (np.maximum(share, head) * 255).astype(np.uint8)
+    person[60:63, 2:5] = 255
     masks = np.stack([head * np.uint8(255), head * np.uint8(0), head * np.uint8(255), person], axis=-1)
     matte = torso_matte(frame, under, masks, np.broadcast_to(GREY.astype(np.uint8), frame.shape)) / 255
     assert np.abs(matte - share).mean() < 0.01
