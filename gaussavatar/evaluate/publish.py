@@ -71,5 +71,15 @@ def training_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
         seen[entry["stage"]] = max(seen.get(entry["stage"], 0), entry["step"])
         for name, value in entry.items():
             if name not in ("stage", "step"):
-                curves.setdefault(name, []).append((offset + entry["step"], value))
-    return curves
+                for series, number in _numbers(name, value):
+                    curves.setdefault(series, []).append((offset + entry["step"], number))
+    # A count that never changed, as in every fit without densification, is no curve.
+    still = [name for name in curves if name.startswith("gaussians") and len({y for _, y in curves[name]}) == 1]
+    return {name: points for name, points in curves.items() if name not in still}
+
+
+def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
+    """The series that one figure of a line belongs to: losses and speed, and the counts of Gaussians by branch."""
+    if isinstance(value, dict):
+        return [(f"{name}: {branch}", count) for branch, count in value.items()] if name == "gaussians" else []
+    return [(name, value)] if isinstance(value, int | float) and name != "number" else []
