@@ -113,7 +113,7 @@ def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_a
     stage("tracking", lambda capture: _track(capture, config, wishes, progress))
     key = content_key("head 2", key, plain(config.head), _file_key(wishes.blendshapes))
     stage("head", lambda capture: _fit_head(capture, config, wishes, progress))
-    key = content_key("masks 5", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
+    key = content_key("masks 6", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
     stage("masks", lambda capture: _segment(capture, config, wishes, progress))
     quality_key = content_key("quality 1", key)
     key = content_key("appearance 1", key, plain(config.appearance))
