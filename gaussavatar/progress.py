@@ -51,7 +51,7 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """See :class:`Progress`."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:

@@ -10,8 +10,8 @@ from gaussavatar.evaluate.publish import training_curves
 
 
 def line(stage: str, number: int, step: int, loss: float, face: int) -> str:
-    entry = {"stage": stage, "number": number, "step": step, "photometric": loss, "gradient": {"face:means": 0.1},
-             "rate": {"face:means": 6e-5}, "gaussians": {"face": face, "mouth": 50}, "steps_per_second": 20.5}  # fmt: skip
+    nested = {"gradient": {"face:means": 0.1}, "rate": {"face:means": 6e-5}, "gaussians": {"face": face, "mouth": 50}}
+    entry = {"stage": stage, "number": number, "step": step, "photometric": loss, **nested, "steps_per_second": 20.5}
     return json.dumps(entry) + "\n"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gaussavatar.media.images import read_image
-from gaussavatar.progress import QuietProgress
+from gaussavatar.progress import QuietProgress, TerminalProgress
 from gaussavatar.training.checkpoint import Position
 from gaussavatar.training.config import StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
@@ -75,3 +75,8 @@ def test_lines_of_a_killed_run_and_of_nobody_are_dropped(tmp_path: Path) -> None
     log.write_text(kept + "null\n[1]\n{}\nnonsense\n" + '{"stage": "motion", "number": 1, "step": 0}\n{"sta')
     forget_later_lines(log, STAGES, Position(1, 0))
     assert log.read_text() == kept
+
+
+def test_the_terminal_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    TerminalProgress().say("pip install 'gaussavatar[eval]'")
+    assert capsys.readouterr().err == "pip install 'gaussavatar[eval]'\n"
