@@ -80,10 +80,12 @@ class LoadedAvatar:
         under: Float[Tensor, "b h w 3"],
         still: bool = False,
         expression: Float[Tensor, "b n"] | None = None,
+        T_light_world: Float[Tensor, "b 4 4"] | None = None,
     ) -> Float[Tensor, "b h w 3"]:
-        """Composited images in 0..1 over ``under``."""
+        """Composited images in 0..1 over ``under``. ``T_light_world``: see :meth:`AvatarModel.activate`."""
+        rasterizer, codes = self.rasterizer, (mouth_codes, upper)
         with torch.no_grad():
-            drawn = self.model.render(self.rasterizer, mouth_codes, upper, cameras, under, still, expression)
+            drawn = self.model.render(rasterizer, *codes, cameras, under, still, expression, T_light_world)
         return drawn.image.clamp(0, 1)
 
     @property

@@ -233,7 +233,10 @@ class ViewerApp:
         return True
 
     def _orbit(self, position: float, camera: tuple[float, ...], width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
-        T = view_matrix(camera[:4], camera[4:7]) @ self._pose(position)
+        pose = self._pose(position)
+        T = view_matrix(camera[:4], camera[4:7]) @ pose
+        # The light stays with the camera that filmed, whichever way the viewer looks.
+        light = torch.from_numpy(self._avatar.pose_track.T_camera_world[0] @ pose)[None]
         face = self._face(position)
         cameras = Cameras(
             torch.from_numpy(T)[None], torch.from_numpy(intrinsics(camera[7], width, height))[None], width, height
@@ -246,7 +249,8 @@ class ViewerApp:
             )
         codes, upper = torch.from_numpy(face.mouth_codes)[None], torch.from_numpy(face.upper)[None]
         movements = self._avatar.expression_rows(self._expression(), 1)
-        return to_bytes(self._avatar.render_float(codes, upper, cameras, shade, expression=movements))[0]
+        drawn = self._avatar.render_float(codes, upper, cameras, shade, expression=movements, T_light_world=light)
+        return to_bytes(drawn)[0]
 
     def _filmed(self, position: float, aspect: float) -> UInt8[np.ndarray, "h w 3"]:
         """The whole picture by the filming camera, with torso and background, in the middle of the canvas."""
