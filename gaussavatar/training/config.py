@@ -118,6 +118,9 @@ class StageConfig:
     """Share of frames drawn with a chance proportional to the mouth opening."""
     blink_share: float = 0.1
     """Share of frames drawn with a chance proportional to the blink."""
+    other_background: float = 0.0
+    """Share of frames shown before a random colour instead of what was behind the head, by the head's matte: edges
+    then learn their transparency and not the background's colour."""
     decay: float = 1.0
     """Factor on the learning rates at the end of the stage; exponential after ``hold``."""
     hold: float = 0.3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,20 @@ def is_still(stage: StageConfig) -> bool:
     return "face_motion" not in stage.train and "mouth_motion" not in stage.train and stage.audio_share == 0
 
 
+def before_other_background(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """The batch with a random colour behind the head in ``share`` of its frames, drawn from ``generator``.
+
+    A frame is ``m F + (1 - m) B`` with the head's matte m and what is behind it B (Porter and Duff 1984), so another
+    background C adds ``(1 - m) (C - B)``, without knowing F.
+    """
+    count = len(batch.frames)
+    chosen = torch.rand(count, generator=generator) < share
+    colors = torch.rand(count, 1, 1, 3, generator=generator)
+    under = torch.where(chosen.view(-1, 1, 1, 1).to(batch.under.device), colors.to(batch.under.device), batch.under)
+    frames = batch.frames + (1 - batch.head)[..., None] * (under - batch.under)
+    return replace(batch, frames=frames.contiguous(), under=under.contiguous())
+
+
 def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, seed: int) -> Step:
     """Weighted losses of one step by name."""
     generator = torch.Generator().manual_seed(seed)
@@ -127,6 +141,8 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         parts["silence"] = weights.silence * terms.code_error(
             predicted[len(indices) :], run.closed.expand(SILENT_ROWS, -1)
         )
+    if stage.other_background > 0:
+        batch = before_other_background(batch, stage.other_background, generator)
     rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
     parts["photometric"] = photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
     if weights.alpha_head:

@@ -125,3 +125,20 @@ def test_velocity_sees_flicker_and_not_a_constant_error(tiny_clip: Clip) -> None
     flicker = SimpleNamespace(image=batch.frames + torch.tensor([0.05, -0.05]).view(2, 1, 1, 1))
     assert velocity(darker, batch) < 1e-6
     assert velocity(flicker, batch) > 0.09
+
+
+def test_another_background_changes_only_what_is_behind_the_head(tiny_clip: Clip) -> None:
+    from gaussavatar.training.data import load_batch
+    from gaussavatar.training.step import before_other_background
+
+    batch = load_batch(tiny_clip, np.arange(6), LossConfig())
+    other = before_other_background(batch, 0.5, torch.Generator().manual_seed(3))
+    changed = (other.under != batch.under).flatten(1).any(dim=1)
+    assert 0 < int(changed.sum()) < 6
+    inside, outside = batch.head > 0.999, batch.head < 0.001
+    assert torch.allclose(other.frames[inside], batch.frames[inside], atol=1e-3)
+    for row in torch.nonzero(changed).flatten().tolist():
+        shown = other.frames[row][outside[row]] - batch.frames[row][outside[row]]
+        asked = other.under[row][outside[row]] - batch.under[row][outside[row]]
+        assert torch.allclose(shown, asked, atol=2e-3)
+    assert torch.equal(other.frames[~changed], batch.frames[~changed])
