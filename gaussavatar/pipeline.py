@@ -174,6 +174,7 @@ def _train(
     from gaussavatar.training.loop import Run, train
     from gaussavatar.training.poses import refine_poses
     from gaussavatar.training.start import build_model
+    from gaussavatar.training.unseen import complete_unseen
 
     capture_folder, train_folder = folder / "capture", folder / "train"
     train_folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +217,10 @@ def _train(
     near = f"capture/segmentation_{config.image_size}"
     write_description(run, config.training.stages, f"{near}/under.u8", f"{near}/plate.png")
     clip = train(run, config.training, pose_pass, progress)
+    if config.training.backing:
+        with progress.stage("unseen sides", 1) as advance:
+            complete_unseen(run.model, run.rasterizer, clip, head.head, config.training.backing, seed)
+            advance(1)
     run.model.cpu()
     run.encoder.cpu()
     final_poses(train_folder / "poses.safetensors", clip)

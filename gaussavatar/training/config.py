@@ -145,6 +145,9 @@ class TrainingConfig:
     training stops where it stays above that; 0 turns both off."""
     data_on_device: Literal["auto", "yes", "no"] = "auto"
     """Whether a GPU holds all frames as bytes; auto: where they fill at most half of its free memory."""
+    backing: int = 0
+    """Gaussians laid under the head's skin after the last stage, where no frame sees them but views from the side do;
+    Gaussians that hardly any frame shows then take their seen neighbours' colours. 0 leaves both."""
     perceptual_weights: str | None = None
     """File of an AlexNet's or VGG-16's state dict for the loss ``perceptual``."""
     held_out: float = 1 / 11

@@ -1,0 +1,222 @@
+"""What no frame shows of the head: colours for hidden Gaussians, and a backing that closes the gaps between them.
+
+Training leaves Gaussians that hardly any frame shows with whatever colour they had, and nothing at all where nothing
+was seen. From the side both come into view. So, after training, hidden Gaussians take the colours of well-seen
+neighbours, and opaque Gaussians are laid a little under the skin of the tracked head wherever no frame sees them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from gaussavatar.head.model import HeadModel
+from gaussavatar.model.avatar import AvatarModel, Branch
+from gaussavatar.render.api import Rasterizer
+from gaussavatar.training.config import LossConfig
+from gaussavatar.training.data import Clip, load_batch
+from gaussavatar.training.resample import rearrange
+
+VIEWS = 48
+"""Training frames that are looked through: even over the clip, the widest mouths and the most closed lids."""
+
+PER_LAUNCH = 4
+"""Frames rendered at once."""
+
+HIDDEN, SEEN = 0.005, 0.03
+"""Share of a Gaussian's own footprint that frames show: up to the first it takes its neighbours' colour, from the
+second on it keeps its own; in between, part of both."""
+
+DONOR = 0.15
+"""The same away from the rim of the matte, from which on a Gaussian lends its colour to others."""
+
+EDGE = 0.025
+"""Width of the rim of the head's matte, in image widths, whose colours may be the background's: no donor there."""
+
+NEIGHBOURS = 16
+"""Well-seen Gaussians whose median colour a hidden one takes."""
+
+LARGEST = 1.5
+"""Largest standard deviation of a hidden Gaussian, in its neighbours' largest: needles stick out from the side."""
+
+DEPTH = 6e-3
+"""Metres between the head's skin and the backing."""
+
+FRONTAL = 0.55
+"""Cosine of the skin's normal with the line ahead from which on the clip shows the skin and nothing has to back it."""
+
+BACKED_REGIONS = ("scalp", "face", "ear")
+"""Regions of the head model under which the backing lies."""
+
+JAW = 0.045
+"""Metres above the chin's lowest point below which there is no backing: the jaw moves, the backing does not."""
+
+SHOWN = 1e-3
+"""Share of a backing Gaussian's footprint in the training frames from which on it goes again."""
+
+OPACITY = 0.95
+"""Opacity of the backing."""
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How much of every Gaussian's own footprint the frames show, mean over frames."""
+
+    share: Float[Tensor, "n"]
+    inside: Float[Tensor, "n"]
+    """The same away from the rim of the head's matte."""
+
+
+def viewed_frames(clip: Clip) -> Int[np.ndarray, "v"]:
+    """Training frames to look through."""
+    usable = np.flatnonzero(clip.usable[: clip.n_train])
+    even = usable[np.linspace(0, len(usable) - 1, min(VIEWS // 2, len(usable))).round().astype(int)]
+    widest = usable[np.argsort(clip.motion.aperture[usable])[-VIEWS // 4 :]]
+    closed = usable[np.argsort(clip.motion.upper[usable, 0])[-VIEWS // 4 :]]
+    return np.unique(np.concatenate([even, widest, closed]))
+
+
+def visibility(model: AvatarModel, rasterizer: Rasterizer, clip: Clip, frames: Int[np.ndarray, "v"]) -> Visibility:
+    """How much of the face branch's Gaussians the frames show.
+
+    A picture is linear in the colours, so the gradient of its sum by a Gaussian's colour is the sum of its blending
+    weights over all pixels; the footprint is what that sum would be with nothing before it.
+    """
+    device, count = model.face.gaussians.means.device, len(model.face.gaussians)
+    sums = torch.zeros(3, count, device=device)
+    rim = max(1, round(EDGE * clip.size))
+    for start in range(0, len(frames), PER_LAUNCH):
+        batch = load_batch(clip, frames[start : start + PER_LAUNCH], LossConfig(), device)
+        cameras = batch.cameras
+        with torch.no_grad():
+            face, _, _ = model.activate(batch.mouth_codes, batch.upper, T_camera_world=cameras.T_camera_world)
+        colors = torch.zeros_like(face.colors).requires_grad_(True)
+        image = rasterizer(replace(face, colors=colors), cameras).rgb
+        interior = 1 - F.max_pool2d(1 - batch.head[:, None], 2 * rim + 1, stride=1, padding=rim)[:, 0]
+        for row, picture in enumerate((image.sum(), (image * interior[..., None]).sum())):
+            (weights,) = torch.autograd.grad(picture, colors, retain_graph=row == 0)
+            sums[row] += weights.mean(dim=-1).sum(dim=0)
+        R, t = cameras.T_camera_world[:, 2, :3], cameras.T_camera_world[:, 2, 3]
+        depth = (face.means @ R[..., None])[..., 0] + t[:, None]
+        across = face.scales.sort(dim=-1).values[..., 1:].prod(dim=-1)
+        pixels = 2 * torch.pi * across * (cameras.K[:, 0, 0, None] / depth) ** 2
+        sums[2] += (face.opacities * pixels).sum(dim=0)
+    return Visibility(*(sums[:2] / sums[2].clamp_min(1e-9)).cpu())
+
+
+@dataclass(frozen=True)
+class _Donors:
+    """Well-seen Gaussians and what the others take from them."""
+
+    tree: cKDTree
+    index: Int[np.ndarray, "d"]
+
+    def near(self, points: Float[np.ndarray, "n 3"]) -> Int[Tensor, "n k"]:
+        """Gaussians whose median counts at each point, the nearest first."""
+        _, found = self.tree.query(points, k=NEIGHBOURS)
+        return torch.from_numpy(self.index[found])
+
+
+def _donors(branch: Branch, seen: Visibility) -> _Donors | None:
+    index = np.flatnonzero(seen.inside.numpy() > DONOR)
+    if len(index) < 4 * NEIGHBOURS:
+        return None
+    return _Donors(cKDTree(branch.gaussians.means.detach().cpu().numpy()[index]), index)
+
+
+def _look(branch: Branch) -> list[Tensor]:
+    """The tensors that say what colour a Gaussian has."""
+    shading = [] if branch.shading is None else [branch.shading.slopes]
+    return [branch.gaussians.colors, *shading]
+
+
+def recolour_hidden(branch: Branch, seen: Visibility, donors: _Donors) -> None:
+    """Give hidden Gaussians the median colour, and no more than the size, of well-seen neighbours."""
+    gaussians = branch.gaussians
+    hidden = torch.nonzero(seen.share < SEEN)[:, 0]
+    if len(hidden) == 0:
+        return
+    device = gaussians.means.device
+    near = donors.near(gaussians.means.detach().cpu().numpy()[hidden.numpy()]).to(device)
+    keep = ((seen.share[hidden] - HIDDEN) / (SEEN - HIDDEN)).clamp(0, 1)[:, None].to(device)
+    hidden = hidden.to(device)
+    with torch.no_grad():
+        for tensor in _look(branch):
+            tensor[hidden] = torch.lerp(tensor[near].median(dim=1).values, tensor[hidden], keep)
+        largest = gaussians.log_scales.max(dim=1).values[near].median(dim=1).values + float(np.log(LARGEST))
+        small = torch.minimum(gaussians.log_scales[hidden], largest[:, None])
+        gaussians.log_scales[hidden] = torch.where(keep < 0.5, small, gaussians.log_scales[hidden])
+
+
+def backing_points(head: HeadModel, lowest: float, count: int, seed: int) -> tuple[Float[np.ndarray, "n 3"], float]:
+    """Points :data:`DEPTH` under the skin at the sides and the back of the head above ``lowest``; their spacing.
+
+    Args:
+        head: the person's head in head space (x to the image's right, y down, z away from the camera).
+        lowest: y in metres below which there is no backing: the jaw moves.
+        count: points asked for.
+        seed: of where they lie.
+    """
+    corners = head.template.astype(np.float64)[head.triangles[head.triangle_region(*BACKED_REGIONS)]]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    double = np.linalg.norm(normal, axis=1)
+    normal /= np.maximum(double, 1e-12)[:, None]
+    area = double / 2 * ((-normal[:, 2] < FRONTAL) & (corners[..., 1].mean(axis=1) < lowest))
+    if area.sum() == 0:
+        return np.zeros((0, 3)), 0.0
+    random = np.random.default_rng(seed)
+    chosen = random.choice(len(area), count, p=area / area.sum())
+    places = random.dirichlet((1.0, 1.0, 1.0), count)
+    points = np.einsum("nk,nkd->nd", places, corners[chosen]) - DEPTH * normal[chosen]
+    return points, float(np.sqrt(area.sum() / count))
+
+
+def _append(branch: Branch, points: np.ndarray, spacing: float, donors: _Donors) -> None:
+    """Add still, opaque Gaussians at ``points`` in their neighbours' colours."""
+    count, device = len(branch.gaussians), branch.gaussians.means.device
+    near = donors.near(points).to(device)
+    source = torch.cat([torch.arange(count, device=device), near[:, 0]])
+    colours = [tensor.detach()[near].median(dim=1).values for tensor in _look(branch)]
+    fresh = torch.zeros(len(source), dtype=torch.bool, device=device)
+    rearrange(branch, source, branch.gaussians.n_moving, fresh, None)
+    gaussians = branch.gaussians
+    with torch.no_grad():
+        gaussians.means[count:] = torch.from_numpy(points).to(gaussians.means)
+        gaussians.quats[count:] = torch.tensor([1.0, 0, 0, 0], device=device)
+        gaussians.log_scales[count:] = float(np.log(0.8 * spacing))
+        gaussians.logit_opacities[count:] = float(np.log(OPACITY / (1 - OPACITY)))
+        for tensor, colour in zip(_look(branch), colours, strict=True):
+            tensor[count:] = colour
+
+
+def complete_unseen(
+    model: AvatarModel, rasterizer: Rasterizer, clip: Clip, head: HeadModel | None, count: int, seed: int
+) -> int:
+    """Recolour what is hidden and lay at most ``count`` Gaussians under the head's skin; returns how many.
+
+    The training frames stay as they are, but for what the hidden added to them.
+    """
+    frames, branch = viewed_frames(clip), model.face
+    seen = visibility(model, rasterizer, clip, frames)
+    donors = _donors(branch, seen)
+    if donors is None:
+        return 0
+    recolour_hidden(branch, seen, donors)
+    if head is None or count == 0:
+        return 0
+    before = len(branch.gaussians)
+    lowest = float(clip.tracking.shape[:, 1].max()) - JAW
+    points, spacing = backing_points(head, lowest, count, seed)
+    if len(points):
+        _append(branch, points, spacing, donors)
+        shown = visibility(model, rasterizer, clip, frames).share[before:] > SHOWN
+        kept = torch.cat([torch.arange(before), before + torch.nonzero(~shown)[:, 0]]).to(branch.gaussians.means.device)
+        blank = torch.zeros(len(kept), dtype=torch.bool, device=kept.device)
+        rearrange(branch, kept, branch.gaussians.n_moving, blank, None)
+    return len(branch.gaussians) - before
