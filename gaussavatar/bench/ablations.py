@@ -123,7 +123,7 @@ def run_ablations(
                 video,
                 folder,
                 variant.recipe or recipe,
-                variant.set,
+                overrides + variant.set,
                 "unknown",
                 "not recorded",
                 seed,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gaussavatar.head.model import HeadModel
 from gaussavatar.model.avatar import AvatarModel, Branch
-from gaussavatar.render.api import Rasterizer
+from gaussavatar.render.api import BLUR, Rasterizer
 from gaussavatar.training.config import LossConfig
 from gaussavatar.training.data import Clip, load_batch
 from gaussavatar.training.resample import rearrange
@@ -29,11 +29,11 @@ VIEWS = 48
 PER_LAUNCH = 4
 """Frames rendered at once."""
 
-HIDDEN, SEEN = 0.005, 0.03
+HIDDEN, SEEN = 0.004, 0.025
 """Share of a Gaussian's own footprint that frames show: up to the first it takes its neighbours' colour, from the
 second on it keeps its own; in between, part of both."""
 
-DONOR = 0.15
+DONOR = 0.1
 """The same away from the rim of the matte, from which on a Gaussian lends its colour to others."""
 
 EDGE = 0.025
@@ -104,8 +104,8 @@ def visibility(model: AvatarModel, rasterizer: Rasterizer, clip: Clip, frames: I
             sums[row] += weights.mean(dim=-1).sum(dim=0)
         R, t = cameras.T_camera_world[:, 2, :3], cameras.T_camera_world[:, 2, 3]
         depth = (face.means @ R[..., None])[..., 0] + t[:, None]
-        across = face.scales.sort(dim=-1).values[..., 1:].prod(dim=-1)
-        pixels = 2 * torch.pi * across * (cameras.K[:, 0, 0, None] / depth) ** 2
+        across = face.scales.sort(dim=-1).values[..., 1:] * (cameras.K[:, 0, 0, None] / depth)[..., None]
+        pixels = 2 * torch.pi * (across**2 + BLUR).sqrt().prod(dim=-1)
         sums[2] += (face.opacities * pixels).sum(dim=0)
     return Visibility(*(sums[:2] / sums[2].clamp_min(1e-9)).cpu())
 

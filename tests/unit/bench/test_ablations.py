@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from gaussavatar.bench import ablations
 from gaussavatar.bench.ablations import COLUMNS, chosen_variants, link_capture, load_variants, summarise, write_table
 from gaussavatar.config import load_recipe
 from gaussavatar.errors import UserError
+from gaussavatar.progress import QuietProgress
 
 
 def test_every_row_is_a_valid_change_of_the_preview_recipe() -> None:
@@ -48,3 +50,13 @@ def test_the_page_has_a_line_per_row_and_its_command(tmp_path: Path) -> None:
     text = (tmp_path / "t.md").read_text()
     assert f"| {names[1]} | 2.00 | 1.00 |" in text
     assert "--set model.face.count=5 --seeds 2" in text
+
+
+def test_changes_for_all_rows_come_before_each_row_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = []
+    monkeypatch.setattr(ablations, "fit", lambda *given: sets.append(given[3]))
+    monkeypatch.setattr(ablations, "link_capture", lambda *_: None)
+    monkeypatch.setattr(ablations, "_figures", lambda _: {title: 1.0 for title, *_ in COLUMNS})
+    ours = ("model.face.count=7000",)
+    ablations.run_ablations(tmp_path / "v.mp4", tmp_path, "preview", ours, 1, ("no shading",), None, QuietProgress())
+    assert sets == [ours, (*ours, "model.shading=false")]

@@ -1,0 +1,100 @@
+"""What no frame shows: hidden Gaussians take their neighbours' colour, the sides close, filmed views stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from gaussavatar.head.builtin import builtin_head
+from gaussavatar.render.api import get_rasterizer
+from gaussavatar.training import unseen
+from gaussavatar.training.config import LossConfig, StageConfig
+from gaussavatar.training.data import Clip, load_batch
+from gaussavatar.training.step import Run
+from gaussavatar.types import Cameras
+
+from .tiny_runs import make_run, run_stages
+
+BEHIND = (0.0, 0.0, 0.03)
+"""A place in the tiny clip's head that the face covers in every frame."""
+
+
+@pytest.fixture
+def trained(tiny_clip: Clip, tmp_path: Path) -> Run:
+    """A short fit with one wild blue Gaussian hidden in the head."""
+    run = make_run(tiny_clip, tmp_path)
+    run_stages(run, (StageConfig("static", 40, train=("face", "mouth")), StageConfig("joint", 10)))
+    face = run.model.face.gaussians
+    with torch.no_grad():
+        face.logit_opacities.clamp_(min=6.0)
+        face.means[-1] = torch.tensor(BEHIND)
+        face.colors[-1] = torch.tensor([0.0, 0.0, 5.0])
+        face.log_scales[-1] = np.log(0.01)
+    return run
+
+
+def pictures(run: Run, yaw: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Composite and face alpha of some frames, seen from the side."""
+    batch = load_batch(run.clip, np.arange(0, 36, 9), LossConfig())
+    T_world_world = torch.eye(4)
+    T_world_world[:3, :3] = roma.rotvec_to_rotmat(torch.tensor([0.0, float(np.deg2rad(yaw)), 0.0]))
+    cameras = Cameras(batch.cameras.T_camera_world @ T_world_world, batch.cameras.K, run.clip.size, run.clip.size)
+    with torch.no_grad():
+        seen = run.model.render(run.rasterizer, batch.mouth_codes, batch.upper, cameras, batch.under)
+    return seen.image, seen.face.alpha
+
+
+def test_the_gradient_of_the_picture_is_what_is_seen(trained: Run) -> None:
+    seen = unseen.visibility(trained.model, get_rasterizer("cpu"), trained.clip, np.arange(0, 40, 5))
+    assert seen.share[-1] < 0.01 < seen.share.median()
+    assert bool((seen.inside <= seen.share + 1e-5).all())
+    assert float(seen.share.max()) < 1.3
+
+
+def test_hidden_gaussians_look_like_their_neighbours(trained: Run) -> None:
+    before, _ = pictures(trained)
+    unseen.complete_unseen(trained.model, trained.rasterizer, trained.clip, None, 0, 0)
+    color = trained.model.face.gaussians.colors[-1].detach()
+    assert color[2] < 1.0 and color[0] > color[2]
+    after, _ = pictures(trained)
+    assert float((after - before).abs().mean()) < 2e-3
+
+
+def test_the_backing_closes_the_side_and_no_frame_sees_it(trained: Run) -> None:
+    unseen.complete_unseen(trained.model, trained.rasterizer, trained.clip, None, 0, 0)
+    before, _ = pictures(trained)
+    _, open_side = pictures(trained, 60.0)
+    count, moving = len(trained.model.face.gaussians), trained.model.face.gaussians.n_moving
+    added = unseen.complete_unseen(trained.model, trained.rasterizer, trained.clip, builtin_head(), 800, 0)
+    assert added > 50 and len(trained.model.face.gaussians) == count + added
+    assert trained.model.face.gaussians.n_moving == moving
+    after, _ = pictures(trained)
+    _, closed_side = pictures(trained, 60.0)
+    assert float((after - before).abs().mean()) < 2e-3
+    assert float(closed_side.sum()) > 1.05 * float(open_side.sum())
+
+
+def test_the_backing_lies_under_the_skin_away_from_the_front() -> None:
+    head = builtin_head()
+    points, spacing = unseen.backing_points(head, 0.05, 500, 0)
+    centre = head.template[head.region("scalp")].mean(axis=0)
+    skin = np.linalg.norm(head.template[head.region("scalp")] - centre, axis=1).max()
+    assert len(points) == 500 and 0 < spacing < 0.05
+    assert points[:, 1].max() < 0.06
+    assert np.linalg.norm(points - centre, axis=1).max() < skin
+    again, _ = unseen.backing_points(head, 0.05, 500, 0)
+    np.testing.assert_array_equal(points, again)
+
+
+def test_too_little_seen_changes_nothing(tiny_clip: Clip, tmp_path: Path) -> None:
+    run = make_run(tiny_clip, tmp_path)
+    with torch.no_grad():
+        run.model.face.gaussians.logit_opacities.fill_(-12.0)
+        run.model.face.gaussians.means[:, 2] -= 10.0
+    before = run.model.face.gaussians.colors.detach().clone()
+    assert unseen.complete_unseen(run.model, run.rasterizer, run.clip, builtin_head(), 100, 0) == 0
+    assert torch.equal(before, run.model.face.gaussians.colors.detach())
