@@ -178,13 +178,17 @@ def backing_points(head: HeadModel, lowest: float, count: int, seed: int) -> tup
 
 
 def _append(branch: Branch, points: np.ndarray, spacing: float, donors: _Donors) -> None:
-    """Add still, opaque Gaussians at ``points`` in their neighbours' colours."""
+    """Add opaque Gaussians at ``points`` in their neighbours' colours.
+
+    They are still, but where all of the branch's Gaussians move: then they move as their nearest neighbour does.
+    """
     count, device = len(branch.gaussians), branch.gaussians.means.device
     near = donors.near(points).to(device)
     source = torch.cat([torch.arange(count, device=device), near[:, 0]])
     colours = [tensor.detach()[near].median(dim=1).values for tensor in _look(branch)]
     fresh = torch.zeros(len(source), dtype=torch.bool, device=device)
-    rearrange(branch, source, branch.gaussians.n_moving, fresh, None)
+    moving = branch.gaussians.n_moving
+    rearrange(branch, source, len(source) if moving == count else moving, fresh, None)
     gaussians = branch.gaussians
     with torch.no_grad():
         gaussians.means[count:] = torch.from_numpy(points).to(gaussians.means)
@@ -218,5 +222,6 @@ def complete_unseen(
         shown = visibility(model, rasterizer, clip, frames).share[before:] > SHOWN
         kept = torch.cat([torch.arange(before), before + torch.nonzero(~shown)[:, 0]]).to(branch.gaussians.means.device)
         blank = torch.zeros(len(kept), dtype=torch.bool, device=kept.device)
-        rearrange(branch, kept, branch.gaussians.n_moving, blank, None)
+        still = branch.gaussians.n_moving < len(branch.gaussians)
+        rearrange(branch, kept, branch.gaussians.n_moving if still else len(kept), blank, None)
     return len(branch.gaussians) - before

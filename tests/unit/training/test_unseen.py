@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from gaussavatar.render.api import get_rasterizer
 from gaussavatar.training import unseen
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
+from gaussavatar.training.resample import resize
+from gaussavatar.training.start import build_model
 from gaussavatar.training.step import Run
 from gaussavatar.types import Cameras
 
-from .tiny_runs import make_run, run_stages
+from .tiny_runs import MODEL, make_run, run_stages
 
 BEHIND = (0.0, 0.0, 0.03)
 """A place in the tiny clip's head that the face covers in every frame."""
@@ -76,6 +79,20 @@ def test_the_backing_closes_the_side_and_no_frame_sees_it(trained: Run) -> None:
     _, closed_side = pictures(trained, 60.0)
     assert float((after - before).abs().mean()) < 2e-3
     assert float(closed_side.sum()) > 1.05 * float(open_side.sum())
+
+
+def test_where_everything_moves_the_backing_moves_and_the_avatar_is_whole(tiny_clip: Clip, tmp_path: Path) -> None:
+    bald = replace(MODEL, face=replace(MODEL.face, count=400), hair_fraction=0.0)
+    run = replace(make_run(tiny_clip, tmp_path), model=build_model(tiny_clip, bald, 0))
+    face = run.model.face.gaussians
+    assert face.n_moving == len(face)
+    with torch.no_grad():
+        face.logit_opacities.clamp_(min=6.0)
+    assert unseen.complete_unseen(run.model, run.rasterizer, run.clip, builtin_head(), 400, 0) > 0
+    assert run.model.face.gaussians.n_moving == len(run.model.face.gaussians)
+    other = build_model(tiny_clip, bald, 0)
+    resize(other.face, len(run.model.face.gaussians), run.model.face.gaussians.n_moving)
+    other.load_state_dict(run.model.state_dict())
 
 
 def test_the_backing_lies_under_the_skin_away_from_the_front() -> None:
