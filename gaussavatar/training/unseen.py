@@ -57,8 +57,9 @@ BACKED_REGIONS = ("scalp", "face", "ear")
 JAW = 0.045
 """Metres above the chin's lowest point below which there is no backing: the jaw moves, the backing does not."""
 
-SHOWN = 1e-3
-"""Share of a backing Gaussian's footprint in the training frames from which on it goes again."""
+SHOWN, TOLERATED = 1e-3, 5e-3
+"""Share of a backing Gaussian's footprint in the training frames from which on it goes again; and up to which the rest
+may then be seen."""
 
 OPACITY = 0.95
 """Opacity of the backing."""
@@ -199,6 +200,14 @@ def _append(branch: Branch, points: np.ndarray, spacing: float, donors: _Donors)
             tensor[count:] = colour
 
 
+def _keep(branch: Branch, kept: Int[Tensor, "k"]) -> None:
+    """Remove all other Gaussians."""
+    kept = kept.to(branch.gaussians.means.device)
+    still = branch.gaussians.n_moving < len(branch.gaussians)
+    fresh = torch.zeros(len(kept), dtype=torch.bool, device=kept.device)
+    rearrange(branch, kept, branch.gaussians.n_moving if still else len(kept), fresh, None)
+
+
 def complete_unseen(
     model: AvatarModel, rasterizer: Rasterizer, clip: Clip, head: HeadModel | None, count: int, seed: int
 ) -> int:
@@ -219,9 +228,10 @@ def complete_unseen(
     points, spacing = backing_points(head, lowest, count, seed)
     if len(points):
         _append(branch, points, spacing, donors)
-        shown = visibility(model, rasterizer, clip, frames).share[before:] > SHOWN
-        kept = torch.cat([torch.arange(before), before + torch.nonzero(~shown)[:, 0]]).to(branch.gaussians.means.device)
-        blank = torch.zeros(len(kept), dtype=torch.bool, device=kept.device)
-        still = branch.gaussians.n_moving < len(branch.gaussians)
-        rearrange(branch, kept, branch.gaussians.n_moving if still else len(kept), blank, None)
+    while len(branch.gaussians) > before:
+        # What goes uncovers others behind it, so this is looked at again until nearly nothing of the backing is seen.
+        share = visibility(model, rasterizer, clip, frames).share[before:]
+        if float(share.max()) <= TOLERATED:
+            break
+        _keep(branch, torch.cat([torch.arange(before), before + torch.nonzero(share <= SHOWN)[:, 0]]))
     return len(branch.gaussians) - before
