@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,15 +49,16 @@ def quiet_stderr() -> Iterator[None]:
                 os.close(_stderr_copy)
 
 
-class _Solution:
+class _Solution(ABC):
     """A MediaPipe solution that is silent while it starts and closes with its ``with`` block."""
 
     def __init__(self) -> None:
         self._solution: Any = None
         self._has_found = False
 
+    @abstractmethod
     def _make(self) -> Any:
-        raise NotImplementedError
+        """The MediaPipe object."""
 
     def open(self) -> None:
         """Load the model now rather than at the first image."""
