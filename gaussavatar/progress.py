@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from gaussavatar.interrupts import answer_interrupt
+
 Advance = Callable[[int], None]
 """Call with the number of steps just done."""
 
 
 class Progress(Protocol):
-    """What the stages report to."""
+    """What the stages report to; telling it anything also answers a Ctrl-C that was swallowed."""
 
     def stage(self, name: str, total: int) -> _StageContext:
         """Open a stage of ``total`` steps; the context's value is an :data:`Advance`."""
@@ -35,10 +37,11 @@ class QuietProgress:
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         """See :class:`Progress`."""
-        yield lambda steps: None
+        yield lambda steps: answer_interrupt()
 
     def say(self, text: str) -> None:
         """See :class:`Progress`."""
+        answer_interrupt()
 
 
 class TerminalProgress:
@@ -51,6 +54,7 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """See :class:`Progress`."""
+        answer_interrupt()
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @contextmanager
@@ -70,7 +74,12 @@ class TerminalProgress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with RichProgress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task(name, total=total)
-            yield lambda steps: bar.advance(task, steps)
+
+            def advance(steps: int) -> None:
+                answer_interrupt()
+                bar.advance(task, steps)
+
+            yield advance
 
     def _lines(self, name: str, total: int) -> Iterator[Advance]:
         started = last = time.monotonic()
@@ -78,6 +87,7 @@ class TerminalProgress:
 
         def advance(steps: int) -> None:
             nonlocal done, last
+            answer_interrupt()
             done += steps
             now = time.monotonic()
             if now - last > 10 and done:

@@ -90,6 +90,25 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
             temporary,
             metadata=dict(metadata or {}),
         )
+        _order_metadata(temporary)
+
+
+def _order_metadata(path: Path) -> None:
+    """Rewrite a safetensors header with its metadata in order of name: the writer keeps them in a hash's order.
+
+    The header is JSON behind its length in eight bytes (safetensors' format page). The same members in another order
+    are as long as before, so the arrays stay where they are.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        if metadata := header.get("__metadata__"):
+            header["__metadata__"] = dict(sorted(metadata.items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > length:
+            raise RuntimeError(f"a safetensors header of {len(text)} bytes where {length} were written")
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

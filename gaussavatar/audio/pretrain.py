@@ -13,6 +13,7 @@ from torch import Tensor
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.offset import block_bounds
+from gaussavatar.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -225,9 +226,7 @@ def _descend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, 0.02 * config.learning_rate)
     averaged = [p.detach().clone() for p in trained]
     n_silent = max(1, round(config.silence_share * config.batch))
-    # Dropout, too, draws from the global generator.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+    with seeded(int(torch.randint(2**31, (1,), generator=generator))):
         encoder.train()
         for step in range(config.steps):
             drawn = frames[torch.randint(len(frames), (config.batch - n_silent,), generator=generator)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gaussavatar.errors import EXIT_USER_ERROR, UserError
+from gaussavatar.interrupts import answer_interrupt, interrupts_remembered
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it to a program that SIGINT ended."""
@@ -23,7 +24,10 @@ def run_verb(work: Callable[[], int | None]) -> int:
     Errors that are not the user's keep their traceback.
     """
     try:
-        return work() or 0
+        with interrupts_remembered():
+            code = work() or 0
+            answer_interrupt()
+            return code
     except UserError as error:
         return complain(error)
     except BrokenPipeError:

@@ -11,6 +11,7 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.binding_start import bind
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.model.initialise import ReferenceView, initial_face, initial_mouth
+from gaussavatar.seeding import seeded
 from gaussavatar.tracking.head_track import HeadTrack, camera_vertices
 from gaussavatar.training.data import Clip, cameras_of, reference_frames
 
@@ -19,6 +20,8 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
     """Place both branches from the clip's landmarks, masks and three reference frames.
 
     ``head`` is the clip's tracked head: it knows where the ears are, and ``binding = head`` needs it.
+
+    Everything random in it, the networks' first weights too, is a function of ``seed``.
 
     Raises:
         ValueError: a bound model without a head.
@@ -47,7 +50,8 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
         if head is None:
             raise ValueError("binding = head without a tracked head")
         bound, face, mouth = bind(head, clip.motion, learnt_from, face, mouth)
-    model = AvatarModel(config, n_mouth, n_upper, face, mouth, bound)
+    with seeded(seed):
+        model = AvatarModel(config, n_mouth, n_upper, face, mouth, bound)
     for branch in (model.face, model.mouth):
         if branch.shading is not None:
             branch.shading.calibrate(torch.from_numpy(clip.tracking.R_camera_head[learnt_from]))

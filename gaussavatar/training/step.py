@@ -15,6 +15,7 @@ from gaussavatar.model.avatar import AvatarImage, AvatarModel
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.losses import photometric_loss
 from gaussavatar.render.perceptual import PerceptualLoss, perceptual_loss
+from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Batch, Clip
@@ -128,8 +129,7 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
     mouth_codes = batch.mouth_codes
     parts: dict[str, Tensor] = {}
     if stage.audio_share > 0:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             spoken = run.audio.sample(torch.from_numpy(indices), generator)
             quiet = run.audio.silence(SILENT_ROWS, generator)
             predicted = run.encoder(torch.cat([spoken, quiet]).to(run.device, non_blocking=True))

@@ -21,6 +21,7 @@ from jaxtyping import Float32, UInt8
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
 from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
+from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.model.binding import channel_groups
 from gaussavatar.speak.timeline import back_and_forth, nearest
@@ -412,6 +413,7 @@ def serve(
     try:
         app.run()
     except KeyboardInterrupt:
+        interrupt_answered()
         print("viewer closed", flush=True)
     finally:
         app.stop()

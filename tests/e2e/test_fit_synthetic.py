@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,25 @@ def story(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     shown, told = third.communicate(timeout=PATIENCE)
     assert third.returncode == 0, told
     return {"avatar": out, "first": (first.returncode, interrupted), "left": left, "shown": shown, "told": told}
+
+
+def test_another_process_that_nothing_disturbs_makes_the_same_bytes(
+    story: dict, clip: Path, tmp_path: Path
+) -> None:
+    # The capture is the same by its keys; everything from training on is done anew, by a process of its own.
+    again = tmp_path / "actor"
+    shutil.copytree(story["avatar"] / "capture", again / "capture")
+    manifest = again / "capture" / "manifest.json"
+    stages = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({name: stages[name] for name in stages if name not in ("training", "evaluation")}))
+    process = start_fit(clip, again)
+    _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, told
+    assert "training: static" in told and "audio pre-training" in told
+    names = sorted(path.name for path in story["avatar"].glob("*.*") if path.is_file())
+    assert "avatar.safetensors" in names and "track.safetensors" in names
+    for name in names:
+        assert (again / name).read_bytes() == (story["avatar"] / name).read_bytes(), name
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +228,6 @@ def test_it_speaks_and_falls_silent(spoken: tuple[Path, Path]) -> None:
 
 
 def test_the_avatar_alone_is_enough_to_speak(story: dict, spoken: tuple[Path, Path], tmp_path: Path) -> None:
-    import shutil
-
     alone = tmp_path / "moved"
     alone.mkdir()
     for path in story["avatar"].iterdir():

@@ -13,6 +13,7 @@ from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.seeding import seeded
 from gaussavatar.training.config import StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.loop import PosePass, Run, train
@@ -25,13 +26,14 @@ STAGES = (
 )
 
 
-def make_run(clip: Clip, folder: Path, seed: int = 0, key: str = "k") -> Run:
+def make_run(clip: Clip, folder: Path, seed: int = 0, key: str = "k", model: ModelConfig = MODEL) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
     mel = np.random.default_rng(0).normal(-6, 2, (len(clip) * 4, 40)).astype(np.float32)
+    with seeded(0):
+        encoder = AudioEncoder(EncoderConfig(n_codes=2, hidden=8, members=1))
     return Run(
-        model=build_model(clip, MODEL, seed),
-        encoder=AudioEncoder(EncoderConfig(n_codes=2, hidden=8, members=1)),
+        model=build_model(clip, model, seed),
+        encoder=encoder,
         audio=AudioBatcher(mel, BatchConfig(versions=3, plain_versions=1, silence_stretches=2), seed),
         clip=clip,
         closed=torch.zeros(2),

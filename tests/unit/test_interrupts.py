@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from gaussavatar.interrupts import answer_interrupt, interrupt_answered, interrupts_remembered
+
+SWALLOWED = """
+import os, signal, sys
+from gaussavatar.cli.common import run_verb
+from gaussavatar.progress import {progress}
+
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000): pass
+
+def work():
+    sys.unraisablehook = lambda dropped: print("dropped", dropped.exc_type.__name__, flush=True)
+    held = Held()
+    del held
+    print("went on", flush=True)
+    {then}
+    print("came to its end", flush=True)
+
+sys.exit(run_verb(work))
+"""
+STAGE = 'with {}().stage("a", 2) as advance: advance(1)'
+
+
+@pytest.mark.parametrize(
+    ("progress", "then", "ends"),
+    [
+        ("TerminalProgress", STAGE.format("TerminalProgress"), False),
+        ("QuietProgress", STAGE.format("QuietProgress"), False),
+        ("TerminalProgress", 'TerminalProgress().say("b")', False),
+        ("TerminalProgress", "pass", True),
+    ],
+)
+def test_an_interrupt_that_a_finaliser_swallows_is_answered_when_progress_is_told(
+    progress: str, then: str, ends: bool
+) -> None:
+    program = SWALLOWED.format(progress=progress, then=then)
+    # A shell that runs the tests in the background ignores SIGINT, and its children would inherit that.
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert "dropped KeyboardInterrupt" in done.stdout and "went on" in done.stdout
+    assert ("came to its end" in done.stdout) is ends
+    assert done.returncode == 130 and "the same command continues" in done.stderr
+
+
+def test_an_interrupt_that_did_its_work_is_forgotten_and_the_handler_restored() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interrupts_remembered():
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                answer_interrupt()
+            interrupt_answered()
+            answer_interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_worker_thread_is_left_to_its_work() -> None:
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            answer_interrupt()
+        except KeyboardInterrupt as error:
+            raised.append(error)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interrupts_remembered():
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not raised
