@@ -128,8 +128,9 @@ class Vectors(nn.Module):
         count = len(self.vectors)
         rows = torch.arange(count) if count <= SMOOTHED else torch.randint(count, (SMOOTHED,), generator=generator)
         rows = rows.to(self.vectors.device)
-        others = self.vectors[index[rows].long().flatten()].unflatten(0, (len(rows), -1))
-        gap = (others - self.vectors[rows][:, None]).square().sum(-1)
+        # The gradient of advanced indexing adds up in an order that differs from run to run; this one's does not.
+        others = self.vectors.index_select(0, index[rows].long().flatten()).unflatten(0, (len(rows), -1))
+        gap = (others - self.vectors.index_select(0, rows)[:, None]).square().sum(-1)
         return (nearness[rows] * (gap + 1e-12).sqrt()).mean()
 
     def per_gaussian(self) -> dict[str, PerGaussian]:
