@@ -37,7 +37,7 @@ $(VENV)/.package: $(VENV)/.packages pyproject.toml
 # The library is cached by the hash of its sources, so this costs a second when nothing has changed.
 $(VENV)/.native: $(VENV)/.package $(shell find cuda_ext -type f 2>/dev/null)
 	@echo "building the native library"
-	$(BIN)/python -c 'from gaussavatar.native_library import native_info; print(native_info()["library"])'
+	$(BIN)/python -c 'from gaussavatar.native.library import native_info; print(native_info()["library"])'
 	@touch $@
 
 clean:

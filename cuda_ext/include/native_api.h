@@ -1,4 +1,4 @@
-// The plain C interface of the native CPU library; gaussavatar/native_library.py mirrors it.
+// The plain C interface of the native CPU library; gaussavatar/native/library.py mirrors it.
 //
 // Functions that return int return 0, or a negative number on failure (-1: out of memory).
 #pragma once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
-from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER
+from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.types import Motion
 
 CLOSED_SHARE = 0.08

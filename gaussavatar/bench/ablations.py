@@ -13,13 +13,13 @@ import numpy as np
 import yaml
 
 from gaussavatar import __version__
-from gaussavatar.config import load_recipe
 from gaussavatar.errors import UserError
-from gaussavatar.pipeline import fit
-from gaussavatar.preparation import Wishes
+from gaussavatar.fitting.fit import fit
+from gaussavatar.fitting.preparation import Wishes
+from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.progress import Progress
+from gaussavatar.resources import resource
 from gaussavatar.storage import atomic_path, read_json, write_json
-from gaussavatar.where import resource
 
 COLUMNS = (
     ("head", "audio", "psnr_head", 2),

@@ -11,13 +11,13 @@ from jaxtyping import Bool, Float
 
 from gaussavatar.audio.energy import silent_frames
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar
-from gaussavatar.demo.speech import SILENCE, VOWELS, Phone, babble
-from gaussavatar.demo.voice import speak_phones
 from gaussavatar.errors import UserError
+from gaussavatar.landmarks.measures import lip_aperture
 from gaussavatar.media.ffmpeg import read_audio
-from gaussavatar.tracking.measures import lip_aperture
-from gaussavatar.tracking.motion import load_motion
-from gaussavatar.tracking.track import load_tracking
+from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone, babble
+from gaussavatar.synthetic.voice import speak_phones
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.types import VIDEO_FPS, Motion
 
 LABIALS = ("m", "b", "p")
@@ -127,8 +127,8 @@ def real_closures(predicted: Float[np.ndarray, "n"], real: Float[np.ndarray, "n"
 def bench_closure(folder: Path, audio: Path | None = None) -> dict[str, float]:
     """Closure of the lips that an avatar's audio network asks for; nothing is rendered.
 
-    The voices with known phones are the demo's own synthesiser (:mod:`gaussavatar.demo.voice`); the real lips are the
-    held-out frames of the avatar's clip; ``audio`` is any sound for the figures of silence.
+    The voices with known phones are the demo's own synthesiser (:mod:`gaussavatar.synthetic.voice`); the real lips are
+    the held-out frames of the avatar's clip; ``audio`` is any sound for the figures of silence.
 
     Raises:
         UserError: the avatar's capture folder is gone, or a sound cannot be read.

@@ -13,7 +13,7 @@ from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.avatar.player import blank_model, to_bytes
 from gaussavatar.bench.raster import CAMERA_DISTANCE, HEAD_FRACTION, HEAD_SIZE, head_scene
-from gaussavatar.config import FitConfig
+from gaussavatar.fitting.recipe import FitConfig
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, write_json

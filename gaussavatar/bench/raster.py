@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from gaussavatar.native_library import force_isa, native_info, set_threads
+from gaussavatar.image.losses import photometric_loss
+from gaussavatar.native.library import force_isa, native_info, set_threads
 from gaussavatar.render.api import Rasterizer, get_rasterizer
-from gaussavatar.render.losses import photometric_loss
 from gaussavatar.types import Activated, Cameras
 
 HEAD_SIZE = (0.16, 0.25, 0.19)

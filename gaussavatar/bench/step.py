@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from gaussavatar.bench.made_up import made_up_run
-from gaussavatar.config import FitConfig, load_recipe
 from gaussavatar.errors import UserError
+from gaussavatar.fitting.recipe import FitConfig, load_recipe
+from gaussavatar.image.losses import photometric_loss
+from gaussavatar.native.threads import frame_parallel
 from gaussavatar.render.composite import composite
-from gaussavatar.render.losses import photometric_loss
-from gaussavatar.render.threads import frame_parallel
 from gaussavatar.storage import peak_memory_mib
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Batch, BatchReader, draw_frames, held_frames, worth_holding

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from gaussavatar.capture.store import load_capture
-from gaussavatar.config import load_recipe
+from gaussavatar.fitting.preparation import Wishes, prepare, usable_landmarks
+from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.head.model import HeadModel
-from gaussavatar.preparation import Wishes, prepare, usable_landmarks
+from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER, RIGID
+from gaussavatar.landmarks.measures import lip_aperture
+from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.render.threads import frame_parallel
 from gaussavatar.storage import FrameStore, peak_memory_mib, read_json
-from gaussavatar.tracking.head_track import load_head_track
-from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER, RIGID
-from gaussavatar.tracking.measures import lip_aperture
-from gaussavatar.tracking.motion import load_motion
-from gaussavatar.tracking.photometric import PhotometricConfig, align_points
-from gaussavatar.tracking.rotations import log_rotation
-from gaussavatar.tracking.skull_skin import skull_skin
-from gaussavatar.tracking.steadiness import correlation, fast, shaking
-from gaussavatar.tracking.track import TrackingConfig, load_tracking, point_rms, track_landmarks
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.head.track import load_head_track
+from gaussavatar.tracking.poses.fit import TrackingConfig, load_tracking, point_rms, track_landmarks
+from gaussavatar.tracking.poses.photometric import PhotometricConfig, align_points
+from gaussavatar.tracking.poses.rotations import log_rotation
+from gaussavatar.tracking.poses.skull_skin import skull_skin
+from gaussavatar.tracking.poses.steadiness import correlation, fast, shaking
 from gaussavatar.types import Landmarks, Motion, Tracking
 
 STAGES = ("capture", "landmarks", "tracking", "head", "masks", "quality")

@@ -10,24 +10,24 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from gaussavatar.config import load_recipe
-from gaussavatar.demo.actor import ActorTruth, actor_head, make_actor_clip
-from gaussavatar.demo.motion import Performance
+from gaussavatar.fitting.preparation import Wishes, prepare
+from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.head.model import HeadModel, landmark_points
-from gaussavatar.preparation import Wishes, prepare
+from gaussavatar.landmarks.detect import load_landmarks
+from gaussavatar.landmarks.indices import MOUTH_CORNERS
+from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress, QuietProgress
-from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.measure import mask_iou
 from gaussavatar.segmentation.records import MASK_CHANNELS, Segmentation, load_segmentation
 from gaussavatar.storage import FrameStore
-from gaussavatar.tracking.head_track import HeadTrack, head_vertices, load_head_track
-from gaussavatar.tracking.indices import MOUTH_CORNERS
-from gaussavatar.tracking.landmarks import load_landmarks
-from gaussavatar.tracking.motion import load_motion
-from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin, with_known_focal
-from gaussavatar.tracking.rotations import log_rotation, nearest_rotation
-from gaussavatar.tracking.skull_skin import landmark_places
-from gaussavatar.tracking.track import load_tracking, track_landmarks
+from gaussavatar.synthetic.actor import ActorTruth, actor_head, make_actor_clip
+from gaussavatar.synthetic.motion import Performance
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.head.track import HeadTrack, head_vertices, load_head_track
+from gaussavatar.tracking.poses.fit import load_tracking, track_landmarks
+from gaussavatar.tracking.poses.photometric import PhotometricConfig, align_to_skin, with_known_focal
+from gaussavatar.tracking.poses.rotations import log_rotation, nearest_rotation
+from gaussavatar.tracking.poses.skull_skin import landmark_places
 from gaussavatar.types import Landmarks, Motion, Tracking
 
 SECONDS, TURN_DEG = 24.0, 30.0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from gaussavatar.capture.faces import _Solution
+from gaussavatar.landmarks.face_mesh import _Solution
 from gaussavatar.progress import Progress
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import Landmarks

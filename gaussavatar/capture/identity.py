@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gaussavatar.capture.quality import Sample, colour_histogram, main_group, shape_of
+from gaussavatar.capture.suitability import Sample, colour_histogram, main_group, shape_of
 from gaussavatar.progress import Progress
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import Landmarks
@@ -30,7 +30,7 @@ def find_strangers(frames: FrameStore, landmarks: Landmarks, progress: Progress)
     """Frames of shots whose face is not that of the person whom most of the clip shows.
 
     Every frame is looked at once for cuts; samples of the shots between them are grouped by likeness
-    (:func:`gaussavatar.capture.quality.main_group`). A clip without cuts has no strangers.
+    (:func:`gaussavatar.capture.suitability.main_group`). A clip without cuts has no strangers.
 
     Args:
         frames: The captured frames.
@@ -99,7 +99,7 @@ def face_jumps(landmarks: Landmarks) -> Bool[np.ndarray, "n"]:
 
 
 def _paired_distance(a: Float[np.ndarray, "m p 3"], b: Float[np.ndarray, "m p 3"]) -> Float[np.ndarray, "m"]:
-    """:func:`gaussavatar.capture.quality.shape_distance` of many pairs at once (Umeyama 1991, eq. 40-42)."""
+    """:func:`gaussavatar.capture.suitability.shape_distance` of many pairs at once (Umeyama 1991, eq. 40-42)."""
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
     U, s, Vt = np.linalg.svd(a.swapaxes(1, 2) @ b)
     s[:, 2] *= np.sign(np.linalg.det(U @ Vt))

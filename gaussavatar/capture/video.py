@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gaussavatar.capture.faces import FaceBox, FaceDetector, FaceMesh
-from gaussavatar.capture.quality import Sample, check_samples, choose_crop, colour_histogram
 from gaussavatar.capture.store import AUDIO_NAME, FRAMES_NAME, RECORD_NAME, Capture, save_capture
+from gaussavatar.capture.suitability import Sample, check_samples, choose_crop, colour_histogram
 from gaussavatar.errors import UserError
+from gaussavatar.landmarks.face_mesh import FaceBox, FaceDetector, FaceMesh
 from gaussavatar.media.colour import can_map_tones
 from gaussavatar.media.ffmpeg import MediaInfo, probe, read_audio, read_frames, require_video
 from gaussavatar.media.images import resize
@@ -67,7 +67,7 @@ def capture_video(
         later_bytes_per_frame: What later stages will write beside the frames; the disk has to have room for it too.
 
     Raises:
-        UserError: not a usable video (see :func:`gaussavatar.capture.quality.check_samples`), too short,
+        UserError: not a usable video (see :func:`gaussavatar.capture.suitability.check_samples`), too short,
             without sound where that is needed, cut off, the offset is out of reason, or the disk is full.
     """
     check_av_offset(av_offset_ms)

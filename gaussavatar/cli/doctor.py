@@ -127,7 +127,7 @@ def check_compiler() -> Finding:
 
 def check_native_rasterizer() -> Finding:
     """The CPU rasterizer: whether it builds, and which instructions it will use."""
-    from gaussavatar.native_library import native_info
+    from gaussavatar.native.library import native_info
 
     info = native_info()
     has = ", ".join(info["isas"])
@@ -189,7 +189,7 @@ def check_head_data() -> Finding:
 
 def check_resources() -> Finding:
     """The recipes, native sources and assets that come with the package."""
-    from gaussavatar.where import resource
+    from gaussavatar.resources import resource
 
     folders = [resource("recipes"), resource("cuda_ext"), resource("assets")]
     return Finding("resources", True, f"recipes, cuda_ext, assets in {folders[0].parent}")

@@ -169,8 +169,8 @@ class Bench:
         from gaussavatar.bench.lips import bench_lips
         from gaussavatar.media.ffmpeg import read_audio
         from gaussavatar.progress import TerminalProgress
-        from gaussavatar.tracking.motion import load_motion
-        from gaussavatar.tracking.track import load_tracking
+        from gaussavatar.tracking.face.motion import load_motion
+        from gaussavatar.tracking.poses.fit import load_tracking
 
         capture = find_avatar(self.avatar) / "capture"
         motion = load_motion(capture / "motion.safetensors")

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from gaussavatar.cli.common import print_metrics, print_quality, say, shown
 
 if TYPE_CHECKING:
-    from gaussavatar.preparation import Wishes
+    from gaussavatar.fitting.preparation import Wishes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Fit:
 
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""
-        from gaussavatar.pipeline import fit
+        from gaussavatar.fitting.fit import fit
         from gaussavatar.progress import TerminalProgress
 
         result = fit(
@@ -110,7 +110,7 @@ class Track:
 
     def run(self) -> None:
         """Track, then say where the result is."""
-        from gaussavatar.pipeline import track
+        from gaussavatar.fitting.fit import track
         from gaussavatar.progress import TerminalProgress
 
         out = self.out or Path("tracks") / self.video.stem
@@ -122,7 +122,7 @@ class Track:
 
 def wishes_of(verb: Fit | Track) -> Wishes:
     """What the user says about the video, from a verb's options."""
-    from gaussavatar.preparation import Wishes
+    from gaussavatar.fitting.preparation import Wishes
 
     return Wishes(verb.focal, verb.av_offset, verb.head, verb.seg_model, verb.blendshapes)
 
@@ -136,7 +136,7 @@ class Demo:
 
     def run(self) -> None:
         """Run the main job from end to end."""
-        from gaussavatar.demo.run import run_demo
+        from gaussavatar.fitting.demo import run_demo
         from gaussavatar.progress import TerminalProgress
 
         result = run_demo(self.out, TerminalProgress())

@@ -14,24 +14,24 @@ import torch
 from jaxtyping import Float, UInt8
 
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
-from gaussavatar.capture.faces import FaceMesh
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, FaceSeries, compare_faces, psnr
 from gaussavatar.evaluate.perceptual import perceptual_figures
+from gaussavatar.image.losses import ssim
+from gaussavatar.image.perceptual import PerceptualLoss
+from gaussavatar.landmarks.detect import load_landmarks
+from gaussavatar.landmarks.face_mesh import FaceMesh
+from gaussavatar.landmarks.measures import eye_openness, lip_aperture, lip_width
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.media.images import resize, write_image
-from gaussavatar.native_library import set_threads
+from gaussavatar.native.library import set_threads
+from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.render.losses import ssim
-from gaussavatar.render.perceptual import PerceptualLoss
-from gaussavatar.render.threads import frame_parallel
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays, write_json
-from gaussavatar.tracking.landmarks import load_landmarks
-from gaussavatar.tracking.measures import eye_openness, lip_aperture, lip_width
-from gaussavatar.tracking.motion import load_motion
-from gaussavatar.tracking.track import load_tracking
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.data import Clip, cameras_of, open_clip
 from gaussavatar.training.poses import with_poses
 
@@ -200,7 +200,7 @@ def evaluate_avatar(
 ) -> dict[str, Any]:
     """Recompute the held-out figures; writes ``report/metrics.json`` and, if asked, lossless frames.
 
-    ``lpips_weights`` adds perceptual figures, see :class:`~gaussavatar.render.perceptual.PerceptualLoss`.
+    ``lpips_weights`` adds perceptual figures, see :class:`~gaussavatar.image.perceptual.PerceptualLoss`.
 
     Raises:
         UserError: the avatar or the weights are damaged, or its capture folder is gone.

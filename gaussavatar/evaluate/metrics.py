@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from gaussavatar.tracking.indices import LEFT_EYE_CORNERS, LIPS_INNER, LIPS_OUTER, RIGHT_EYE_CORNERS
+from gaussavatar.landmarks.indices import LEFT_EYE_CORNERS, LIPS_INNER, LIPS_OUTER, RIGHT_EYE_CORNERS
 
 LIPS = LIPS_OUTER + LIPS_INNER
 EYE_CORNERS = RIGHT_EYE_CORNERS + LEFT_EYE_CORNERS

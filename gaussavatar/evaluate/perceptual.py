@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from gaussavatar.render.perceptual import PerceptualLoss
+from gaussavatar.image.perceptual import PerceptualLoss
 
 
 def perceptual_figures(

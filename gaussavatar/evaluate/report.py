@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from gaussavatar import __version__
 from gaussavatar.evaluate.curves import Point, curve_svg
 from gaussavatar.evaluate.tables import DRIVES, drives, facts, figure, rows, shown_value
-from gaussavatar.page_style import STYLE
+from gaussavatar.pages.style import STYLE
 from gaussavatar.storage import atomic_path
 
 Pair = tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], str]

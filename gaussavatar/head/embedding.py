@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float, Float32
 from scipy.spatial import cKDTree
 
 from gaussavatar.errors import UserError
-from gaussavatar.head.eyeball import eyeball_colour
+from gaussavatar.head.anatomy.eyeball import eyeball_colour
 from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices, rotation_matrices
-from gaussavatar.head.raster import MeshRaster, interpolate, rasterize_mesh
-from gaussavatar.head.surface import closest_points, vertex_normals
-from gaussavatar.tracking.indices import MIRROR, OVAL_SIDES
+from gaussavatar.landmarks.indices import MIRROR, OVAL_SIDES
+from gaussavatar.mesh.surface import closest_points, vertex_normals
+from gaussavatar.mesh.zbuffer import MeshRaster, interpolate, rasterize_mesh
 from gaussavatar.types import N_LANDMARKS
 
 SIZE = 512
@@ -84,7 +84,7 @@ def compute_embedding(model: HeadModel, detect: Detector | None = None) -> Landm
     """
     if detect is not None:
         return _embed(model, detect)
-    from gaussavatar.tracking.landmarks import FaceMesh
+    from gaussavatar.landmarks.detect import FaceMesh
 
     with FaceMesh(static=True) as mesh:
         return _embed(model, mesh.detect)

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from gaussavatar.errors import UserError
+from gaussavatar.head.anatomy.parts import add_teeth
+from gaussavatar.head.anatomy.regions import skin_regions
 from gaussavatar.head.embedding import compute_embedding
-from gaussavatar.head.flame import flame_head
-from gaussavatar.head.gnm import gnm_head, with_opening
-from gaussavatar.head.ict import ict_head
+from gaussavatar.head.formats.flame import flame_head
+from gaussavatar.head.formats.gnm import gnm_head, with_opening
+from gaussavatar.head.formats.ict import ict_head
 from gaussavatar.head.installed import InstalledHead, head_path, store_head
 from gaussavatar.head.model import REGIONS, HeadModel, LandmarkEmbedding, load_head, validate_head
-from gaussavatar.head.parts import add_teeth
-from gaussavatar.head.regions import skin_regions
-from gaussavatar.head.sandbox import Limits, Source, read_head_file
+from gaussavatar.head.safe.sandbox import Limits, Source, read_head_file
 from gaussavatar.types import N_LANDMARKS
 
 FLAME_LICENCE = "LicenseRef-FLAME-non-commercial"
@@ -43,8 +43,9 @@ def install_head(
 ) -> InstalledHead:
     """Install a head model from a user's file or folder.
 
-    The file is read in a process of its own (:mod:`gaussavatar.head.sandbox`); the head gets regions, teeth where it
-    has none, and its landmark embedding, and is written for the user alone. A head of the same name is replaced.
+    The file is read in a process of its own (:mod:`gaussavatar.head.safe.sandbox`); the head gets regions, teeth
+    where it has none, and its landmark embedding, and is written for the user alone. A head of the same name is
+    replaced.
 
     Args:
         path: FLAME ``.pkl`` or ``.zip``, ICT-FaceKit folder or ``.npz``, GNM ``.npz``, or a head of our own.

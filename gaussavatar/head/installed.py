@@ -153,7 +153,7 @@ def get_head(name: str | None = None) -> HeadModel:
     """
     name = name or default_head_name()
     if name == BUILT_IN:
-        from gaussavatar.head.builtin import builtin_head
+        from gaussavatar.head.builtin.model import builtin_head
 
         return builtin_head()
     return load_head(head_path(find_head(name).name))
@@ -163,7 +163,7 @@ def head_key(name: str | None = None) -> str:
     """A key of a head's content, for what depends on it; the same arguments as :func:`get_head`."""
     name = name or default_head_name()
     if name == BUILT_IN:
-        from gaussavatar.head.builtin import VERSION
+        from gaussavatar.head.builtin.model import VERSION
 
         return content_key(BUILT_IN, VERSION)
     return find_head(name).key

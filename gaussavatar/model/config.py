@@ -20,7 +20,7 @@ class BranchConfig:
     n_free: int = 4
     """Blendshapes besides those of the codes, driven by a small MLP of the codes."""
     deformation: Literal["blendshapes", "triplane", "vectors"] = "blendshapes"
-    """The deformation design: ``model/deform_NAME.py``."""
+    """The deformation design: ``model/deform/NAME.py``."""
     linear: bool = False
     """``triplane`` and ``vectors``: add a learnt part that is linear in the codes and starts at the landmarks'
     motion, as the blendshapes do. False is the published form of both."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gaussavatar.native_library import load_library
+from gaussavatar.native.library import load_library
 
 FIELDS = ("means", "quats", "scales", "opacities", "colors")
 WIDTHS = (3, 4, 3, 1, 3)

@@ -11,14 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from gaussavatar.head.raster import rasterize_mesh
-from gaussavatar.media.ffmpeg import write_video
-from gaussavatar.progress import Progress
-from gaussavatar.segmentation.parts import PART_NAMES
-from gaussavatar.segmentation.records import MASK_CHANNELS, Segmentation
-from gaussavatar.storage import FrameStore
-from gaussavatar.tracking.head_track import HeadTrack, camera_vertices
-from gaussavatar.tracking.indices import (
+from gaussavatar.landmarks.indices import (
     FACE_OVAL,
     LEFT_BROW,
     LEFT_EYE,
@@ -29,6 +22,13 @@ from gaussavatar.tracking.indices import (
     RIGHT_EYE,
     RIGHT_IRIS,
 )
+from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.mesh.zbuffer import rasterize_mesh
+from gaussavatar.progress import Progress
+from gaussavatar.segmentation.parts import PART_NAMES
+from gaussavatar.segmentation.records import MASK_CHANNELS, Segmentation
+from gaussavatar.storage import FrameStore
+from gaussavatar.tracking.head.track import HeadTrack, camera_vertices
 from gaussavatar.types import VIDEO_FPS, Landmarks, Tracking
 
 SIDE = 384

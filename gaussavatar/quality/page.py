@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gaussavatar import __version__
-from gaussavatar.page_style import STYLE
+from gaussavatar.pages.style import STYLE
 from gaussavatar.quality.charts import clock, pose_svg, timeline_svg
 from gaussavatar.quality.records import Finding, Quality
 from gaussavatar.quality.tables import CARDS, FIGURES, UNCLEAR, card_value

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from gaussavatar.landmarks.indices import FACE_OVAL, LIPS_OUTER, OUTER_EYE_CORNERS
 from gaussavatar.progress import Advance
 from gaussavatar.storage import FrameStore
-from gaussavatar.tracking.indices import FACE_OVAL, LIPS_OUTER, OUTER_EYE_CORNERS
 from gaussavatar.types import Landmarks
 
 BLOWN = 250

@@ -46,7 +46,7 @@ class Dropped:
 class Quality:
     """The verdict on a clip; plain data, ``quality.json``.
 
-    ``figures`` are those of :mod:`gaussavatar.quality.checks`, with ``None`` for what could not be measured;
+    ``figures`` are those of :mod:`gaussavatar.quality.figures`, with ``None`` for what could not be measured;
     ``source`` are the facts of the capture.
     """
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaussavatar.native_library import check_status, load_library
+from gaussavatar.native.library import check_status, load_library
 from gaussavatar.types import Rendered
 
 

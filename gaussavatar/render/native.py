@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gaussavatar.errors import UserError
-from gaussavatar.native_library import check_status, load_library
+from gaussavatar.native.library import check_status, load_library
 from gaussavatar.render.api import check_scene
 from gaussavatar.types import Activated, Cameras, Rendered
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8, UInt32
 
-from gaussavatar.segmentation.filling import shrink
+from gaussavatar.image.filling import shrink
 from gaussavatar.segmentation.geometry import OVAL, Outlines, draw_polygon
 
 CLASSES = ("skin", "hair", "cloth")

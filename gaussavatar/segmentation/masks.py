@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from gaussavatar.image.filling import disc, soft_step
 from gaussavatar.segmentation.colours import along_head
-from gaussavatar.segmentation.filling import disc, soft_step
 from gaussavatar.segmentation.geometry import (
     Outlines,
     draw_polygon,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gaussavatar.segmentation.filling import channel_sum, disc, grow, shrunk, soft_step
+from gaussavatar.image.filling import channel_sum, disc, grow, shrunk, soft_step
 from gaussavatar.segmentation.plate import Plate
 
 CONTRAST = 24.0

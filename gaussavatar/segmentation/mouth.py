@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from gaussavatar.image.filling import disc
 from gaussavatar.segmentation.colours import N_BINS, colour_bins, histogram_density
-from gaussavatar.segmentation.filling import disc
 from gaussavatar.segmentation.geometry import (
     INNER_LIPS,
     OUTER_LIPS,

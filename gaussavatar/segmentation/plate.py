@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gaussavatar.segmentation.filling import fill_holes
+from gaussavatar.image.filling import fill_holes
 
 STATIC_RESIDUAL = 4.0
 """Median background change, 0..255, that sensor noise and compression alone may cause."""

@@ -43,7 +43,7 @@ from gaussavatar.types import Landmarks, Tracking
 
 if TYPE_CHECKING:
     from gaussavatar.capture.store import Capture
-    from gaussavatar.tracking.head_track import HeadTrack
+    from gaussavatar.tracking.head.track import HeadTrack
 
 BLOCK, MARGIN = 100, 20
 """Frames whose hidden parts are completed together, and frames to either side that they remember."""

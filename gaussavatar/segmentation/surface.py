@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from gaussavatar.head.model import HeadModel, select_vertices
-from gaussavatar.head.raster import rasterize_mesh
-from gaussavatar.segmentation.filling import disc
-from gaussavatar.tracking.head_track import HeadTrack, camera_vertices
+from gaussavatar.image.filling import disc
+from gaussavatar.mesh.zbuffer import rasterize_mesh
+from gaussavatar.tracking.head.track import HeadTrack, camera_vertices
 from gaussavatar.types import Tracking
 
 SIDE = 128

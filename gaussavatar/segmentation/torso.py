@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from gaussavatar.segmentation.filling import fill_holes
+from gaussavatar.image.filling import fill_holes
 
 DECAY = 0.93
 """Confidence of a remembered pixel falls by this factor per frame."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
+from gaussavatar.image.filling import disc, fill_holes, soft_step
 from gaussavatar.segmentation.colours import ColourModel
-from gaussavatar.segmentation.filling import disc, fill_holes, soft_step
 from gaussavatar.segmentation.geometry import Outlines
 from gaussavatar.segmentation.plate import Plate
 from gaussavatar.segmentation.records import SegmentationConfig

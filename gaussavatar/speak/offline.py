@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gaussavatar.avatar.backdrop import parse_backdrop
+from gaussavatar.avatar.behind import Behind, TorsoKind, behind_head, straight, torso_as_filmed
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
 from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
+from gaussavatar.motion.timeline import back_and_forth, nearest
+from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.render.threads import frame_parallel
-from gaussavatar.speak.backdrop import parse_backdrop
-from gaussavatar.speak.behind import Behind, TorsoKind, behind_head, straight, torso_as_filmed
-from gaussavatar.speak.timeline import back_and_forth, nearest
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Rendered, Waveform
 
@@ -40,7 +40,7 @@ def speak(
         avatar: avatar folder.
         out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
         progress: told of every frame.
-        background: ``plate``, ``none``, ``#rrggbb`` or a picture, see :mod:`gaussavatar.speak.backdrop`.
+        background: ``plate``, ``none``, ``#rrggbb`` or a picture, see :mod:`gaussavatar.avatar.backdrop`.
         torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
 
     Raises:

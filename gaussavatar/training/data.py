@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gaussavatar.errors import UserError
+from gaussavatar.landmarks.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.segmentation.records import Segmentation
 from gaussavatar.storage import FrameStore
-from gaussavatar.tracking.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.types import Cameras, Landmarks, Motion, Tracking
 

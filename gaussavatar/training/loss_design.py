@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.model.avatar import AvatarModel, Branch
-from gaussavatar.model.deform import inner_design
-from gaussavatar.model.deform_triplane import TriPlane
-from gaussavatar.model.deform_vectors import Vectors
-from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER
+from gaussavatar.model.deform.design import inner_design
+from gaussavatar.model.deform.triplane import TriPlane
+from gaussavatar.model.deform.vectors import Vectors
 from gaussavatar.training.config import LossConfig
 
 HAIR_FROM, HAIR_AT = 0.005, 0.015

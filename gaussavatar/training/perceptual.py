@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gaussavatar.errors import UserError
-from gaussavatar.render.perceptual import PerceptualLoss
+from gaussavatar.image.perceptual import PerceptualLoss
 from gaussavatar.training.config import TrainingConfig
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.image.losses import photometric_loss
+from gaussavatar.image.perceptual import PerceptualLoss, perceptual_loss
 from gaussavatar.model.avatar import AvatarImage, AvatarModel
 from gaussavatar.render.api import Rasterizer
-from gaussavatar.render.losses import photometric_loss
-from gaussavatar.render.perceptual import PerceptualLoss, perceptual_loss
 from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import StageConfig

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from gaussavatar.head.mesh_rasterizer import get_mesh_rasterizer
+from gaussavatar.image.cutout import cut_out, torso_matte
+from gaussavatar.image.filling import fill_holes
+from gaussavatar.image.losses import photometric_loss
+from gaussavatar.mesh.rasterizer import get_mesh_rasterizer
 from gaussavatar.model.torso import Torso, TorsoConfig, blank_torso, slow_motion
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import Rasterizer
-from gaussavatar.render.losses import photometric_loss
-from gaussavatar.segmentation.cutout import cut_out, torso_matte
-from gaussavatar.segmentation.filling import fill_holes
 from gaussavatar.storage import read_arrays, write_arrays
-from gaussavatar.tracking.head_track import HeadTrack, camera_vertices, skull_joint
+from gaussavatar.tracking.head.track import HeadTrack, camera_vertices, skull_joint
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.types import Cameras
 

@@ -24,12 +24,12 @@ from gaussavatar.errors import UserError
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.model.binding import channel_groups
-from gaussavatar.speak.timeline import back_and_forth, nearest
+from gaussavatar.motion.edit import Face, Motion, face_at, frame_index, slider_groups, with_sliders
+from gaussavatar.motion.timeline import back_and_forth, nearest
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Waveform
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.live import FitFollower, LivePanel, first_state
-from gaussavatar.view.motion import Face, Motion, face_at, frame_index, slider_groups, with_sliders
 from gaussavatar.view.orbit import (
     LARGEST,
     affordable_height,

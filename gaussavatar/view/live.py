@@ -12,11 +12,10 @@ import numpy as np
 import viser
 from jaxtyping import UInt8
 
-from gaussavatar.avatar import live
 from gaussavatar.avatar.player import LoadedAvatar, load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
-from gaussavatar.training import checkpoint, log, preview
+from gaussavatar.training import checkpoint, live, log, preview
 
 LOOK_EVERY = 1.0
 """Seconds between looks at the folder."""

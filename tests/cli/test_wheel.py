@@ -94,7 +94,7 @@ def test_the_installed_program_works_from_an_empty_folder(
 
 def test_recipes_are_read_from_the_wheel(installed: Path, environment: dict[str, str], tmp_path: Path) -> None:
     code = (
-        "from gaussavatar.where import resource; from gaussavatar.config import load_recipe, recipe_names\n"
+        "from gaussavatar.resources import resource; from gaussavatar.fitting.recipe import load_recipe, recipe_names\n"
         "print(resource('recipes')); [load_recipe(name) for name in recipe_names()]; print(*recipe_names())"
     )
     folder, names = run(

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussavatar.capture.faces import quiet_stderr
 from gaussavatar.cli.main import run
-from gaussavatar.demo.actor import load_truth, make_actor_clip
-from gaussavatar.demo.voice import make_voice_sentence
 from gaussavatar.evaluate.evaluate import measure_faces
 from gaussavatar.evaluate.metrics import psnr
+from gaussavatar.landmarks.face_mesh import quiet_stderr
 from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
 from gaussavatar.media.images import read_image
-from gaussavatar.tracking.track import load_tracking
+from gaussavatar.synthetic.actor import load_truth, make_actor_clip
+from gaussavatar.synthetic.voice import make_voice_sentence
+from gaussavatar.tracking.poses.fit import load_tracking
 
 pytestmark = pytest.mark.slow
 """Draws a clip of 14 seconds and fits it: about two minutes on two cores."""
@@ -79,9 +79,7 @@ def story(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return {"avatar": out, "first": (first.returncode, interrupted), "left": left, "shown": shown, "told": told}
 
 
-def test_another_process_that_nothing_disturbs_makes_the_same_bytes(
-    story: dict, clip: Path, tmp_path: Path
-) -> None:
+def test_another_process_that_nothing_disturbs_makes_the_same_bytes(story: dict, clip: Path, tmp_path: Path) -> None:
     # The capture is the same by its keys; everything from training on is done anew, by a process of its own.
     again = tmp_path / "actor"
     shutil.copytree(story["avatar"] / "capture", again / "capture")

@@ -14,15 +14,15 @@ from synthetic_flame import write_synthetic_flame
 
 from gaussavatar.bench.truth import closures, mask_figures, pose_figures
 from gaussavatar.cli.main import run
-from gaussavatar.demo.actor import ActorTruth, load_truth, make_actor_clip
-from gaussavatar.demo.motion import Performance
 from gaussavatar.media.ffmpeg import probe
 from gaussavatar.segmentation.parts import PART_NAMES
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import FrameStore
-from gaussavatar.tracking.face_signals import load_face_signals
-from gaussavatar.tracking.head_track import camera_vertices, load_head_track
-from gaussavatar.tracking.track import load_tracking
+from gaussavatar.synthetic.actor import ActorTruth, load_truth, make_actor_clip
+from gaussavatar.synthetic.motion import Performance
+from gaussavatar.tracking.head.signals import load_face_signals
+from gaussavatar.tracking.head.track import camera_vertices, load_head_track
+from gaussavatar.tracking.poses.fit import load_tracking
 
 pytestmark = pytest.mark.slow
 """Draws a clip of 8 seconds and tracks it with each head: about a minute and a half on two cores."""

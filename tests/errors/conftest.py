@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gaussavatar.cli.main import run
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.embedding import render_plain
 from gaussavatar.head.model import pose_vertices
 from gaussavatar.media.ffmpeg import find_ffmpeg, write_video

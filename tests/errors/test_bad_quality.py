@@ -12,8 +12,8 @@ from gaussavatar.capture.marks import Marks, load_marks, save_marks
 from gaussavatar.capture.store import Capture, save_capture
 from gaussavatar.errors import UserError
 from gaussavatar.progress import QuietProgress
-from gaussavatar.quality.check import check_quality
 from gaussavatar.quality.records import Quality, load_quality, save_quality
+from gaussavatar.quality.stage import check_quality
 from gaussavatar.storage import frame_writer, write_arrays
 
 

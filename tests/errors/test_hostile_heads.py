@@ -11,8 +11,8 @@ import pytest
 from gaussavatar.errors import UserError
 from gaussavatar.head.install import install_head
 from gaussavatar.head.installed import heads_folder
-from gaussavatar.head.sandbox import Limits, read_head_file
-from gaussavatar.head.unpickle import read_pickle
+from gaussavatar.head.safe.sandbox import Limits, read_head_file
+from gaussavatar.head.safe.unpickle import read_pickle
 from tests.errors import hostile_archives, hostile_folders, hostile_pickles
 from tests.errors.hostile_heads import CASES, written
 
@@ -52,7 +52,7 @@ READ_AND_MEASURE = """
 import resource, sys
 from pathlib import Path
 from gaussavatar.errors import UserError
-from gaussavatar.head.sandbox import Limits, read_head_file
+from gaussavatar.head.safe.sandbox import Limits, read_head_file
 try:
     read_head_file(Path(sys.argv[1]), Limits(1 << 30, 1 << 30, 1 << 30, 3, 30))
 except UserError:

@@ -12,8 +12,8 @@ from gaussavatar.bench.closure import (
     silence_figures,
     voice_silence,
 )
-from gaussavatar.demo.speech import SILENCE, Phone
-from gaussavatar.tracking.indices import LIP_GAP_PAIRS, OUTER_EYE_CORNERS
+from gaussavatar.landmarks.indices import LIP_GAP_PAIRS, OUTER_EYE_CORNERS
+from gaussavatar.synthetic.speech import SILENCE, Phone
 from gaussavatar.types import Motion
 
 PHONES = (

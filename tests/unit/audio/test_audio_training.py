@@ -18,7 +18,7 @@ from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.mel import LOG_FLOOR, N_MELS, WINDOW_LENGTH, mel_frequencies, mel_statistics, normalise, windows
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder, reliable_shares
 from gaussavatar.audio.targets import lip_displacement
-from gaussavatar.tracking.indices import LIPS_OUTER
+from gaussavatar.landmarks.indices import LIPS_OUTER
 from gaussavatar.types import Motion
 
 SMALL = AudioPretrainConfig(

@@ -9,8 +9,8 @@ import numpy as np
 
 from gaussavatar.avatar.folder import WEIGHTS, write_header
 from gaussavatar.avatar.player import load_avatar
-from gaussavatar.avatar.write import compact
 from gaussavatar.storage import read_arrays, read_json, write_arrays
+from gaussavatar.training.publish import compact
 
 
 def pictures(folder: Path) -> np.ndarray:

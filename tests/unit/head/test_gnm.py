@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from gaussavatar.errors import UserError
-from gaussavatar.head.checks import check_gnm
-from gaussavatar.head.flame import AXES
-from gaussavatar.head.gnm import gnm_head, with_opening
+from gaussavatar.head.formats.flame import AXES
+from gaussavatar.head.formats.gnm import gnm_head, with_opening
 from gaussavatar.head.install import _finish
 from gaussavatar.head.model import HeadModel, pose_vertices, rotation_matrices, validate_head
+from gaussavatar.head.safe.checks import check_gnm
 from tests.unit.head.synthetic_heads import gnm_arrays
 
 

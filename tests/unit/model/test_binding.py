@@ -11,7 +11,7 @@ import torch
 
 from gaussavatar.avatar.player import blank_model, model_shapes
 from gaussavatar.head.model import REGIONS, HeadModel
-from gaussavatar.head.surface import closest_points
+from gaussavatar.mesh.surface import closest_points
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.binding import (
     Binding,
@@ -22,13 +22,13 @@ from gaussavatar.model.binding import (
     small_quaternions,
     surface_frames,
 )
-from gaussavatar.model.binding_start import bind, echo_of_channels, echo_of_states, regress
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.gaussians import RawGaussians
-from gaussavatar.model.initialise import InitialBranch
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
-from gaussavatar.tracking.head_track import HeadTrack, head_vertices
+from gaussavatar.tracking.head.track import HeadTrack, head_vertices
+from gaussavatar.training.start.binding import bind, echo_of_channels, echo_of_states, regress
+from gaussavatar.training.start.branches import InitialBranch
 from gaussavatar.types import Activated, Cameras, Motion
 
 FRAMES, COLUMNS, ROWS, LIP = 40, 21, 25, 0.045

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from gaussavatar.model.config import BranchConfig
-from gaussavatar.model.deform import Deformation, DeformationRequest, WithLinear, make_deformation
-from gaussavatar.model.deform_blendshapes import Blendshapes
-from gaussavatar.model.deform_triplane import TriPlane, level_sides
-from gaussavatar.model.deform_vectors import Vectors, encode, fourier_features, neighbours
+from gaussavatar.model.deform.blendshapes import Blendshapes
+from gaussavatar.model.deform.design import Deformation, DeformationRequest, WithLinear, make_deformation
+from gaussavatar.model.deform.triplane import TriPlane, level_sides
+from gaussavatar.model.deform.vectors import Vectors, encode, fourier_features, neighbours
 from gaussavatar.model.gaussians import RawGaussians
-from gaussavatar.model.initialise import InitialBranch
+from gaussavatar.training.start.branches import InitialBranch
 
 N_CODES, N_UPPER, N_MOVING, WIDTH = 3, 1, 40, 13
 CONFIGS = {

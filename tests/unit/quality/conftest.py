@@ -12,11 +12,11 @@ import pytest
 import soundfile
 
 from gaussavatar.capture.store import Capture, load_capture, save_capture
+from gaussavatar.landmarks.detect import save_landmarks
+from gaussavatar.landmarks.indices import FACE_OVAL, LEFT_BROW, LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_BROW, RIGHT_EYE
 from gaussavatar.storage import frame_writer
-from gaussavatar.tracking.indices import FACE_OVAL, LEFT_BROW, LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_BROW, RIGHT_EYE
-from gaussavatar.tracking.landmarks import save_landmarks
-from gaussavatar.tracking.motion import extract_motion, save_motion
-from gaussavatar.tracking.track import save_tracking
+from gaussavatar.tracking.face.motion import extract_motion, save_motion
+from gaussavatar.tracking.poses.fit import save_tracking
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS, Landmarks, Tracking
 
 from ..tracking.conftest import FOCAL, SIZE, MadeUpClip, make_clip

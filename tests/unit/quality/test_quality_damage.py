@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gaussavatar.capture.marks import Marks, save_marks
-from gaussavatar.quality.check import has_person, judge_tracked, load_tracked
 from gaussavatar.quality.pictures import measure_pictures
 from gaussavatar.quality.records import Quality
+from gaussavatar.quality.stage import has_person, judge_tracked, load_tracked
 
 from .conftest import SIDE, Person, voice
 

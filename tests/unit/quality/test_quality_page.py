@@ -14,9 +14,9 @@ import pytest
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import probe, read_frames
 from gaussavatar.progress import QuietProgress
-from gaussavatar.quality.check import check_quality
 from gaussavatar.quality.overlay import EVERY, STRETCH_FRAMES, STRETCHES, shown_frames
 from gaussavatar.quality.records import Quality, load_quality
+from gaussavatar.quality.stage import check_quality
 from gaussavatar.quality.tables import CARDS, finding_lines, quality_table
 from gaussavatar.quality.verdict import judge
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaussavatar.native_library import available_isas, force_isa, native_info
+from gaussavatar.native.library import available_isas, force_isa, native_info
 from gaussavatar.render.composite import composite, composite_torch
 from gaussavatar.types import Rendered
 

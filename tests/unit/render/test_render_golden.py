@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gaussavatar.bench.golden import RECIPES, disagreement, draw, load_golden
-from gaussavatar.native_library import available_isas, force_isa, native_info
+from gaussavatar.native.library import available_isas, force_isa, native_info
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.render.torch_oracle import TorchRasterizer
 

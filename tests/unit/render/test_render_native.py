@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gaussavatar.errors import UserError
-from gaussavatar.native_library import available_isas, force_isa, native_info, set_threads
+from gaussavatar.native.library import available_isas, force_isa, native_info, set_threads
 from gaussavatar.render.native import NativeRasterizer
 from gaussavatar.render.torch_oracle import TorchRasterizer
 from gaussavatar.types import Activated, Cameras

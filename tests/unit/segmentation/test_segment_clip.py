@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from gaussavatar.landmarks.detect import detect_landmarks
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import Segmentation, SegmentationConfig, segment_capture
 from gaussavatar.storage import FrameStore, frame_writer
-from gaussavatar.tracking.landmarks import detect_landmarks
-from gaussavatar.tracking.track import track_landmarks
+from gaussavatar.tracking.poses.fit import track_landmarks
 from gaussavatar.types import Landmarks
 
 CLIP = Path(__file__).parents[3] / ".." / "shared" / "data" / "clips" / "anchor_71s.mp4"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.segmentation.geometry import INNER_LIPS, OUTER_LIPS, Outlines
 from gaussavatar.segmentation.measure import mask_iou
 from gaussavatar.segmentation.mouth import MouthColours, learn_mouth, mouth_mask
@@ -16,7 +16,7 @@ from gaussavatar.segmentation.parallel import triples
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.segmentation.surface import EARS, FACE, NECK, NOTHING, SIDE, certain_head, head_surface, surface_priors
 from gaussavatar.storage import FrameStore, frame_writer
-from gaussavatar.tracking.head_track import HeadTrack
+from gaussavatar.tracking.head.track import HeadTrack
 from gaussavatar.types import Tracking
 
 SIZE, N = 256, 20

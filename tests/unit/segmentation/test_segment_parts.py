@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
+from gaussavatar.image.filling import fill_holes
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import SegmentationConfig, load_segmentation, segment_capture
-from gaussavatar.segmentation.filling import fill_holes
 from gaussavatar.segmentation.geometry import outlines_of
 from gaussavatar.segmentation.matting import largest_person, refine_alpha
 from gaussavatar.segmentation.parallel import ordered_map

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gaussavatar.demo.actor import _Film, _Stage, coverage_masks
-from gaussavatar.demo.body import ActorBody
-from gaussavatar.demo.motion import ActorMotion, actor_motion
-from gaussavatar.demo.speech import babble
 from gaussavatar.head.model import REGIONS
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import Segmentation, SegmentationConfig, segment_capture
 from gaussavatar.segmentation.surface import throat
 from gaussavatar.storage import FrameStore, frame_writer
+from gaussavatar.synthetic.actor import _Film, _Stage, coverage_masks
+from gaussavatar.synthetic.body import ActorBody
+from gaussavatar.synthetic.motion import ActorMotion, actor_motion
+from gaussavatar.synthetic.speech import babble
 from gaussavatar.types import Landmarks, Tracking
 
 SIZE, N, SEED = 256, 30, 2

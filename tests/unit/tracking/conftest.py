@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from gaussavatar.tracking import indices
-from gaussavatar.tracking.procrustes import head_axes
-from gaussavatar.tracking.rotations import exp_rotation
+from gaussavatar.landmarks import indices
+from gaussavatar.tracking.poses.procrustes import head_axes
+from gaussavatar.tracking.poses.rotations import exp_rotation
 from gaussavatar.types import Landmarks
 
 SIZE = 512

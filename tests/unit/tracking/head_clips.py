@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 import torch
 
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.embedding import camera_yaw
 from gaussavatar.head.model import HeadModel, landmark_points, pose_vertices
-from gaussavatar.tracking.head_expression import build_rig
-from gaussavatar.tracking.procrustes import head_axes
-from gaussavatar.tracking.rotations import exp_rotation
+from gaussavatar.tracking.head.expression import build_rig
+from gaussavatar.tracking.poses.procrustes import head_axes
+from gaussavatar.tracking.poses.rotations import exp_rotation
 from gaussavatar.types import Landmarks, Tracking
 
 SIZE, FOCAL = 512, 900.0

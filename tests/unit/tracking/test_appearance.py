@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gaussavatar.tracking.appearance import appearance_codes, mouth_points, sample_appearance
-from gaussavatar.tracking.indices import LIPS_INNER
-from gaussavatar.tracking.motion import mouth_region
+from gaussavatar.landmarks.indices import LIPS_INNER
+from gaussavatar.tracking.face.appearance import appearance_codes, mouth_points, sample_appearance
+from gaussavatar.tracking.face.motion import mouth_region
 
 SIZE = 128
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.capture.faces import FaceScorer
 from gaussavatar.errors import UserError
 from gaussavatar.head.embedding import render_plain
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, pose_vertices
+from gaussavatar.landmarks.face_mesh import FaceScorer
 from gaussavatar.storage import write_arrays
-from gaussavatar.tracking.face_signals import (
+from gaussavatar.tracking.head.fit import fit_head
+from gaussavatar.tracking.head.signals import (
     ACTION_UNITS,
     SIGNAL_NAMES,
     FaceSignals,
@@ -25,8 +26,7 @@ from gaussavatar.tracking.face_signals import (
     score_faces,
     without_leaks,
 )
-from gaussavatar.tracking.head_fit import fit_head
-from gaussavatar.tracking.head_track import HeadTrack
+from gaussavatar.tracking.head.track import HeadTrack
 
 from .head_clips import HeadClip, make_head_clip, plain_head
 

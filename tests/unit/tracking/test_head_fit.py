@@ -10,9 +10,9 @@ import torch
 from scipy.optimize import lsq_linear
 
 from gaussavatar.errors import UserError
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.model import landmark_points, pose_vertices
-from gaussavatar.tracking.head_expression import (
+from gaussavatar.tracking.head.expression import (
     ExpressionPrior,
     Faces,
     _normal_equations,
@@ -21,14 +21,14 @@ from gaussavatar.tracking.head_expression import (
     make_views,
     solve_faces,
 )
-from gaussavatar.tracking.head_fit import HeadFitConfig, arkit_track, fit_head
-from gaussavatar.tracking.head_gaze import eye_rotations, look_shapes
-from gaussavatar.tracking.head_identity import embedding_matrix
-from gaussavatar.tracking.head_neck import neck_rotations
-from gaussavatar.tracking.head_personal import sample_frames
-from gaussavatar.tracking.head_track import HeadTrack, camera_vertices, head_vertices, load_head_track, save_head_track
-from gaussavatar.tracking.rotations import exp_rotation
-from gaussavatar.tracking.solve import project
+from gaussavatar.tracking.head.fit import HeadFitConfig, arkit_track, fit_head
+from gaussavatar.tracking.head.gaze import eye_rotations, look_shapes
+from gaussavatar.tracking.head.identity import embedding_matrix
+from gaussavatar.tracking.head.neck import neck_rotations
+from gaussavatar.tracking.head.personal import sample_frames
+from gaussavatar.tracking.head.track import HeadTrack, camera_vertices, head_vertices, load_head_track, save_head_track
+from gaussavatar.tracking.poses.rotations import exp_rotation
+from gaussavatar.tracking.poses.solve import project
 
 from .conftest import with_invalid
 from .head_clips import HeadClip, make_head_clip, outline_of, plain_head
@@ -214,7 +214,7 @@ def test_a_hinged_jaw_gives_the_posed_meshs_landmarks_and_their_slopes() -> None
     for axis in range(3):
         moved = np.stack([np.zeros(3), np.zeros(3), np.zeros(3)])
         moved[:, axis] = step
-        from gaussavatar.tracking.rotations import log_rotation
+        from gaussavatar.tracking.poses.rotations import log_rotation
 
         turned = log_rotation(exp_rotation(moved) @ exp_rotation(turns.astype(np.float64)))
         slope = (project(rig.points(expression, turned, slide), R, t, 900.0)[0] - seen) / step

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussavatar.head.eyeball import fit_sphere
-from gaussavatar.tracking.head_field import SkinField, cotangent_laplacian, local_linear, parts_of
-from gaussavatar.tracking.head_identity import (
+from gaussavatar.head.anatomy.eyeball import fit_sphere
+from gaussavatar.landmarks.indices import FACE_OVAL, LIPS_INNER, LIPS_OUTER
+from gaussavatar.tracking.head.field import SkinField, cotangent_laplacian, local_linear, parts_of
+from gaussavatar.tracking.head.identity import (
     Placement,
     calm_face,
     embedding_matrix,
@@ -18,9 +19,8 @@ from gaussavatar.tracking.head_identity import (
     part_lips,
     place_head,
 )
-from gaussavatar.tracking.head_wrap import WrappedHead, folded_share, place_model, wrap_head
-from gaussavatar.tracking.indices import FACE_OVAL, LIPS_INNER, LIPS_OUTER
-from gaussavatar.tracking.rotations import exp_rotation
+from gaussavatar.tracking.head.wrap import WrappedHead, folded_share, place_model, wrap_head
+from gaussavatar.tracking.poses.rotations import exp_rotation
 
 from .head_clips import HeadClip, make_head_clip, plain_head
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussavatar.head.builtin import builtin_head
-from gaussavatar.head.raster import interpolate, rasterize_mesh
+from gaussavatar.head.builtin.model import builtin_head
+from gaussavatar.mesh.zbuffer import interpolate, rasterize_mesh
 from gaussavatar.progress import QuietProgress
 from gaussavatar.storage import FrameStore, frame_writer
-from gaussavatar.tracking.photometric import PhotometricConfig, align_to_skin, with_known_focal
-from gaussavatar.tracking.rotations import exp_rotation, log_rotation
-from gaussavatar.tracking.skin_images import without_light
-from gaussavatar.tracking.skin_native import (
+from gaussavatar.tracking.poses.photometric import PhotometricConfig, align_to_skin, with_known_focal
+from gaussavatar.tracking.poses.rotations import exp_rotation, log_rotation
+from gaussavatar.tracking.poses.skin_images import without_light
+from gaussavatar.tracking.poses.skin_native import (
     SkinView,
     normal_equations,
     normal_equations_reference,
     template_sums,
     template_sums_reference,
 )
-from gaussavatar.tracking.skull_skin import skull_skin
+from gaussavatar.tracking.poses.skull_skin import skull_skin
 from gaussavatar.types import Tracking
 
 SIZE, FOCAL, COUNT = 256, 500.0, 60

@@ -10,13 +10,13 @@ import pytest
 
 from gaussavatar.bench.tracking import STAGES, bench_tracking, steadiness
 from gaussavatar.bench.truth import closures, mouth_height, onto_head, pose_figures
-from gaussavatar.demo.actor import ActorTruth
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.progress import QuietProgress
-from gaussavatar.tracking.motion import extract_motion
-from gaussavatar.tracking.rotations import exp_rotation, log_rotation
-from gaussavatar.tracking.skull_skin import landmark_places
-from gaussavatar.tracking.track import track_landmarks
+from gaussavatar.synthetic.actor import ActorTruth
+from gaussavatar.tracking.face.motion import extract_motion
+from gaussavatar.tracking.poses.fit import track_landmarks
+from gaussavatar.tracking.poses.rotations import exp_rotation, log_rotation
+from gaussavatar.tracking.poses.skull_skin import landmark_places
 from gaussavatar.types import Tracking
 
 from .conftest import MadeUpClip

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussavatar.capture.faces import FaceDetector, FaceMesh
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_frames
-from gaussavatar.tracking import indices
-from gaussavatar.tracking.landmarks import (
+from gaussavatar.landmarks import indices
+from gaussavatar.landmarks.detect import (
     detect_landmarks,
     fill_gaps,
     load_landmarks,
     save_landmarks,
     usable_frames,
 )
-from gaussavatar.tracking.measures import eye_openness, lip_aperture, lip_width
+from gaussavatar.landmarks.face_mesh import FaceDetector, FaceMesh
+from gaussavatar.landmarks.measures import eye_openness, lip_aperture, lip_width
+from gaussavatar.media.ffmpeg import read_frames
 
 from .conftest import MadeUpClip, made_up_shape, make_clip
 

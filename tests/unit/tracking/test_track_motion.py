@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.tracking import indices
-from gaussavatar.tracking.measures import lip_aperture
-from gaussavatar.tracking.motion import (
+from gaussavatar.landmarks import indices
+from gaussavatar.landmarks.measures import lip_aperture
+from gaussavatar.tracking.face.motion import (
     MotionConfig,
     extract_motion,
     head_space_landmarks,
@@ -19,7 +19,7 @@ from gaussavatar.tracking.motion import (
     mouth_region,
     save_motion,
 )
-from gaussavatar.tracking.track import track_landmarks
+from gaussavatar.tracking.poses.fit import track_landmarks
 from gaussavatar.types import Landmarks, Motion, Tracking
 
 from .conftest import LOWER_LIP, MadeUpClip, make_clip

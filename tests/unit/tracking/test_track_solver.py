@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.tracking.landmarks import fill_gaps
-from gaussavatar.tracking.rotations import exp_rotation, log_rotation, nearest_rotation
-from gaussavatar.tracking.smoothness import find_jumps
-from gaussavatar.tracking.track import TrackingConfig, load_tracking, save_tracking, track_landmarks
+from gaussavatar.landmarks.detect import fill_gaps
+from gaussavatar.tracking.poses.fit import TrackingConfig, load_tracking, save_tracking, track_landmarks
+from gaussavatar.tracking.poses.rotations import exp_rotation, log_rotation, nearest_rotation
+from gaussavatar.tracking.poses.smoothness import find_jumps
 from gaussavatar.types import Tracking
 
 from .conftest import FOCAL, SIZE, MadeUpClip, make_clip, with_invalid

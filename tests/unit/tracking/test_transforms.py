@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaussavatar.tracking.transforms import write_transforms
+from gaussavatar.tracking.poses.transforms import write_transforms
 from gaussavatar.types import Tracking
 
 

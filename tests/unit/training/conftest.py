@@ -20,7 +20,7 @@ def face_shape(random: np.random.Generator) -> np.ndarray:
     """478 points on the front of an ellipsoid, with the named points that the code looks up in their places."""
     xy = random.uniform(-1, 1, (478, 2))
     xy *= np.minimum(1, 0.95 / np.linalg.norm(xy, axis=1, keepdims=True))
-    from gaussavatar.tracking.indices import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
+    from gaussavatar.landmarks.indices import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 
     for indices, centre, radius in (
         (LIPS_OUTER, (0, 0.45), (0.3, 0.12)),

@@ -16,7 +16,7 @@ from gaussavatar.training.config import DensifyConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
 from gaussavatar.training.densify import Gathered, opacity_threshold, outside_the_head, refine, rotated, screen_gradient
 from gaussavatar.training.resample import rearrange
-from gaussavatar.training.start import build_model
+from gaussavatar.training.start.build import build_model
 from gaussavatar.training.step import Run, make_optimizer, set_rates, step_loss
 from gaussavatar.types import Activated, Cameras
 

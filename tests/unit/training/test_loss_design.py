@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from gaussavatar.avatar.player import blank_branch
+from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.config import BranchConfig, ModelConfig
-from gaussavatar.model.deform_triplane import TriPlane
-from gaussavatar.tracking.indices import LIPS_INNER, LIPS_OUTER
+from gaussavatar.model.deform.triplane import TriPlane
 from gaussavatar.training.config import LossConfig
 from gaussavatar.training.loss_design import attention_outside, design_losses, regions
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from gaussavatar.evaluate.perceptual import perceptual_figures
-from gaussavatar.render.perceptual import ALEX, PerceptualLoss
+from gaussavatar.image.perceptual import ALEX, PerceptualLoss
 from gaussavatar.training.config import LossConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip, load_batch
 from gaussavatar.training.perceptual import perceptual_net

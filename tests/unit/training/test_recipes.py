@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaussavatar.config import load_recipe, recipe_names
+from gaussavatar.fitting.recipe import load_recipe, recipe_names
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip
-from gaussavatar.training.start import build_model
+from gaussavatar.training.start.build import build_model
 
 from .tiny_runs import make_run, run_stages
 

@@ -14,7 +14,7 @@ from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
-from gaussavatar.training.start import build_model
+from gaussavatar.training.start.build import build_model
 from gaussavatar.training.step import Run, make_optimizer, set_rates, step_loss
 
 FREE = ModelConfig(face=BranchConfig(300), mouth=BranchConfig(60))

@@ -10,13 +10,13 @@ import pytest
 import roma
 import torch
 
-from gaussavatar.head.builtin import builtin_head
+from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.training import unseen
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
 from gaussavatar.training.resample import resize
-from gaussavatar.training.start import build_model
+from gaussavatar.training.start.build import build_model
 from gaussavatar.training.step import Run
 from gaussavatar.types import Cameras
 

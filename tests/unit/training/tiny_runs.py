@@ -17,7 +17,7 @@ from gaussavatar.seeding import seeded
 from gaussavatar.training.config import StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.loop import PosePass, Run, train
-from gaussavatar.training.start import build_model
+from gaussavatar.training.start.build import build_model
 
 MODEL = ModelConfig(face=BranchConfig(count=600), mouth=BranchConfig(count=100))
 STAGES = (

@@ -12,16 +12,16 @@ import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.avatar.live import NAME as DESCRIPTION
-from gaussavatar.avatar.live import write_description
 from gaussavatar.errors import UserError
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.training.config import DensifyConfig, StageConfig, TrainingConfig
+from gaussavatar.training.live import NAME as DESCRIPTION
+from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
-from gaussavatar.training.start import build_model
+from gaussavatar.training.start.build import build_model
 from gaussavatar.view.app import ViewerApp, free_port
 from gaussavatar.view.live import FitFollower, find_fit, first_state, last_line
 

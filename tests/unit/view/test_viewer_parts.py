@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaussavatar.motion.edit import Face, Motion, face_at, frame_index, slider_groups, with_sliders
 from gaussavatar.view.clock import PlayClock
-from gaussavatar.view.motion import Face, Motion, face_at, frame_index, slider_groups, with_sliders
 from gaussavatar.view.orbit import (
     LARGEST,
     SMALLEST,

@@ -1,0 +1,104 @@
+"""What is behind the head in each frame of the pose track: the torso, and the background where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, UInt8
+from torch import Tensor
+
+from gaussavatar.avatar.backdrop import Backdrop
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.errors import UserError
+from gaussavatar.image.cutout import cut_out
+from gaussavatar.image.filling import fill_holes
+from gaussavatar.storage import FrameStore
+from gaussavatar.types import Cameras, Rendered
+
+Behind = Callable[[Int[np.ndarray, "b"]], Rendered]
+"""Frames of the pose track to the layer behind the head; colour premultiplied, 0..1."""
+
+
+TorsoKind = Literal["real", "gaussians"]
+"""Whose torso: the filmed one, pasted, or the fitted torso branch."""
+
+
+def behind_head(avatar: LoadedAvatar, backdrop: Backdrop, folder: Path, torso: TorsoKind = "real") -> Behind:
+    """The torso before ``backdrop``; decoded videos go into ``folder``.
+
+    Raises:
+        UserError: another background is wanted of an avatar without a matte, or its torso branch, which it lacks.
+    """
+    if torso == "gaussians":
+        return _drawn_torso(avatar, backdrop)
+    under = avatar.under_frames(folder)
+    if backdrop.filmed:
+        return torso_as_filmed(under)
+    matte = avatar.matte_frames(folder)
+    background = backdrop.image(avatar.size)
+
+    def replaced(places: Int[np.ndarray, "b"]) -> Rendered:
+        frames = np.minimum(places, len(under) - 1).tolist()
+        cut = [cut_out(under.read(index), matte.read(index)[..., 0], avatar.fixed_plate) for index in frames]
+        if background is not None:
+            return _opaque(np.stack([each.over(background) for each in cut]))
+        stacked = (np.stack([each.rgb for each in cut]), np.stack([each.alpha for each in cut]))
+        return Rendered(*(torch.from_numpy(array) for array in stacked))
+
+    return replaced
+
+
+def torso_as_filmed(under: FrameStore) -> Behind:
+    """The completed frames themselves, with the filmed background."""
+
+    def filmed(places: Int[np.ndarray, "b"]) -> Rendered:
+        return _opaque(under.read_batch(np.minimum(places, len(under) - 1).tolist()))
+
+    return filmed
+
+
+def _drawn_torso(avatar: LoadedAvatar, backdrop: Backdrop) -> Behind:
+    torso = avatar.torso
+    if torso is None:
+        raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
+    plate = avatar.plate.astype(np.float32) / 255 if backdrop.filmed else backdrop.image(avatar.size)
+    background = None if plate is None else torch.from_numpy(plate.copy())
+
+    def drawn(places: Int[np.ndarray, "b"]) -> Rendered:
+        poses = torch.from_numpy(torso.T_camera_torso[places])
+        K = torch.from_numpy(avatar.K).float().expand(len(places), 3, 3)
+        layer = torso.draw(avatar.rasterizer, Cameras(poses, K, avatar.size, avatar.size))
+        if background is None:
+            return layer
+        whole = layer.rgb + (1 - layer.alpha)[..., None] * background
+        return Rendered(whole, torch.ones_like(layer.alpha))
+
+    return drawn
+
+
+def _opaque(images: UInt8[np.ndarray, "b h w 3"] | Float32[np.ndarray, "b h w 3"]) -> Rendered:
+    rgb = torch.from_numpy(images)
+    rgb = rgb.float() / 255 if images.dtype == np.uint8 else rgb
+    return Rendered(rgb, torch.ones(rgb.shape[:3]))
+
+
+def straight(layer: Rendered) -> list[UInt8[np.ndarray, "h w 4"]]:
+    """Premultiplied images as RGBA of 8 bits with straight alpha.
+
+    Where hardly anything is there the colour is continued from the person's edge: codecs store it in
+    coarse blocks, and black behind the edge would come back as a dark fringe.
+    """
+    rgb: Float[Tensor, "b h w 3"] = layer.rgb
+    images = []
+    for color, alpha in zip(rgb.numpy(), layer.alpha.numpy(), strict=True):
+        known = np.clip((alpha - 0.25) / 0.5, 0, 1).astype(np.float32)
+        own = color / np.maximum(alpha, 1e-4)[..., None]
+        around = fill_holes(own.clip(0, 1).astype(np.float32), known)
+        filled = np.where(alpha[..., None] > 0.25, own, around)
+        both = np.concatenate([filled, alpha[..., None]], axis=-1)
+        images.append((both * 255).round().clip(0, 255).astype(np.uint8))
+    return images

@@ -1,1 +1,0 @@
-"""A synthetic talking person with known truth."""

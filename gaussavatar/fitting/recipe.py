@@ -1,0 +1,133 @@
+"""A recipe: every knob of ``fit`` as frozen dataclasses, read from YAML, overridden by ``--set a.b=value``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from gaussavatar.audio.pretrain import AudioPretrainConfig
+from gaussavatar.capture.video import CaptureConfig
+from gaussavatar.errors import UserError
+from gaussavatar.model.config import ModelConfig
+from gaussavatar.model.torso import TorsoConfig
+from gaussavatar.resources import resource
+from gaussavatar.segmentation.records import SegmentationConfig
+from gaussavatar.tracking.face.appearance import AppearanceConfig
+from gaussavatar.tracking.face.motion import MotionConfig
+from gaussavatar.tracking.head.fit import HeadFitConfig
+from gaussavatar.tracking.poses.fit import TrackingConfig
+from gaussavatar.tracking.poses.photometric import PhotometricConfig
+from gaussavatar.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """All of ``fit``."""
+
+    image_size: int = 256
+    """Side of the square images that the avatar is trained at, pixels."""
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    head: HeadFitConfig = field(default_factory=HeadFitConfig)
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    audio: AudioPretrainConfig = field(default_factory=AudioPretrainConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    torso: TorsoConfig = field(default_factory=TorsoConfig)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in resource("recipes").glob("*.yaml"))
+
+
+def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> FitConfig:
+    """Read a recipe by name or path and apply ``a.b.c=value`` overrides.
+
+    Raises:
+        UserError: unknown recipe, unknown key (with a suggestion) or a value of the wrong type.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else resource("recipes") / f"{name}.yaml"
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError as error:
+        raise UserError(
+            f"a recipe: {', '.join(recipe_names())} or a .yaml file", repr(name), "name one of these"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
+    for override in overrides:
+        _override(values, override)
+    return build_config(values, str(path.name))
+
+
+def build_config(values: Any, source: str) -> FitConfig:
+    """Plain data to a :class:`FitConfig`.
+
+    Raises:
+        UserError: an unknown key or a value of the wrong type; the message names the key.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"a mapping of keys in {source}", type(values).__name__, "see recipes/ for examples")
+    _check_keys(values, FitConfig, source, "")
+    try:
+        return msgspec.convert(values, FitConfig)
+    except msgspec.ValidationError as error:
+        raise UserError(f"valid values in {source}", str(error), "mend the value") from error
+
+
+def dump_config(config: FitConfig) -> str:
+    """The config as YAML that :func:`load_recipe` reads again."""
+    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UserError("--set a.b.c=value", repr(override), "write the key, an equals sign and the value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"a YAML value after {key}=", repr(text), "quote it") from error
+    *parents, last = key.split(".")
+    place: Any = values
+    for parent in parents:
+        if isinstance(place, list) and parent.isdigit() and int(parent) < len(place):
+            place = place[int(parent)]
+            continue
+        place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        raise UserError("a key of the recipe", repr(key), "see recipes/ for the keys")
+    place[last] = value
+
+
+def _check_keys(values: Any, kind: Any, source: str, prefix: str) -> None:
+    """Refuse keys that no dataclass field has; msgspec would ignore them."""
+    import typing
+
+    hints = typing.get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]
+    for key, value in values.items():
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"the keys are {', '.join(known)}"
+            raise UserError(f"a known key in {source}", f"{prefix}{key}", hint)
+        inner = hints[key]
+        options = [option for option in typing.get_args(inner) if dataclasses.is_dataclass(option)]
+        inner = options[0] if len(options) == 1 and typing.get_origin(inner) is not tuple else inner
+        if dataclasses.is_dataclass(inner) and isinstance(value, dict):
+            _check_keys(value, inner, source, f"{prefix}{key}.")
+        elif typing.get_origin(inner) is tuple and isinstance(value, list):
+            element = typing.get_args(inner)[0]
+            for index, item in enumerate(value):
+                if dataclasses.is_dataclass(element) and isinstance(item, dict):
+                    _check_keys(item, element, source, f"{prefix}{key}.{index}.")

@@ -1,0 +1,1 @@
+"""The built-in head, generated from the CC0 MakeHuman data."""

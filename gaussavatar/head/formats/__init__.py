@@ -1,0 +1,1 @@
+"""Head models that users install."""

@@ -1,0 +1,1 @@
+"""Reading users' files without running anything that is in them."""

@@ -1,0 +1,1 @@
+"""What is computed on whole pictures: losses, perceptual distances, filling, cutting out."""

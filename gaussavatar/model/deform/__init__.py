@@ -1,0 +1,1 @@
+"""Designs that turn codes into motion of the Gaussians."""

@@ -1,0 +1,148 @@
+"""Motion from a dense tri-plane of features and a small MLP (TalkingGaussian, ECCV 2024, sec. 3.2 and 3.3).
+
+The method's published hash grids never hash: the levels below are their dense form. Its
+MLPs have no biases.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gaussavatar.model.deform.design import DeformationRequest
+from gaussavatar.model.per_gaussian import PerGaussian
+
+N_LEVELS = 12
+"""Levels of planes, one feature each, as published."""
+
+BOUND = 0.15
+"""Half the side of the cube that the planes cover, metres."""
+
+GATE_HIDDEN = (32, 16)
+"""Hidden units of the attention MLPs for the mouth codes and for the upper face, as published."""
+
+
+def build(request: DeformationRequest) -> TriPlane:
+    """A tri-plane that starts without motion."""
+    config = request.config
+    return TriPlane(
+        request.n_codes,
+        request.width,
+        n_upper=request.n_upper,
+        hidden=config.hidden,
+        planes=config.planes,
+        attention=config.attention,
+        axes=config.axes,
+    )
+
+
+def level_sides(coarsest: float, finest: float) -> tuple[int, ...]:
+    """Sides of the levels, growing (or shrinking) by one factor, rounded as the published encoder rounds."""
+    factor = (finest / coarsest) ** (1 / (N_LEVELS - 1))
+    # Rounded first, so that a power that should be whole does not count as a hair above.
+    return tuple(math.ceil(round(coarsest * factor**level, 9) - 1) + 1 for level in range(N_LEVELS))
+
+
+class RegionAttention(nn.Module):
+    """Gates of the codes from the features of a place: which of them a Gaussian listens to (sec. 3.2).
+
+    The mouth codes' gates are linear at the end and the upper face's non-negative, as published; the upper-face
+    channels pass a small MLP before their gate.
+    """
+
+    def __init__(self, n_features: int, n_mouth: int, n_upper: int) -> None:
+        super().__init__()
+        mouth_hidden, upper_hidden = GATE_HIDDEN
+        self.n_mouth = n_mouth
+        self.mouth = _mlp(n_features, mouth_hidden, n_mouth)
+        self.upper = _mlp(n_features, upper_hidden, n_upper) if n_upper else None
+        self.encode = _mlp(n_upper, upper_hidden, n_upper) if n_upper else None
+
+    def gates(self, features: Float[Tensor, "m f"]) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m u"] | None]:
+        """Gates of the mouth codes and of the upper face."""
+        return self.mouth(features), None if self.upper is None else torch.relu(self.upper(features))
+
+    def forward(self, codes: Float[Tensor, "b c"], features: Float[Tensor, "m f"]) -> Float[Tensor, "b m c"]:
+        """What each Gaussian hears of the codes."""
+        mouth_gate, upper_gate = self.gates(features)
+        heard = codes[:, None, : self.n_mouth] * mouth_gate
+        if upper_gate is None or self.encode is None:
+            return heard
+        upper = self.encode(codes[:, self.n_mouth :])
+        return torch.cat([heard, upper[:, None] * upper_gate], dim=-1)
+
+
+class TriPlane(nn.Module):
+    """Position features of three planes, concatenated with the (gated) codes, through an MLP."""
+
+    def __init__(
+        self,
+        n_codes: int,
+        width: int,
+        *,
+        n_upper: int = 0,
+        hidden: int = 64,
+        planes: tuple[float, float] = (16.0, 38.4),
+        attention: bool = False,
+        axes: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> None:
+        super().__init__()
+        sides = level_sides(*planes)
+        n_features = 3 * len(sides)
+        self.planes = nn.ParameterList([nn.Parameter(torch.randn(3, 1, side, side) * 1e-2) for side in sides])
+        self.attention = RegionAttention(n_features, n_codes - n_upper, n_upper) if attention else None
+        self.position = nn.Linear(n_features, hidden, bias=False)
+        self.codes = nn.Linear(n_codes, hidden, bias=False)
+        self.hidden = nn.Linear(hidden, hidden, bias=False)
+        self.out = nn.Linear(hidden, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+        gains = torch.ones(width)
+        gains[:3] = torch.tensor(axes)
+        self.register_buffer("gains", gains, persistent=False)
+
+    def features(self, means: Float[Tensor, "m 3"]) -> Float[Tensor, "m f"]:
+        """Bilinear features of every level and plane (xy, yz, xz) at ``means``."""
+        point = (means / BOUND).clamp(-1, 1)
+        planes = torch.stack([point[:, [0, 1]], point[:, [1, 2]], point[:, [0, 2]]])[:, :, None, :]
+        levels = [F.grid_sample(level, planes, align_corners=True)[:, 0, :, 0] for level in self.planes]
+        return torch.cat(levels).T
+
+    def attention_of(self, means: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]] | None:
+        """How strongly each Gaussian listens to the mouth codes and to the upper face: the norms of its gates.
+
+        None without attention; zeros where the branch has no upper-face channels.
+        """
+        if self.attention is None:
+            return None
+        mouth, upper = self.attention.gates(self.features(means))
+        quiet = torch.zeros_like(mouth[:, 0]) if upper is None else _norm(upper)
+        return _norm(mouth), quiet
+
+    def forward(self, codes: Float[Tensor, "b c"], means: Float[Tensor, "m 3"]) -> Float[Tensor, "b m w"]:
+        """See :class:`gaussavatar.model.deform.design.Deformation`."""
+        features = self.features(means)
+        # The first layer's part of the position is the same for all frames, and computed once.
+        position = self.position(features)
+        if self.attention is None:
+            heard = self.codes(codes)[:, None]
+        else:
+            heard = self.codes(self.attention(codes, features))
+        hidden = torch.relu(position[None] + heard)
+        return self.out(torch.relu(self.hidden(hidden))) * self.gains
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """See :class:`gaussavatar.model.deform.design.Deformation`."""
+        return {}
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, outputs, bias=False))
+
+
+def _norm(gates: Float[Tensor, "m n"]) -> Float[Tensor, "m"]:
+    """Euclidean norm with a finite gradient where every gate is zero."""
+    return (gates.square().sum(-1) + 1e-12).sqrt()

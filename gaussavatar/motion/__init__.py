@@ -1,0 +1,1 @@
+"""Motion of a face and head over time, apart from any avatar."""

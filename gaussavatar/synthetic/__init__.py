@@ -1,0 +1,1 @@
+"""A person who does not exist: pictures, voice and motion with a known truth."""

@@ -1,0 +1,1 @@
+"""Head poses of all frames, from landmarks and then from the skin itself."""

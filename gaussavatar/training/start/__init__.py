@@ -1,0 +1,1 @@
+"""The avatar before training: Gaussians placed on the person."""

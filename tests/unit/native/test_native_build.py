@@ -1,0 +1,128 @@
+"""Building and finding the native library, and what is said where it cannot be done."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gaussavatar.errors import UserError
+from gaussavatar.native import library as native_library
+from gaussavatar.native.library import native_info, sources
+from gaussavatar.render.api import get_rasterizer
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """The state of a process that has not loaded the library yet."""
+    isa = native_info()["isa"]
+    monkeypatch.setattr(native_library, "_loaded", None)
+    yield monkeypatch
+    monkeypatch.undo()
+    native_library.force_isa(isa)
+
+
+def test_info_names_what_runs():
+    info = native_info()
+    assert Path(info["library"]).is_file() and info["isa"] in info["isas"] and info["isas"][0] == "generic"
+    assert info["threads"] >= 1
+
+
+def test_environment_chooses_isa_and_threads(unloaded):
+    unloaded.setenv("GAUSSAVATAR_ISA", "generic")
+    unloaded.setenv("GAUSSAVATAR_THREADS", "3")
+    info = native_info()
+    assert (info["isa"], info["threads"]) == ("generic", 3)
+
+
+@pytest.mark.parametrize("name", ["GAUSSAVATAR_ISA", "GAUSSAVATAR_THREADS"])
+def test_wrong_environment_is_explained(unloaded, name):
+    unloaded.setenv(name, "many")
+    with pytest.raises(UserError, match=f"{name}.*'many'"):
+        native_library.load_library()
+
+
+def test_missing_compiler_is_explained(unloaded, tmp_path):
+    unloaded.setenv("XDG_CACHE_HOME", str(tmp_path))
+    unloaded.setenv("CXX", "/no/such/compiler")
+    with pytest.raises(UserError, match="a C\\+\\+ compiler in CXX"):
+        native_library.load_library()
+    unloaded.setenv("CXX", "")
+    unloaded.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="install one"):
+        native_library.load_library()
+
+
+def test_a_built_library_needs_no_compiler(unloaded, tmp_path):
+    built = Path(native_info()["library"])
+    unloaded.setattr(native_library, "_loaded", None)
+    folder = tmp_path / "gaussavatar" / "native" / "another-compiler"
+    folder.mkdir(parents=True)
+    shutil.copy(built, folder)
+    unloaded.setenv("XDG_CACHE_HOME", str(tmp_path))
+    unloaded.setenv("CXX", "/no/such/compiler")
+    assert native_info()["library"] == str(folder / built.name)
+
+
+def test_failing_compiler_is_explained(unloaded, tmp_path):
+    compiler = tmp_path / "bad-compiler"
+    compiler.write_text("#!/bin/sh\necho 'fatal error: this compiler is broken' >&2\nexit 3\n")
+    compiler.chmod(0o755)
+    unloaded.setenv("CXX", str(compiler))
+    unloaded.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="this compiler is broken"):
+        native_library.load_library()
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_unwritable_cache_is_explained(unloaded, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    unloaded.setenv("XDG_CACHE_HOME", str(blocked))
+    with pytest.raises(UserError, match="XDG_CACHE_HOME"):
+        native_library.load_library()
+
+
+@pytest.mark.slow
+def test_two_processes_may_build_at_once(tmp_path):
+    """Compiles the library twice."""
+    code = (
+        "from pathlib import Path; import ctypes, importlib.util as u; "
+        f"s = u.spec_from_file_location('b', {str(sources() / 'build.py')!r}); m = u.module_from_spec(s); "
+        f"s.loader.exec_module(m); p = m.build(Path({str(tmp_path)!r})); "
+        "print(ctypes.CDLL(str(p)).ga_get_threads())"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert all(int(process.communicate()[0]) >= 1 for process in processes)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_the_shared_mathematics_compiles_for_cuda(tmp_path):
+    """Runs nvcc, which takes seconds; checks that the kernels' mathematics stays in registers."""
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc is not installed")
+    kernel = tmp_path / "kernel.cu"
+    kernel.write_text(
+        '#include "splat_math.h"\nusing namespace gaussavatar;\n'
+        "__global__ void both(const Gaussian3<float>* g, Camera c, const Splat2Gradient<float>* v,\n"
+        "                     Projection<float>* o, Gaussian3Gradient<float>* d) {\n"
+        "  Projection<float> p;\n  project_forward(g[threadIdx.x], c, p);\n  o[threadIdx.x] = p;\n"
+        "  project_backward(g[threadIdx.x], c, p, v[threadIdx.x], d[threadIdx.x]);\n}\n"
+    )
+    command = ["nvcc", "-arch=sm_90", "-O3", "-Xptxas", "-v", f"-I{sources() / 'include'}", "-c", str(kernel)]
+    result = subprocess.run([*command, "-o", str(tmp_path / "k.o")], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert " 0 bytes spill stores" in result.stderr
+
+
+def test_backends_that_cannot_run_here_are_explained():
+    with pytest.raises(UserError, match="CUDA device"):
+        get_rasterizer("cpu", "gsplat")
+    with pytest.raises(UserError, match="native rasterizer"):
+        get_rasterizer("cuda", "native")
+    with pytest.raises(UserError, match="among auto"):
+        get_rasterizer("cpu", "vulkan")
