@@ -42,8 +42,8 @@ def get_mesh_rasterizer(name: str = MESH_RASTERIZERS[0]) -> MeshRasterizer:
     if name == "native":
         return rasterize_mesh
     if name == "pytorch3d":
-        from gaussavatar.head import raster_pytorch3d
+        from gaussavatar.mesh import rasterizer_pytorch3d
 
-        raster_pytorch3d.require_pytorch3d()
-        return raster_pytorch3d.rasterize_mesh_pytorch3d
+        rasterizer_pytorch3d.require_pytorch3d()
+        return rasterizer_pytorch3d.rasterize_mesh_pytorch3d
     raise UserError(f"a mesh rasterizer ({' or '.join(MESH_RASTERIZERS)})", repr(name), "choose one of them")
