@@ -71,7 +71,7 @@ class Tracking:
 
 
 @dataclass(frozen=True)
-class Motion:
+class FaceMotion:
     """What moves in the face besides the head, per frame, pose taken out.
 
     ``mouth_codes @ mouth_basis`` is the displacement (metres, head space) of the

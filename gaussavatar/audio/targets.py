@@ -6,26 +6,26 @@ import numpy as np
 from jaxtyping import Float32
 
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
-from gaussavatar.types import Motion
+from gaussavatar.types import FaceMotion
 
 CLOSED_SHARE = 0.08
 """Share of a clip's frames, those with the smallest lip aperture, whose mean is the closed mouth."""
 
 
-def audio_targets(motion: Motion) -> Float32[np.ndarray, "n m_plus_2"]:
+def audio_targets(motion: FaceMotion) -> Float32[np.ndarray, "n m_plus_2"]:
     """Mouth codes, then aperture, then width, of every frame."""
     columns = [motion.mouth_codes, motion.aperture[:, None], motion.width[:, None]]
     return np.concatenate(columns, 1).astype(np.float32)
 
 
-def closed_target(motion: Motion) -> Float32[np.ndarray, "m_plus_2"]:
+def closed_target(motion: FaceMotion) -> Float32[np.ndarray, "m_plus_2"]:
     """The targets of this person's closed mouth: the mean over the frames with the smallest aperture."""
     targets = audio_targets(motion)
     closed = motion.aperture <= np.quantile(motion.aperture, CLOSED_SHARE)
     return targets[closed].mean(0)
 
 
-def lip_displacement(motion: Motion) -> Float32[np.ndarray, "m"]:
+def lip_displacement(motion: FaceMotion) -> Float32[np.ndarray, "m"]:
     """How far a unit of each mouth code moves the lip points, root mean square in metres, their mean taken out.
 
     Codes that move no landmark (those of the mouth's looks) count as the median of the others.

@@ -24,10 +24,9 @@ from gaussavatar.media.images import read_image
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.binding import blank_binding, rig_shapes
 from gaussavatar.model.config import ModelConfig
-from gaussavatar.model.gaussians import RawGaussians
+from gaussavatar.model.gaussians import InitialBranch, RawGaussians
 from gaussavatar.render.api import Rasterizer, get_rasterizer
 from gaussavatar.storage import FrameStore, frame_writer, read_arrays
-from gaussavatar.training.start.branches import InitialBranch
 from gaussavatar.types import Activated, Cameras, Rendered, Waveform
 
 

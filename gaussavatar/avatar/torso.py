@@ -12,10 +12,9 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gaussavatar.avatar.folder import TORSO, has_file
-from gaussavatar.model.torso import Torso
+from gaussavatar.model.torso import Torso, torso_from
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
-from gaussavatar.training.torso import torso_from
 from gaussavatar.types import Activated, Cameras, Rendered
 
 

@@ -18,7 +18,7 @@ from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone, babble
 from gaussavatar.synthetic.voice import speak_phones
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.poses.fit import load_tracking
-from gaussavatar.types import VIDEO_FPS, Motion
+from gaussavatar.types import VIDEO_FPS, FaceMotion
 
 LABIALS = ("m", "b", "p")
 OPEN_VOWELS = ("a", "e", "o")
@@ -38,7 +38,7 @@ VOICES = ((0, 118.0), (1, 205.0))
 class LipRange:
     """A person's lips, from motion codes to relative opening: 0 is the closed mouth, 1 its 95th percentile."""
 
-    motion: Motion
+    motion: FaceMotion
     shape: Float[np.ndarray, "478 3"]
     shut: float
     wide: float
@@ -50,7 +50,7 @@ class LipRange:
 
 
 def lip_range(
-    motion: Motion,
+    motion: FaceMotion,
     shape: Float[np.ndarray, "478 3"],
     closed: Float[np.ndarray, "m"],
     learnt_from: Bool[np.ndarray, "n"],

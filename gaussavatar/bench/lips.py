@@ -16,7 +16,7 @@ from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
 from gaussavatar.audio.targets import audio_targets, closed_target, lip_displacement
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, LIPS
 from gaussavatar.progress import Progress, QuietProgress
-from gaussavatar.types import Motion, Tracking
+from gaussavatar.types import FaceMotion, Tracking
 
 GAP_FRAMES = 4
 """Frames beside a held-out block that are not learnt from: their windows reach into it."""
@@ -41,7 +41,7 @@ class LipsBenchConfig:
 
 def bench_lips(
     mel: Float32[np.ndarray, "t 40"],
-    motion: Motion,
+    motion: FaceMotion,
     config: LipsBenchConfig | None = None,
     *,
     tracking: Tracking | None = None,
@@ -140,7 +140,7 @@ def _block_record(shifted: dict[int, np.ndarray], gated: np.ndarray, real: np.nd
     }
 
 
-def _flat_lips(motion: Motion, tracking: Tracking | None) -> Float[np.ndarray, "m l 2"]:
+def _flat_lips(motion: FaceMotion, tracking: Tracking | None) -> Float[np.ndarray, "m l 2"]:
     """How a unit of each code moves the lip points in the picture, their mean taken out: pixels at 512, or mm."""
     moved = motion.mouth_basis[:, list(LIPS), :2]
     moved = moved - moved.mean(axis=1, keepdims=True)

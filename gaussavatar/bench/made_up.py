@@ -19,7 +19,7 @@ from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, write_json
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.training.step import Run
-from gaussavatar.types import Motion, Tracking
+from gaussavatar.types import FaceMotion, Tracking
 
 SHOWN = 24
 """Frames that hold a picture; the others are holes in the file, and are never drawn."""
@@ -104,7 +104,7 @@ def made_up_clip(config: FitConfig, model: AvatarModel, folder: Path, frames: in
     tracking = Tracking(
         R, t, K, size, points, blank, np.zeros((frames, 1), np.float32), usable, np.zeros(frames, np.float32)
     )
-    motion = Motion(
+    motion = FaceMotion(
         codes,
         np.zeros((model.n_mouth, 478, 3), np.float32),
         upper,

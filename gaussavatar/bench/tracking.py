@@ -25,7 +25,7 @@ from gaussavatar.tracking.poses.photometric import PhotometricConfig, align_poin
 from gaussavatar.tracking.poses.rotations import log_rotation
 from gaussavatar.tracking.poses.skull_skin import skull_skin
 from gaussavatar.tracking.poses.steadiness import correlation, fast, shaking
-from gaussavatar.types import Landmarks, Motion, Tracking
+from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
 STAGES = ("capture", "landmarks", "tracking", "head", "masks", "quality")
 _FREE = 1e3
@@ -96,7 +96,7 @@ def landmark_fits(landmarks: Landmarks, config: TrackingConfig, focal_px: float)
     return found
 
 
-def steadiness(landmarks: Landmarks, tracking: Tracking, motion: Motion | None = None) -> dict[str, float]:
+def steadiness(landmarks: Landmarks, tracking: Tracking, motion: FaceMotion | None = None) -> dict[str, float]:
     """Reprojection errors, and what shakes faster than a head can move; stretches around cuts are left out.
 
     Returns:

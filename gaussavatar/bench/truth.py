@@ -28,7 +28,7 @@ from gaussavatar.tracking.poses.fit import load_tracking, track_landmarks
 from gaussavatar.tracking.poses.photometric import PhotometricConfig, align_to_skin, with_known_focal
 from gaussavatar.tracking.poses.rotations import log_rotation, nearest_rotation
 from gaussavatar.tracking.poses.skull_skin import landmark_places
-from gaussavatar.types import Landmarks, Motion, Tracking
+from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
 SECONDS, TURN_DEG = 24.0, 30.0
 NOD_FROM, NOD_SECONDS, NOD_HZ = 16.0, 4.0, 3.0
@@ -137,7 +137,7 @@ def _nod_kept(R: np.ndarray, R_true: np.ndarray, fps: float) -> float:
     return float(seen @ true / (true @ true))
 
 
-def face_figures(track: HeadTrack, motion: Motion, truth: ActorTruth) -> dict[str, float]:
+def face_figures(track: HeadTrack, motion: FaceMotion, truth: ActorTruth) -> dict[str, float]:
     """Correlations of the fitted mesh's lip gap (``lip_mesh_r``) and the landmarks' with the truth's lips; blinks.
 
     ``blinks_in_time`` is the share whose middle is within a frame of the truth's, ``blink_depth`` the mean closure at

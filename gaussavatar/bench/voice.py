@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussavatar.audio.energy import frame_energy, silent_frames
 from gaussavatar.avatar.player import load_avatar
-from gaussavatar.evaluate.evaluate import measure_faces
+from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import correlation, jitter
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.speak.offline import frame_count, talking_frames

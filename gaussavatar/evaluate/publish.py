@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from gaussavatar.evaluate.evaluate import HeldOut
+from gaussavatar.evaluate.held_out import HeldOut
 from gaussavatar.evaluate.report import write_report
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.storage import read_json

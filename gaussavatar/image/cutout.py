@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gaussavatar.image.filling import disc
-from gaussavatar.segmentation.under import complete_background
+from gaussavatar.image.filling import complete_background, disc
 
 NONE, ALL = 6, 249
 """Matte values, 0..255, below and above which a video codec's noise is taken for background and for person."""

@@ -64,3 +64,28 @@ def soft_step(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below ``low``, 1 above ``high``, a smooth cubic between (``low`` may exceed ``high``)."""
     x = np.clip((values - low) / (high - low), 0.0, 1.0)
     return (x * x * (3.0 - 2.0 * x)).astype(np.float32)
+
+
+def complete_background(
+    image: UInt8[np.ndarray, "s s 3"],
+    empty: Float32[np.ndarray, "s s"],
+    plate: Float32[np.ndarray, "s s 3"] | None,
+) -> Float32[np.ndarray, "s s 3"]:
+    """Background of one frame everywhere.
+
+    With a static camera the plate, corrected by the smoothly continued difference of the
+    visible background (``empty``) from it, which follows exposure and slowly moving
+    light; otherwise the smoothly continued visible background itself.
+    """
+    side = image.shape[0]
+    # What the plate has to be corrected by is smoother than the background itself.
+    part = 2 if plate is None else 4
+    small = (max(2, side // part), max(2, side // part))
+    weight = cv2.resize(empty, small, interpolation=cv2.INTER_AREA)
+    weight = cv2.threshold(weight, 0.6, 0.0, cv2.THRESH_TOZERO)[1]
+    seen = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+    if plate is None:
+        return cv2.resize(fill_holes(seen, weight), (side, side), interpolation=cv2.INTER_LINEAR)
+    known = cv2.resize(plate, small, interpolation=cv2.INTER_AREA)
+    change = fill_holes(seen - known, weight)
+    return cv2.add(plate, cv2.resize(change, (side, side), interpolation=cv2.INTER_LINEAR))

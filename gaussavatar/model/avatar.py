@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from gaussavatar.model.binding import Anchors, Binding, BoundStart, HeadRig
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.deform.design import DeformationRequest, make_deformation
-from gaussavatar.model.gaussians import Gaussians, activate, motion_width
+from gaussavatar.model.gaussians import Gaussians, InitialBranch, activate, motion_width
 from gaussavatar.model.harmonics import view_colors
 from gaussavatar.model.shading import Shading
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.composite import composite
-from gaussavatar.training.start.branches import InitialBranch
 from gaussavatar.types import Activated, Cameras, Rendered
 
 

@@ -39,6 +39,15 @@ class RawGaussians:
     colors: Float[Tensor, "n 3"]
 
 
+@dataclass(frozen=True)
+class InitialBranch:
+    """Raw Gaussians, how many of the first of them may move, and their blendshapes."""
+
+    raw: RawGaussians
+    n_moving: int
+    position: Float[Tensor, "c m 3"]
+
+
 class Gaussians(nn.Module):
     """The trainable parameters of one branch. The first ``n_moving`` Gaussians may move.
 

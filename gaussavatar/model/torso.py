@@ -82,3 +82,11 @@ def blank_torso(count: int, T_base: Float32[np.ndarray, "4 4"] | None = None) ->
         torch.zeros(count, 3), torch.zeros(count, 4), torch.zeros(count, 3), torch.zeros(count), torch.zeros(count, 3)
     )
     return Torso(raw, torch.eye(4) if T_base is None else torch.from_numpy(T_base))
+
+
+def torso_from(arrays: dict[str, np.ndarray]) -> Torso:
+    """A torso from its stored tensors."""
+    torso = blank_torso(len(arrays["gaussians.means"]))
+    own = torso.state_dict().keys()
+    torso.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items() if name in own})
+    return torso.requires_grad_(False)

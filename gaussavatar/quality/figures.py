@@ -12,7 +12,7 @@ from scipy.ndimage import median_filter
 from gaussavatar.landmarks.indices import CHIN, FOREHEAD_TOP
 from gaussavatar.quality.pictures import Pictures
 from gaussavatar.tracking.poses.steadiness import correlation, fast, shaking
-from gaussavatar.types import VIDEO_FPS, Landmarks, Motion, Tracking
+from gaussavatar.types import VIDEO_FPS, FaceMotion, Landmarks, Tracking
 
 _REFERENCE_SIZE = 512
 _MOTION_BLUR_RISE = 0.08
@@ -94,7 +94,7 @@ def light_figures(pictures: Pictures) -> dict[str, float]:
     }
 
 
-def coverage_figures(tracking: Tracking, motion: Motion) -> dict[str, float]:
+def coverage_figures(tracking: Tracking, motion: FaceMotion) -> dict[str, float]:
     """How far the head turns and the face moves over the frames that are used.
 
     ``yaw_low`` .. ``pitch_high`` are 2nd and 98th percentiles, degrees; ``mouth_range`` and ``smile_range`` are
@@ -118,7 +118,7 @@ def coverage_figures(tracking: Tracking, motion: Motion) -> dict[str, float]:
     }
 
 
-def blink_frames(motion: Motion, used: Bool[np.ndarray, "n"]) -> Int[np.ndarray, "b"]:
+def blink_frames(motion: FaceMotion, used: Bool[np.ndarray, "n"]) -> Int[np.ndarray, "b"]:
     """First frames of the closures of both eyes that last at most half a second."""
     names = [motion.upper_names.index(name) for name in ("blink_left", "blink_right")]
     shut = motion.upper[:, names].mean(1)
@@ -134,7 +134,7 @@ def blink_frames(motion: Motion, used: Bool[np.ndarray, "n"]) -> Int[np.ndarray,
     return np.array(starts, int)
 
 
-def steadiness_figures(tracking: Tracking, motion: Motion) -> dict[str, float]:
+def steadiness_figures(tracking: Tracking, motion: FaceMotion) -> dict[str, float]:
     """``shake_deg`` and ``shake_mm``, what of the head's motion is faster than a head; correlations with the mouth.
 
     ``pitch_mouth_r`` is the correlation of the fast pitch with the fast lip gap: the skull must not nod with the mouth.

@@ -39,7 +39,7 @@ from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.tracking.poses.smoothness import find_jumps
-from gaussavatar.types import VIDEO_FPS, Landmarks, Motion, Tracking
+from gaussavatar.types import VIDEO_FPS, FaceMotion, Landmarks, Tracking
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Tracked:
     capture: Capture
     landmarks: Landmarks
     tracking: Tracking
-    motion: Motion
+    motion: FaceMotion
     head: HeadTrack | None
     segmentation: Segmentation | None
     marks: Marks | None = None
@@ -185,7 +185,7 @@ def _plate_figures(segmentation: Segmentation | None) -> dict[str, float | None]
     return figures
 
 
-def _sound_figures(capture: Capture, motion: Motion, tracking: Tracking) -> dict[str, float | None]:
+def _sound_figures(capture: Capture, motion: FaceMotion, tracking: Tracking) -> dict[str, float | None]:
     offset = av_offset(capture, motion, tracking)
     corrected = float(capture.source.get("av_offset_ms", 0.0))
     return {
@@ -198,7 +198,7 @@ def _sound_figures(capture: Capture, motion: Motion, tracking: Tracking) -> dict
     }
 
 
-def av_offset(capture: Capture, motion: Motion, tracking: Tracking) -> AvOffset | None:
+def av_offset(capture: Capture, motion: FaceMotion, tracking: Tracking) -> AvOffset | None:
     """How far the captured sound lies from the lips, or None without sound."""
     if capture.audio is None:
         return None

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
-from gaussavatar.image.filling import disc, fill_holes, soft_step
+from gaussavatar.image.filling import complete_background, disc, soft_step
 from gaussavatar.segmentation.colours import ColourModel
 from gaussavatar.segmentation.geometry import Outlines
 from gaussavatar.segmentation.plate import Plate
@@ -39,31 +39,6 @@ def excluded_region(
     wide = cv2.dilate(touched, disc(max(1, round(halo))))
     tight = cv2.dilate(touched, disc(max(1, round(edge))))
     return cv2.bitwise_or(tight, cv2.min(wide, cv2.compare(person, 250, cv2.CMP_LT))).view(bool)
-
-
-def complete_background(
-    image: UInt8[np.ndarray, "s s 3"],
-    empty: Float32[np.ndarray, "s s"],
-    plate: Float32[np.ndarray, "s s 3"] | None,
-) -> Float32[np.ndarray, "s s 3"]:
-    """Background of one frame everywhere.
-
-    With a static camera the plate, corrected by the smoothly continued difference of the
-    visible background (``empty``) from it, which follows exposure and slowly moving
-    light; otherwise the smoothly continued visible background itself.
-    """
-    side = image.shape[0]
-    # What the plate has to be corrected by is smoother than the background itself.
-    part = 2 if plate is None else 4
-    small = (max(2, side // part), max(2, side // part))
-    weight = cv2.resize(empty, small, interpolation=cv2.INTER_AREA)
-    weight = cv2.threshold(weight, 0.6, 0.0, cv2.THRESH_TOZERO)[1]
-    seen = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-    if plate is None:
-        return cv2.resize(fill_holes(seen, weight), (side, side), interpolation=cv2.INTER_LINEAR)
-    known = cv2.resize(plate, small, interpolation=cv2.INTER_AREA)
-    change = fill_holes(seen - known, weight)
-    return cv2.add(plate, cv2.resize(change, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 def _below_columns(

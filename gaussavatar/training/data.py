@@ -16,7 +16,7 @@ from gaussavatar.landmarks.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.segmentation.records import Segmentation
 from gaussavatar.storage import FrameStore
 from gaussavatar.training.config import LossConfig, StageConfig
-from gaussavatar.types import Cameras, Landmarks, Motion, Tracking
+from gaussavatar.types import Cameras, FaceMotion, Landmarks, Tracking
 
 WINDOW = 0.3
 """Share of the range of openings that incremental sampling looks at (TalkingGaussian, ECCV 2024: .3 and .15)."""
@@ -45,7 +45,7 @@ class Clip:
     under: FrameStore
     size: int
     tracking: Tracking
-    motion: Motion
+    motion: FaceMotion
     boxes: Float[np.ndarray, "n 3 4"]
     """Mouth, right eye and left eye: x0, y0, x1, y1 in pixels at ``size``."""
     usable: Bool[np.ndarray, "n"]
@@ -68,7 +68,7 @@ def region_boxes(landmarks: Landmarks, size: int) -> Float[np.ndarray, "n 3 4"]:
 
 
 def open_clip(
-    segmentation: Segmentation, tracking: Tracking, motion: Motion, landmarks: Landmarks, held_out: float
+    segmentation: Segmentation, tracking: Tracking, motion: FaceMotion, landmarks: Landmarks, held_out: float
 ) -> Clip:
     """Join what the stages wrote."""
     count = segmentation.n_frames
@@ -250,7 +250,7 @@ def reference_frames(clip: Clip) -> list[int]:
     return [int(candidates[np.argmin(cost)]), int(candidates[np.argmin(yaw)]), int(candidates[np.argmax(yaw)])]
 
 
-def closed_mouth(motion: Motion, share: float = 0.08) -> Float[np.ndarray, "m"]:
+def closed_mouth(motion: FaceMotion, share: float = 0.08) -> Float[np.ndarray, "m"]:
     """Mouth codes of this person's closed mouth: the mean over the frames with the smallest lip gap."""
     order = np.argsort(motion.aperture)
     return motion.mouth_codes[order[: max(3, int(len(order) * share))]].mean(axis=0)

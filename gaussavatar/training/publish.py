@@ -23,7 +23,7 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.torso import Torso, slow_motion
 from gaussavatar.storage import write_arrays
 from gaussavatar.training.data import Clip, cameras_of
-from gaussavatar.types import VIDEO_FPS, Motion
+from gaussavatar.types import VIDEO_FPS, FaceMotion
 
 LONGEST_TRACK = 40 * VIDEO_FPS
 """Frames of head motion and torso that an avatar carries; longer speech goes back and forth over them."""
@@ -37,7 +37,7 @@ def longest_run(usable: np.ndarray, longest: int = LONGEST_TRACK) -> slice:
     return slice(int(starts[best]), int(min(ends[best], starts[best] + longest)))
 
 
-def opening_direction(motion: Motion) -> Float[np.ndarray, "m"]:
+def opening_direction(motion: FaceMotion) -> Float[np.ndarray, "m"]:
     """Least-squares mouth codes per unit of lip aperture: what a mouth slider adds."""
     aperture = motion.aperture - motion.aperture.mean()
     codes = motion.mouth_codes - motion.mouth_codes.mean(axis=0)

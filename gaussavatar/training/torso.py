@@ -15,7 +15,7 @@ from gaussavatar.image.cutout import cut_out, torso_matte
 from gaussavatar.image.filling import fill_holes
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.mesh.rasterizer import get_mesh_rasterizer
-from gaussavatar.model.torso import Torso, TorsoConfig, blank_torso, slow_motion
+from gaussavatar.model.torso import Torso, TorsoConfig, blank_torso, slow_motion, torso_from
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
@@ -98,14 +98,6 @@ def fit_torso(
     torso.requires_grad_(False)
     write_arrays(path, {name: value.numpy() for name, value in torso.state_dict().items()}, {"key": key})
     return torso
-
-
-def torso_from(arrays: dict[str, np.ndarray]) -> Torso:
-    """A torso from its stored tensors."""
-    torso = blank_torso(len(arrays["gaussians.means"]))
-    own = torso.state_dict().keys()
-    torso.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items() if name in own})
-    return torso.requires_grad_(False)
 
 
 def mean_pose(clip: Clip, usable: np.ndarray) -> np.ndarray:

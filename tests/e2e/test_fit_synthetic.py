@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gaussavatar.cli.main import run
-from gaussavatar.evaluate.evaluate import measure_faces
+from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import psnr
 from gaussavatar.landmarks.face_mesh import quiet_stderr
 from gaussavatar.media.ffmpeg import probe, read_audio, read_frames

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.config import BranchConfig
+from gaussavatar.model.gaussians import InitialBranch
 from gaussavatar.model.per_gaussian import PerGaussian
-from gaussavatar.training.start.branches import InitialBranch
 
 __all__ = ["Deformation", "DeformationRequest", "PerGaussian", "WithLinear", "inner_design", "make_deformation"]
 

@@ -19,7 +19,7 @@ from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.tracking.face.motion import mouth_region
 from gaussavatar.tracking.poses.rotations import log_rotation
 from gaussavatar.tracking.poses.shape import principal_components
-from gaussavatar.types import Landmarks, Motion, Tracking
+from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
 SAMPLES_INSIDE, SAMPLES_AROUND = 500, 500
 """Points between the lips, and on lips, chin and the cheeks beside them."""
@@ -124,7 +124,7 @@ def mouth_appearance(
     frames: Iterable[UInt8[np.ndarray, "s s 3"]],
     landmarks: Landmarks,
     tracking: Tracking,
-    motion: Motion,
+    motion: FaceMotion,
     config: AppearanceConfig,
 ) -> Float32[np.ndarray, "n a"]:
     """Appearance codes of every frame of a clip; ``frames`` have the landmarks' size, ``motion`` has the outline's."""

@@ -18,7 +18,7 @@ from gaussavatar.landmarks.measures import lip_aperture, lip_width
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.tracking.face.upper_face import CHANNEL_NAMES, upper_channels
 from gaussavatar.tracking.poses.shape import principal_components, unproject
-from gaussavatar.types import N_LANDMARKS, Landmarks, Motion, Tracking
+from gaussavatar.types import N_LANDMARKS, FaceMotion, Landmarks, Tracking
 
 APPEARANCE_NAME = "appearance.safetensors"
 """The file beside a motion that holds its appearance codes."""
@@ -48,7 +48,7 @@ def head_space_landmarks(landmarks: Landmarks, tracking: Tracking) -> Float[np.n
     return points
 
 
-def extract_motion(landmarks: Landmarks, tracking: Tracking, config: MotionConfig | None = None) -> Motion:
+def extract_motion(landmarks: Landmarks, tracking: Tracking, config: MotionConfig | None = None) -> FaceMotion:
     """Read the face's motion from landmarks and tracking; the rest face is ``tracking.shape``.
 
     Mouth codes are principal components of the lower face's displacement, weighted to the lips; upper channels
@@ -70,7 +70,7 @@ def extract_motion(landmarks: Landmarks, tracking: Tracking, config: MotionConfi
     codes = _mouth_codes(displaced, region, used, config)
     upper = upper_channels(points, used)
     mouth_basis, upper_basis = _regress(displaced, codes, upper, used)
-    return Motion(
+    return FaceMotion(
         mouth_codes=codes,
         mouth_basis=(mouth_basis * region[:, None]).astype(np.float32),
         upper=upper,
@@ -112,13 +112,13 @@ def _regress(
     return basis[: codes.shape[1]], basis[codes.shape[1] :]
 
 
-def save_motion(path: Path, motion: Motion) -> None:
+def save_motion(path: Path, motion: FaceMotion) -> None:
     """Write a motion as safetensors, atomically."""
     names = ("mouth_codes", "mouth_basis", "upper", "upper_basis", "aperture", "width")
     write_arrays(path, {name: getattr(motion, name) for name in names}, {"upper_names": ",".join(motion.upper_names)})
 
 
-def load_motion(path: Path) -> Motion:
+def load_motion(path: Path) -> FaceMotion:
     """Read :func:`save_motion`, with the appearance codes of the file beside it where there is one.
 
     Appearance codes (see ``tracking.appearance``) come after the outline's; they move no landmark, so their basis is
@@ -134,6 +134,6 @@ def load_motion(path: Path) -> Motion:
             still = np.zeros((codes.shape[1], N_LANDMARKS, 3), np.float32)
             arrays["mouth_codes"] = np.concatenate([arrays["mouth_codes"], codes], axis=1)
             arrays["mouth_basis"] = np.concatenate([arrays["mouth_basis"], still])
-        return Motion(upper_names=tuple(metadata["upper_names"].split(",")), **arrays)
+        return FaceMotion(upper_names=tuple(metadata["upper_names"].split(",")), **arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"a motion in {path}", f"a damaged file ({error!r})", "delete it and run again") from error

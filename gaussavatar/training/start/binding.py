@@ -12,10 +12,10 @@ from torch import Tensor
 from gaussavatar.head.model import HeadModel
 from gaussavatar.mesh.surface import closest_points
 from gaussavatar.model.binding import Anchors, Binding, BoundStart, HeadRig, RigArrays, surface_frames
-from gaussavatar.model.gaussians import MOTION_SCALE
+from gaussavatar.model.gaussians import MOTION_SCALE, InitialBranch
 from gaussavatar.tracking.head.track import HeadTrack, skull_joint
-from gaussavatar.training.start.branches import FADE, InitialBranch
-from gaussavatar.types import Activated, Motion
+from gaussavatar.training.start.branches import FADE
+from gaussavatar.types import Activated, FaceMotion
 
 CARRIERS = ("face", "lips", "ear", "scalp", "eyeball_left", "eyeball_right")
 """Regions that carry the face branch."""
@@ -58,7 +58,7 @@ class _Carrier:
 
 
 def bind(
-    track: HeadTrack, motion: Motion, frames: Bool[np.ndarray, "n"], face: InitialBranch, mouth: InitialBranch
+    track: HeadTrack, motion: FaceMotion, frames: Bool[np.ndarray, "n"], face: InitialBranch, mouth: InitialBranch
 ) -> tuple[BoundStart, InitialBranch, InitialBranch]:
     """Bind both branches' moving Gaussians; those of the face that lie close to the head are put onto it.
 
@@ -114,7 +114,7 @@ def moved_joints(track: HeadTrack) -> list[int]:
 
 
 def _codes_and_states(
-    track: HeadTrack, joints: list[int], motion: Motion, frames: Bool[np.ndarray, "n"]
+    track: HeadTrack, joints: list[int], motion: FaceMotion, frames: Bool[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "f c"], Float[np.ndarray, "f q"]]:
     """Mouth codes and upper face, and expression and joints' turns, of the chosen frames."""
     codes = np.concatenate([motion.mouth_codes, motion.upper], axis=1)[frames].astype(np.float64)

@@ -17,8 +17,8 @@ from gaussavatar.landmarks.indices import (
     RIGHT_EYE,
     RIGHT_IRIS,
 )
-from gaussavatar.model.gaussians import MOTION_SCALE, RawGaussians
-from gaussavatar.types import Motion, Tracking
+from gaussavatar.model.gaussians import MOTION_SCALE, InitialBranch, RawGaussians
+from gaussavatar.types import FaceMotion, Tracking
 
 EYES = RIGHT_EYE + LEFT_EYE
 IRISES = RIGHT_IRIS + LEFT_IRIS
@@ -47,15 +47,6 @@ class ReferenceView:
     K: Float[np.ndarray, "3 3"]
     depth: Float[np.ndarray, "s s"] | None = None
     """Camera depth in metres where it is known (of the ears, say), 0 elsewhere."""
-
-
-@dataclass(frozen=True)
-class InitialBranch:
-    """Raw Gaussians, how many of the first of them may move, and their blendshapes."""
-
-    raw: RawGaussians
-    n_moving: int
-    position: Float[torch.Tensor, "c m 3"]
 
 
 def project(points: Float[np.ndarray, "n 3"], view: ReferenceView) -> Float[np.ndarray, "n 2"]:
@@ -184,7 +175,7 @@ def spread_motion(
 
 
 def initial_face(
-    tracking: Tracking, motion: Motion, views: list[ReferenceView], count: int, hair_fraction: float, seed: int
+    tracking: Tracking, motion: FaceMotion, views: list[ReferenceView], count: int, hair_fraction: float, seed: int
 ) -> InitialBranch:
     """The face branch: landmark surface (moving) and skull shell (fixed, except close to the face)."""
     random = np.random.default_rng(seed)
@@ -202,7 +193,7 @@ def initial_face(
     return InitialBranch(_raw(points, spacing, colors, 0.6), n_moving, torch.tensor(position, dtype=torch.float32))
 
 
-def initial_mouth(tracking: Tracking, motion: Motion, count: int, seed: int) -> InitialBranch:
+def initial_mouth(tracking: Tracking, motion: FaceMotion, count: int, seed: int) -> InitialBranch:
     """The mouth branch: a slab behind the lips; its lower half follows the lower lip."""
     random = np.random.default_rng(seed + 1)
     inner = tracking.shape[list(LIPS_INNER)]

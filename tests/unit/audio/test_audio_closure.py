@@ -14,7 +14,7 @@ from gaussavatar.bench.closure import (
 )
 from gaussavatar.landmarks.indices import LIP_GAP_PAIRS, OUTER_EYE_CORNERS
 from gaussavatar.synthetic.speech import SILENCE, Phone
-from gaussavatar.types import Motion
+from gaussavatar.types import FaceMotion
 
 PHONES = (
     Phone(SILENCE, 0.0, 0.6),
@@ -34,7 +34,7 @@ def opening_of(values: dict[str, float]) -> np.ndarray:
     return out
 
 
-def one_code_face() -> tuple[Motion, np.ndarray]:
+def one_code_face() -> tuple[FaceMotion, np.ndarray]:
     """A face whose only code opens the lips; its eyes are 0.1 m apart."""
     shape = np.zeros((478, 3), np.float32)
     shape[OUTER_EYE_CORNERS[1], 0] = 0.1
@@ -45,7 +45,7 @@ def one_code_face() -> tuple[Motion, np.ndarray]:
     codes = np.linspace(-1, 3, 101, dtype=np.float32)[:, None]
     nothing = np.zeros(101, np.float32)
     upper_face = np.zeros((101, 0), np.float32)
-    return Motion(codes, basis, upper_face, np.zeros((0, 478, 3), np.float32), (), nothing, nothing), shape
+    return FaceMotion(codes, basis, upper_face, np.zeros((0, 478, 3), np.float32), (), nothing, nothing), shape
 
 
 def test_opening_is_zero_at_the_closed_code_and_one_at_the_wide_one() -> None:

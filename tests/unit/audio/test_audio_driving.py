@@ -20,7 +20,7 @@ from gaussavatar.audio.offset import estimate_av_offset, ridge_block_prediction
 from gaussavatar.audio.targets import audio_targets, closed_target
 from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
 from gaussavatar.errors import UserError
-from gaussavatar.types import ANALYSIS_RATE, Motion, Waveform
+from gaussavatar.types import ANALYSIS_RATE, FaceMotion, Waveform
 
 
 def spoken(pattern: str, seed: int = 0, noise: float = 1e-3) -> Waveform:
@@ -223,10 +223,10 @@ def test_block_prediction_never_learns_from_its_block() -> None:
     np.testing.assert_allclose(alone[50:100], y[50:100], atol=1e-3)
 
 
-def motion_of(aperture: np.ndarray) -> Motion:
+def motion_of(aperture: np.ndarray) -> FaceMotion:
     n = len(aperture)
     codes = np.stack([(aperture - aperture.mean()) / aperture.std(), np.cos(np.arange(n) * 0.7)], 1)
-    return Motion(
+    return FaceMotion(
         mouth_codes=codes.astype(np.float32),
         mouth_basis=np.zeros((2, 478, 3), np.float32),
         upper=np.zeros((n, 1), np.float32),

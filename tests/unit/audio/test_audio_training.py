@@ -19,7 +19,7 @@ from gaussavatar.audio.mel import LOG_FLOOR, N_MELS, WINDOW_LENGTH, mel_frequenc
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder, reliable_shares
 from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.landmarks.indices import LIPS_OUTER
-from gaussavatar.types import Motion
+from gaussavatar.types import FaceMotion
 
 SMALL = AudioPretrainConfig(
     steps=200, batch=64, hidden=24, members=2, average=0.97, batches=BatchConfig(versions=6, plain_versions=3)
@@ -280,7 +280,7 @@ def test_lip_displacement_ranks_codes_by_how_far_they_move_the_lips() -> None:
     basis[1, list(LIPS_OUTER[:6]), 1] = 0.001
     basis[2, 1] = 0.01  # The nose's tip is no lip.
     empty = np.zeros((1, 0), np.float32)
-    motion = Motion(
+    motion = FaceMotion(
         np.zeros((1, 3), np.float32),
         basis,
         empty,

@@ -23,13 +23,12 @@ from gaussavatar.model.binding import (
     surface_frames,
 )
 from gaussavatar.model.config import BranchConfig, ModelConfig
-from gaussavatar.model.gaussians import RawGaussians
+from gaussavatar.model.gaussians import InitialBranch, RawGaussians
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.tracking.head.track import HeadTrack, head_vertices
 from gaussavatar.training.start.binding import bind, echo_of_channels, echo_of_states, regress
-from gaussavatar.training.start.branches import InitialBranch
-from gaussavatar.types import Activated, Cameras, Motion
+from gaussavatar.types import Activated, Cameras, FaceMotion
 
 FRAMES, COLUMNS, ROWS, LIP = 40, 21, 25, 0.045
 SHAPES = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
@@ -94,7 +93,7 @@ def make_head(hinged: bool) -> HeadModel:
     )
 
 
-def make_track(hinged: bool) -> tuple[HeadTrack, Motion]:
+def make_track(hinged: bool) -> tuple[HeadTrack, FaceMotion]:
     """A head whose state is linear in two mouth codes and one upper-face channel."""
     random = np.random.default_rng(1)
     head = make_head(hinged)
@@ -107,7 +106,7 @@ def make_track(hinged: bool) -> tuple[HeadTrack, Motion]:
         turns[:, 1] = 0.01 + both @ random.normal(0, 0.05, (3, 3))
     track = HeadTrack(head, "toy", np.zeros(0, np.float32), expression, turns, np.zeros(FRAMES, np.float32))
     zeros, one = np.zeros((1, 478, 3), np.float32), np.zeros(FRAMES, np.float32)
-    return track, Motion(codes, np.zeros((2, 478, 3), np.float32), upper, zeros, ("blink",), one, one)
+    return track, FaceMotion(codes, np.zeros((2, 478, 3), np.float32), upper, zeros, ("blink",), one, one)
 
 
 def branch(points: np.ndarray, n_moving: int, n_codes: int) -> InitialBranch:
@@ -119,7 +118,7 @@ def branch(points: np.ndarray, n_moving: int, n_codes: int) -> InitialBranch:
     return InitialBranch(raw, n_moving, torch.zeros(n_codes, n_moving, 3))
 
 
-def make_model(hinged: bool) -> tuple[AvatarModel, HeadTrack, Motion, BoundStart]:
+def make_model(hinged: bool) -> tuple[AvatarModel, HeadTrack, FaceMotion, BoundStart]:
     """Face Gaussians within a few millimetres of the surface, three far off, ten that do not move."""
     track, motion = make_track(hinged)
     random = np.random.default_rng(3)
@@ -139,7 +138,7 @@ def make_model(hinged: bool) -> tuple[AvatarModel, HeadTrack, Motion, BoundStart
     return model.requires_grad_(False), track, motion, bound
 
 
-def codes_of(motion: Motion, count: int = FRAMES) -> tuple[torch.Tensor, torch.Tensor]:
+def codes_of(motion: FaceMotion, count: int = FRAMES) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(motion.mouth_codes[:count]), torch.from_numpy(motion.upper[:count])
 
 

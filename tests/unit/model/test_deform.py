@@ -11,8 +11,7 @@ from gaussavatar.model.deform.blendshapes import Blendshapes
 from gaussavatar.model.deform.design import Deformation, DeformationRequest, WithLinear, make_deformation
 from gaussavatar.model.deform.triplane import TriPlane, level_sides
 from gaussavatar.model.deform.vectors import Vectors, encode, fourier_features, neighbours
-from gaussavatar.model.gaussians import RawGaussians
-from gaussavatar.training.start.branches import InitialBranch
+from gaussavatar.model.gaussians import InitialBranch, RawGaussians
 
 N_CODES, N_UPPER, N_MOVING, WIDTH = 3, 1, 40, 13
 CONFIGS = {

@@ -20,19 +20,19 @@ from gaussavatar.tracking.face.motion import (
     save_motion,
 )
 from gaussavatar.tracking.poses.fit import track_landmarks
-from gaussavatar.types import Landmarks, Motion, Tracking
+from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
 from .conftest import LOWER_LIP, MadeUpClip, make_clip
 
 
 @pytest.fixture(scope="module")
-def followed(clip: MadeUpClip) -> tuple[Landmarks, Tracking, Motion]:
+def followed(clip: MadeUpClip) -> tuple[Landmarks, Tracking, FaceMotion]:
     landmarks = clip.landmarks(noise_px=0.2)
     tracking = track_landmarks(landmarks)
     return landmarks, tracking, extract_motion(landmarks, tracking)
 
 
-def channel(motion: Motion, name: str) -> np.ndarray:
+def channel(motion: FaceMotion, name: str) -> np.ndarray:
     return motion.upper[:, motion.upper_names.index(name)]
 
 
@@ -130,5 +130,5 @@ def test_motion_is_saved_whole(followed, tmp_path: Path) -> None:
     motion = followed[2]
     save_motion(tmp_path / "m.safetensors", motion)
     back = load_motion(tmp_path / "m.safetensors")
-    for name in Motion.__dataclass_fields__:
+    for name in FaceMotion.__dataclass_fields__:
         assert np.array_equal(getattr(back, name), getattr(motion, name)), name

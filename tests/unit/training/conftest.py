@@ -10,7 +10,7 @@ import pytest
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import frame_writer, write_json
 from gaussavatar.training.data import Clip, open_clip
-from gaussavatar.types import Landmarks, Motion, Tracking
+from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
 SIZE = 64
 COUNT = 44
@@ -78,7 +78,7 @@ def make_tiny_clip(folder: Path) -> Clip:
         R, t, K, SIZE, shape, np.zeros((1, 478, 3), np.float32), np.zeros((COUNT, 1), np.float32), valid,
         np.zeros(COUNT, np.float32),
     )  # fmt: skip
-    motion = Motion(
+    motion = FaceMotion(
         codes, mouth_basis, np.zeros((COUNT, 3), np.float32), upper_basis, ("blink_left", "blink_right", "wide"),
         opening * 0.1, np.full(COUNT, 0.5, np.float32),
     )  # fmt: skip

@@ -49,7 +49,7 @@ def test_motion_is_carried_and_fades(shape: np.ndarray) -> None:
 
 def test_branches_have_the_counts_asked_for_and_lower_teeth_follow_the_lip() -> None:
 
-    from gaussavatar.types import Motion, Tracking
+    from gaussavatar.types import FaceMotion, Tracking
 
     random = np.random.default_rng(3)
     points = random.uniform(-0.06, 0.06, (478, 3)).astype(np.float32)
@@ -64,7 +64,9 @@ def test_branches_have_the_counts_asked_for_and_lower_teeth_follow_the_lip() -> 
     basis = zeros[:2].copy()
     basis[0, 14] = [0, 0.01, 0]
     one = np.zeros(1, np.float32)
-    motion = Motion(np.zeros((1, 2), np.float32), basis, np.zeros((1, 3), np.float32), zeros, ("a", "b", "c"), one, one)
+    motion = FaceMotion(
+        np.zeros((1, 2), np.float32), basis, np.zeros((1, 3), np.float32), zeros, ("a", "b", "c"), one, one
+    )
     start = initial_mouth(tracking, motion, 300, seed=0)
     assert start.raw.means.shape == (300, 3) and start.n_moving == 300
     moved = start.position[0, :, 1].numpy() != 0
