@@ -15,6 +15,7 @@ test: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright --level error; \
 	else echo "pyright skipped: it fetches its own program on first use, and could not"; fi
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from gaussavatar import __version__
-from gaussavatar.render.api import BLUR, MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, NEAR, Rasterizer
+from gaussavatar.render.api import Rasterizer
+from gaussavatar.render.semantics import BLUR, MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, NEAR
 from gaussavatar.render.torch_oracle import TorchRasterizer
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import Activated, Cameras

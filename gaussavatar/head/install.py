@@ -13,13 +13,13 @@ import numpy as np
 
 from gaussavatar.errors import UserError
 from gaussavatar.head.anatomy.parts import add_teeth
-from gaussavatar.head.anatomy.regions import skin_regions
 from gaussavatar.head.embedding import compute_embedding
 from gaussavatar.head.formats.flame import flame_head
 from gaussavatar.head.formats.gnm import gnm_head, with_opening
 from gaussavatar.head.formats.ict import ict_head
 from gaussavatar.head.installed import InstalledHead, head_path, store_head
 from gaussavatar.head.model import REGIONS, HeadModel, LandmarkEmbedding, load_head, validate_head
+from gaussavatar.head.regions import skin_regions
 from gaussavatar.head.safe.sandbox import Limits, Source, read_head_file
 from gaussavatar.types import N_LANDMARKS
 

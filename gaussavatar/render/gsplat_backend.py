@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gaussavatar.errors import UserError
-from gaussavatar.render.api import BLUR, FAR, NEAR, check_scene
+from gaussavatar.render.semantics import BLUR, FAR, NEAR, check_scene
 from gaussavatar.types import Activated, Cameras, Rendered
 
 

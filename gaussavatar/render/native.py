@@ -10,12 +10,12 @@ from torch import Tensor
 
 from gaussavatar.errors import UserError
 from gaussavatar.native.library import check_status, load_library
-from gaussavatar.render.api import check_scene
+from gaussavatar.render.semantics import check_scene
 from gaussavatar.types import Activated, Cameras, Rendered
 
 
 class NativeRasterizer:
-    """Rasterizes float32 CPU tensors with the native library (see :mod:`gaussavatar.render.api`).
+    """Rasterizes float32 CPU tensors with the native library (see :mod:`gaussavatar.render.semantics`).
 
     Frames run side by side when there are at least as many as threads, else the
     threads share each frame. Results are the same on every run with the same number

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gaussavatar.render.api import (
+from gaussavatar.render.semantics import (
     BLUR,
     FAR,
     JACOBIAN_MARGIN,
@@ -106,7 +106,7 @@ class TorchRasterizer:
     name = "torch"
 
     def __call__(self, gaussians: Activated, cameras: Cameras) -> Rendered:
-        """Rasterize every frame of the batch (see :mod:`gaussavatar.render.api`)."""
+        """Rasterize every frame of the batch (see :mod:`gaussavatar.render.semantics`)."""
         batch, _ = check_scene(gaussians, cameras)
         images = [
             rasterize_one(

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from gaussavatar.head.model import HeadModel
 from gaussavatar.model.avatar import AvatarModel, Branch
-from gaussavatar.render.api import BLUR, Rasterizer
+from gaussavatar.render.api import Rasterizer
+from gaussavatar.render.semantics import BLUR
 from gaussavatar.training.config import LossConfig
 from gaussavatar.training.data import Clip, load_batch
 from gaussavatar.training.resample import rearrange

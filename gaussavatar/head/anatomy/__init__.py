@@ -1,1 +1,1 @@
-"""Parts that head models are given or asked for: eyeballs, teeth, regions, named movements."""
+"""Parts that head models are given or asked for: eyeballs, teeth."""

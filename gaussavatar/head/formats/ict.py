@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
 from gaussavatar.head.anatomy.eyeball import fit_sphere
-from gaussavatar.head.anatomy.rig import JOINTS, PARENTS, borrow_rig
+from gaussavatar.head.formats.rig import JOINTS, PARENTS, borrow_rig
 from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel
 from gaussavatar.head.safe.checks import ICT_EYES
 from gaussavatar.mesh.components import component_labels

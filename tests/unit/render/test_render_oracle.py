@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from gaussavatar.render.api import Rasterizer, check_scene, get_rasterizer
+from gaussavatar.render.api import Rasterizer, get_rasterizer
 from gaussavatar.render.composite import composite
+from gaussavatar.render.semantics import check_scene
 from gaussavatar.render.torch_oracle import TorchRasterizer, rasterize_one
 from gaussavatar.types import Activated, Cameras, Rendered
 
