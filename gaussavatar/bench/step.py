@@ -21,7 +21,7 @@ from gaussavatar.native.threads import frame_parallel
 from gaussavatar.render.composite import composite
 from gaussavatar.storage import peak_memory_mib
 from gaussavatar.training.config import StageConfig
-from gaussavatar.training.data import Batch, BatchReader, draw_frames, held_frames, worth_holding
+from gaussavatar.training.data import Batch, BatchReader, draw_frames, resident_frames, wants_resident
 from gaussavatar.training.device import DeviceWish, choose_device
 from gaussavatar.training.guards import Guard
 from gaussavatar.training.step import Run, Step, is_still, make_optimizer, set_rates, step_loss, step_seed
@@ -118,9 +118,9 @@ def _timed(run: Run, stage: StageConfig, config: FitConfig, repetitions: int) ->
     """Milliseconds of every part in every repetition; the first ones, which warm up, are left out."""
     optimizer = make_optimizer(run)
     guard = Guard(0, stage, optimizer, config.training.clip_gradients)
-    hold = worth_holding(run.clip, run.device, config.training.data_on_device)
-    held = held_frames(run.clip, run.device) if hold else None
-    reader = BatchReader(run.clip, stage.losses, run.device, held)
+    hold = wants_resident(run.clip, run.device, config.training.data_on_device)
+    resident = resident_frames(run.clip, run.device) if hold else None
+    reader = BatchReader(run.clip, stage.losses, run.device, resident)
     clock, still = _Clock(run.device), is_still(stage)
     for repetition in range(repetitions + WARM_UP):
         clock.running = repetition >= WARM_UP

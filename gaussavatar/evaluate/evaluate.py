@@ -12,7 +12,7 @@ import torch
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.held_out import HeldOut, drives, open_held_out, render_held_out, rendering_speed
 from gaussavatar.evaluate.metrics import compare_faces, psnr
-from gaussavatar.evaluate.perceptual import perceptual_figures
+from gaussavatar.evaluate.perceptual_figures import perceptual_figures
 from gaussavatar.evaluate.publish import publish
 from gaussavatar.image.losses import ssim
 from gaussavatar.image.perceptual import PerceptualLoss

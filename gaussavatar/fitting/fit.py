@@ -46,7 +46,7 @@ from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
 from gaussavatar.training.device import DeviceWish, choose_device
-from gaussavatar.training.perceptual import perceptual_net
+from gaussavatar.training.loss_network import perceptual_net
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,12 @@ def load_batch(clip: Clip, indices: np.ndarray, losses: LossConfig, device: torc
 
 
 class BatchReader:
-    """Reads batches of a clip for one device, from disk or from what :func:`held_frames` keeps there."""
+    """Reads batches of a clip for one device, from disk or from what :func:`resident_frames` keeps there."""
 
     def __init__(
-        self, clip: Clip, losses: LossConfig, device: torch.device, held: dict[str, Tensor] | None = None
+        self, clip: Clip, losses: LossConfig, device: torch.device, resident: dict[str, Tensor] | None = None
     ) -> None:
-        self._clip, self._losses, self._device, self._held = clip, losses, device, held
+        self._clip, self._losses, self._device, self._resident = clip, losses, device, resident
 
     def read(self, indices: np.ndarray) -> Batch:
         """Supervision of the frames ``indices``. Nothing waits for the device."""
@@ -167,8 +167,8 @@ class BatchReader:
         )
 
     def _images(self, name: str, indices: np.ndarray) -> Tensor:
-        if self._held is not None:
-            return self._held[name][self._moved(torch.from_numpy(indices))].float().div_(255)
+        if self._resident is not None:
+            return self._resident[name][self._moved(torch.from_numpy(indices))].float().div_(255)
         store: FrameStore = getattr(self._clip, name)
         return self._moved(torch.from_numpy(store.read_batch(indices.tolist()))).float().div_(255)
 
@@ -181,7 +181,7 @@ class BatchReader:
         return tensor.to(self._device, non_blocking=True)
 
 
-def worth_holding(clip: Clip, device: torch.device, wish: Literal["auto", "yes", "no"]) -> bool:
+def wants_resident(clip: Clip, device: torch.device, wish: Literal["auto", "yes", "no"]) -> bool:
     """Whether a device is to keep all frames: never the CPU, which maps them from disk as it is."""
     if wish != "auto" or device.type != "cuda":
         return wish == "yes" and device.type != "cpu"
@@ -189,15 +189,15 @@ def worth_holding(clip: Clip, device: torch.device, wish: Literal["auto", "yes",
     return need <= torch.cuda.mem_get_info(device)[0] / 2
 
 
-def held_frames(clip: Clip, device: torch.device) -> dict[str, Tensor]:
+def resident_frames(clip: Clip, device: torch.device) -> dict[str, Tensor]:
     """All frames of a clip as bytes on ``device``, read a few at a time."""
-    held = {}
+    resident = {}
     for name, store in (("frames", clip.frames), ("masks", clip.masks), ("under", clip.under)):
-        held[name] = torch.empty(store.shape, dtype=torch.uint8, device=device)
+        resident[name] = torch.empty(store.shape, dtype=torch.uint8, device=device)
         for start in range(0, len(store), 64):
             indices = range(start, min(start + 64, len(store)))
-            held[name][start : indices.stop] = torch.from_numpy(store.read_batch(indices)).to(device)
-    return held
+            resident[name][start : indices.stop] = torch.from_numpy(store.read_batch(indices)).to(device)
+    return resident
 
 
 def draw_frames(clip: Clip, stage: StageConfig, random: np.random.Generator, progress: float = 0.0) -> np.ndarray:

@@ -61,7 +61,7 @@ def screen_gradient(
     return across.norm(dim=-1) * point[..., 2].clamp_min(0) / focal * (cameras.width / 2) * means.shape[0]
 
 
-class Gathered:
+class GrowthStatistics:
     """Screen gradients since the last refinement: their sum and in how many frames there was one, by branch."""
 
     def __init__(self, model: AvatarModel, stage: StageConfig) -> None:
@@ -131,7 +131,7 @@ def opacity_threshold(config: DensifyConfig, done: int, iterations: int) -> floa
 
 def refine(
     model: AvatarModel,
-    gathered: Gathered,
+    growth: GrowthStatistics,
     stage: StageConfig,
     done: int,
     clip: Clip,
@@ -150,10 +150,10 @@ def refine(
         doomed = to_prune(rest, config, opacity_threshold(config, done, stage.iterations))
         if config.prune_background:
             doomed |= outside_the_head(rest.means, clip, config)
-        growing, cap = gathered.mean(name), config.cap_face if name == "face" else config.cap_mouth
+        growing, cap = growth.mean(name), config.cap_face if name == "face" else config.cap_mouth
         threshold = config.grow_face if name == "face" else config.grow_mouth
         changes[name] = _apply(branch, rest, doomed, growing, threshold, cap, config, optimizer, generator)
-    gathered.clear()
+    growth.clear()
     return changes
 
 

@@ -26,8 +26,8 @@ from gaussavatar.training.checkpoint import (
     save_checkpoint,
 )
 from gaussavatar.training.config import StageConfig, TrainingConfig
-from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, held_frames, worth_holding
-from gaussavatar.training.densify import Gathered, is_due, refine
+from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, resident_frames, wants_resident
+from gaussavatar.training.densify import GrowthStatistics, is_due, refine
 from gaussavatar.training.guards import Guard, TrainingError
 from gaussavatar.training.log import LOG_EVERY, TrainingLog, figures_of
 from gaussavatar.training.poses import with_poses
@@ -53,7 +53,7 @@ class _Work:
     saved: Saved | None
     log: TrainingLog
     poses: dict[str, Tensor]
-    held: dict[str, Tensor] | None
+    resident: dict[str, Tensor] | None
 
 
 def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Progress) -> Clip:
@@ -73,8 +73,10 @@ def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Pr
         restore_optimizer(saved, optimizer)
     position = saved.position if saved else Position(0, 0)
     log = TrainingLog(run.folder, config.stages, position, progress)
-    held = held_frames(run.clip, run.device) if worth_holding(run.clip, run.device, config.data_on_device) else None
-    work = _Work(config, optimizer, modules, saved, log, saved.part("extra.poses.") if saved else {}, held)
+    resident = (
+        resident_frames(run.clip, run.device) if wants_resident(run.clip, run.device, config.data_on_device) else None
+    )
+    work = _Work(config, optimizer, modules, saved, log, saved.part("extra.poses.") if saved else {}, resident)
     if saved is None:
         _save(run, work, position, {})
     clip = run.clip
@@ -123,13 +125,13 @@ def _save(run: Run, work: _Work, position: Position, extra: dict[str, Tensor]) -
 def _run_stage(run: Run, work: _Work, number: int, start: int, progress: Progress) -> None:
     """Steps ``start`` to the end of one stage; frames of the next step are read meanwhile."""
     stage = work.config.stages[number]
-    reading = BatchReader(run.clip, stage.losses, run.device, work.held)
+    reading = BatchReader(run.clip, stage.losses, run.device, work.resident)
     guard = Guard(number, stage, work.optimizer, work.config.clip_gradients)
-    gathered = Gathered(run.model, stage) if stage.densify else None
+    growth = GrowthStatistics(run.model, stage) if stage.densify else None
     if work.saved is not None and start > 0:
         guard.restore(work.saved.part("extra.guard."))
-        if gathered is not None:
-            gathered.restore(work.saved.part("extra.growth."))
+        if growth is not None:
+            growth.restore(work.saved.part("extra.growth."))
 
     def fetch(iteration: int) -> tuple[np.ndarray, Batch]:
         random = np.random.default_rng(step_seed(run.seed, number, iteration))
@@ -144,15 +146,15 @@ def _run_stage(run: Run, work: _Work, number: int, start: int, progress: Progres
         for iteration in range(start, stage.iterations):
             indices, batch = upcoming.result()
             upcoming = reader.submit(fetch, min(iteration + 1, stage.iterations - 1))
-            parts = _step(run, work, guard, gathered, number, iteration, indices, batch)
-            _after(run, work, guard, gathered, number, iteration, parts, advance)
+            parts = _step(run, work, guard, growth, number, iteration, indices, batch)
+            _after(run, work, guard, growth, number, iteration, parts, advance)
 
 
 def _step(
     run: Run,
     work: _Work,
     guard: Guard,
-    gathered: Gathered | None,
+    growth: GrowthStatistics | None,
     number: int,
     iteration: int,
     indices: np.ndarray,
@@ -164,11 +166,11 @@ def _step(
     work.optimizer.zero_grad(set_to_none=True)
     step = step_loss(run, stage, batch, indices, step_seed(run.seed, number, iteration))
     guard.losses(iteration, step.parts, indices)
-    if gathered is not None:
-        gathered.watch(step.rendered)
+    if growth is not None:
+        growth.watch(step.rendered)
     torch.stack(list(step.parts.values())).sum().backward()
-    if gathered is not None:
-        gathered.add(step.rendered, batch.cameras)
+    if growth is not None:
+        growth.add(step.rendered, batch.cameras)
     guard.gradients(iteration, indices)
     work.optimizer.step()
     return {name: value.detach() for name, value in step.parts.items()}
@@ -178,7 +180,7 @@ def _after(
     run: Run,
     work: _Work,
     guard: Guard,
-    gathered: Gathered | None,
+    growth: GrowthStatistics | None,
     number: int,
     iteration: int,
     parts: dict[str, Tensor],
@@ -186,9 +188,9 @@ def _after(
 ) -> None:
     """What follows a step: refinement, log, picture, checkpoint."""
     stage, config, done = work.config.stages[number], work.config, iteration + 1
-    if gathered is not None and is_due(stage.densify, done):
+    if growth is not None and is_due(stage.densify, done):
         seed = step_seed(run.seed + GROWTH_STREAM * 2**32, number, iteration)
-        refine(run.model, gathered, stage, done, run.clip, work.optimizer, seed)
+        refine(run.model, growth, stage, done, run.clip, work.optimizer, seed)
     if iteration % LOG_EVERY == 0:
         guard.look(iteration)
         rates = {group["name"]: group["lr"] for group in work.optimizer.param_groups}
@@ -203,7 +205,7 @@ def _after(
     if done % config.checkpoint_every == 0 or last:
         guard.look(iteration, parameters=True)
         extra = {f"guard.{name}": value for name, value in guard.state().items()}
-        if gathered is not None:
-            extra |= {f"growth.{name}": value for name, value in gathered.state().items()}
+        if growth is not None:
+            extra |= {f"growth.{name}": value for name, value in growth.state().items()}
         _save(run, work, Position(number, done), extra)
     advance(1)

@@ -14,7 +14,14 @@ from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.training.config import DensifyConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
-from gaussavatar.training.densify import Gathered, opacity_threshold, outside_the_head, refine, rotated, screen_gradient
+from gaussavatar.training.densify import (
+    GrowthStatistics,
+    opacity_threshold,
+    outside_the_head,
+    refine,
+    rotated,
+    screen_gradient,
+)
 from gaussavatar.training.resample import rearrange
 from gaussavatar.training.start.build import build_model
 from gaussavatar.training.step import Run, make_optimizer, set_rates, step_loss
@@ -28,21 +35,21 @@ NOTHING = DensifyConfig(
 )  # fmt: skip
 
 
-def one_step(run: Run, stage: StageConfig) -> tuple[torch.optim.Adam, Gathered]:
+def one_step(run: Run, stage: StageConfig) -> tuple[torch.optim.Adam, GrowthStatistics]:
     """An optimiser with moments and gathered gradients, after one step without a change of the rates."""
     optimizer = make_optimizer(run)
     set_rates(optimizer, stage, 0)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
-    gathered = Gathered(run.model, stage)
+    growth = GrowthStatistics(run.model, stage)
     indices = np.array([2, 9])
     batch = load_batch(run.clip, indices, stage.losses)
     step = step_loss(run, stage, batch, indices, 0)
-    gathered.watch(step.rendered)
+    growth.watch(step.rendered)
     torch.stack(list(step.parts.values())).sum().backward()
-    gathered.add(step.rendered, batch.cameras)
+    growth.add(step.rendered, batch.cameras)
     optimizer.step()
-    return optimizer, gathered
+    return optimizer, growth
 
 
 def test_screen_gradient_is_that_of_a_shift_on_the_screen() -> None:
@@ -120,8 +127,8 @@ def test_dead_huge_and_broken_gaussians_go_and_others_keep_their_order(tiny_clip
         gaussians.logit_opacities[[3, moving + 2]] = -4.0
         gaussians.log_scales[5] = 0.0
         gaussians.means[7, 1] = float("nan")
-    optimizer, gathered = make_optimizer(run), Gathered(run.model, stage)
-    change = refine(run.model, gathered, stage, 1, tiny_clip, optimizer, 0)["face"]
+    optimizer, growth = make_optimizer(run), GrowthStatistics(run.model, stage)
+    change = refine(run.model, growth, stage, 1, tiny_clip, optimizer, 0)["face"]
     left = np.delete(np.arange(600), [3, 5, 7, moving + 2])
     assert (change.pruned, change.count, len(run.model.face.gaussians)) == (4, 596, 596)
     assert run.model.face.gaussians.n_moving == moving - 3
@@ -177,19 +184,19 @@ def test_every_design_renders_the_same_after_a_mere_reordering(tiny_clip: Clip, 
 def grown(run: Run, **fields: object) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """State of the face before and after one refinement that grows."""
     stage = StageConfig("s", 10, train=("face",), densify=replace(NOTHING, grow_face=1e-6, **fields))
-    optimizer, gathered = one_step(run, stage)
+    optimizer, growth = one_step(run, stage)
     before = {name: value.clone() for name, value in run.model.face.state_dict().items()}
-    refine(run.model, gathered, stage, 1, run.clip, optimizer, 7)
+    refine(run.model, growth, stage, 1, run.clip, optimizer, 7)
     return before, run.model.face.state_dict()
 
 
 def test_the_cap_lets_the_largest_gradients_grow(tiny_clip: Clip, tmp_path: Path) -> None:
     run = make_run(tiny_clip, tmp_path)
     stage = StageConfig("s", 10, train=("face",), densify=replace(NOTHING, grow_face=1e-6, cap_face=620, split_scale=1))
-    optimizer, gathered = one_step(run, stage)
-    largest = gathered.mean("face").argsort(descending=True)[:20]
+    optimizer, growth = one_step(run, stage)
+    largest = growth.mean("face").argsort(descending=True)[:20]
     old = run.model.face.gaussians.means.detach().clone()
-    refine(run.model, gathered, stage, 1, run.clip, optimizer, 7)
+    refine(run.model, growth, stage, 1, run.clip, optimizer, 7)
     new = run.model.face.gaussians.means
     assert len(new) == 620
     twins = [int((new == mean).all(-1).sum()) for mean in old]
@@ -239,14 +246,14 @@ def test_gaussians_that_learnt_the_background_go(tiny_clip: Clip, tmp_path: Path
     outside = outside_the_head(run.model.face.gaussians.means, tiny_clip, DensifyConfig(background_views=6))
     assert outside[:10].all() and float(outside[10:].float().mean()) < 0.1
     stage = StageConfig("s", 10, train=("face",), densify=replace(NOTHING, prune_background=True))
-    refine(run.model, Gathered(run.model, stage), stage, 1, tiny_clip, make_optimizer(run), 0)
+    refine(run.model, GrowthStatistics(run.model, stage), stage, 1, tiny_clip, make_optimizer(run), 0)
     assert float(run.model.face.gaussians.means.detach()[:, 0].max()) < 0.1
 
 
 def test_a_branch_is_never_pruned_to_nothing(tiny_clip: Clip, tmp_path: Path) -> None:
     run = make_run(tiny_clip, tmp_path)
     stage = StageConfig("s", 10, train=("mouth",), densify=replace(NOTHING, largest=0.0))
-    refine(run.model, Gathered(run.model, stage), stage, 1, tiny_clip, make_optimizer(run), 0)
+    refine(run.model, GrowthStatistics(run.model, stage), stage, 1, tiny_clip, make_optimizer(run), 0)
     assert len(run.model.mouth.gaussians) == 16
 
 

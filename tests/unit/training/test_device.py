@@ -1,4 +1,4 @@
-"""The loop on other devices: choice of device, frames held there, and the step by the road that devices take."""
+"""The loop on other devices: choice of device, frames resident there, and the step by the road that devices take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from gaussavatar.errors import UserError
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.training.config import LossConfig, StageConfig
-from gaussavatar.training.data import Batch, BatchReader, Clip, held_frames, load_batch, worth_holding
+from gaussavatar.training.data import Batch, BatchReader, Clip, load_batch, resident_frames, wants_resident
 from gaussavatar.training.device import choose_device
 from gaussavatar.training.step import step_loss
 from gaussavatar.types import Cameras
@@ -34,14 +34,14 @@ def test_the_choice_of_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto").type == choose_device("cuda").type == "cuda"
 
 
-def test_held_frames_give_the_batches_that_the_disk_gives(tiny_clip: Clip) -> None:
+def test_resident_frames_give_the_batches_that_the_disk_gives(tiny_clip: Clip) -> None:
     cpu, indices = torch.device("cpu"), np.array([3, 17, 3])
-    held = held_frames(tiny_clip, cpu)
-    assert all(tensor.dtype == torch.uint8 for tensor in held.values())
-    one, two = (BatchReader(tiny_clip, LossConfig(), cpu, source).read(indices) for source in (None, held))
+    resident = resident_frames(tiny_clip, cpu)
+    assert all(tensor.dtype == torch.uint8 for tensor in resident.values())
+    one, two = (BatchReader(tiny_clip, LossConfig(), cpu, source).read(indices) for source in (None, resident))
     for name in ("frames", "under", "head", "inside", "weight", "mouth_codes", "upper"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
-    assert not worth_holding(tiny_clip, cpu, "yes") and not worth_holding(tiny_clip, cpu, "auto")
+    assert not wants_resident(tiny_clip, cpu, "yes") and not wants_resident(tiny_clip, cpu, "auto")
 
 
 def doubled(batch: Batch) -> Batch:

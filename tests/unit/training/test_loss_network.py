@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gaussavatar.evaluate.perceptual import perceptual_figures
+from gaussavatar.evaluate.perceptual_figures import perceptual_figures
 from gaussavatar.image.perceptual import ALEX, PerceptualLoss
 from gaussavatar.training.config import LossConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip, load_batch
-from gaussavatar.training.perceptual import perceptual_net
+from gaussavatar.training.loss_network import perceptual_net
 from gaussavatar.training.step import step_loss
 
 from .tiny_runs import make_run
