@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and what to do about it."""
+"""The verb ``doctor``: what is installed, what is missing, and what to do about it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ class Finding:
     found: str
     do: str = ""
     needed: bool = True
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what is installed, which backend will be used, what is missing and what to do about it."""
+
+    def run(self) -> int:
+        """Print one line per part; the exit code is 0 when the main road works."""
+        return run_checks()
 
 
 def run_checks() -> int:

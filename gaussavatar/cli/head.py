@@ -1,213 +1,122 @@
-"""What the verb ``head`` does: list, show, install and remove head models."""
+"""The verb ``head``: list, show, install and remove head models, each with its own options."""
 
 from __future__ import annotations
 
-import difflib
-import math
-import textwrap
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
-import torch
+from tyro.conf import Positional, arg, subcommand
 
 from gaussavatar.cli.common import say, shown
-from gaussavatar.errors import UserError
-from gaussavatar.head.embedding import render_plain
-from gaussavatar.head.installed import (
-    BUILT_IN,
-    default_head_name,
-    find_head,
-    get_head,
-    head_path,
-    heads_folder,
-    installed_heads,
-    remove_head,
-)
-from gaussavatar.head.model import HeadModel, pose_vertices, rotation_matrices
-from gaussavatar.media.images import write_image
-
-YAWS = (-0.6, 0.0, 0.6)
-"""Turns of the head in the picture, radians."""
-
-SIDES = (-1.3, -0.6, 0.0, 0.6, 1.3)
-"""Turns of an installed head in the upper row of its picture, radians."""
-
-DISTANCE = 0.75
-"""Metres from the camera to the head."""
-
-SHOWN_EXPRESSIONS = (
-    ("jawOpen",),
-    ("eyeBlinkLeft", "eyeBlinkRight"),
-    ("mouthSmileLeft", "mouthSmileRight"),
-    ("mouthPucker",),
-    ("browInnerUp",),
-)
-"""Movements in the lower row of a picture, for heads whose expressions have names."""
-
-LIST_NAMES_UP_TO = 64
-"""Heads with more expressions than this have directions rather than names worth listing."""
 
 
-def head_facts(name: str | None = None) -> str:
-    """Facts of one head as text for a terminal.
+@dataclass(frozen=True)
+class List:
+    """The built-in head's facts and a line per installed head; fit and track use the marked one."""
 
-    Raises:
-        UserError: no such head is installed.
-    """
-    head = get_head(name or BUILT_IN)
-    seen = 0 if head.embedding is None else int((head.embedding.confidence > 0).sum())
-    lines = [
-        f"{head.name}: {len(head.template)} vertices, {len(head.triangles)} triangles, {len(head.joint_names)} joints",
-        f"identity shapes: {len(head.identity_names)}; MediaPipe landmarks embedded: {seen} of 478",
-        f"expressions ({len(head.expression_names)}):",
-    ]
-    names = head.expression_names
-    if len(names) > LIST_NAMES_UP_TO:
-        names = (*names[:2], "...", names[-1])
-    return "\n".join([*lines, *(f"  {line}" for line in textwrap.wrap(", ".join(names), 96))])
+    def run(self) -> None:
+        """Print them."""
+        from gaussavatar.head.installed import BUILT_IN, default_head_name, head_path, heads_folder, installed_heads
+        from gaussavatar.head.picture import head_facts
 
-
-def list_heads() -> None:
-    """Print the built-in head's facts and a line per installed head, the default one marked."""
-    say(head_facts())
-    default = default_head_name()
-    for record in installed_heads():
-        mark = " (what fit and track use)" if record.name == default else ""
-        say(
-            f"{record.name}: {record.variant}, licence {record.licence or 'unknown'}, {record.vertices} vertices, "
-            f"{record.expressions} expressions, {shown(head_path(record.name))}{mark}"
-        )
-    if default == BUILT_IN:
-        say(f"fit and track use the built-in head; installed heads lie in {heads_folder()}")
+        say(head_facts())
+        default = default_head_name()
+        for record in installed_heads():
+            mark = " (what fit and track use)" if record.name == default else ""
+            say(
+                f"{record.name}: {record.variant}, licence {record.licence or 'unknown'}, {record.vertices} vertices, "
+                f"{record.expressions} expressions, {shown(head_path(record.name))}{mark}"
+            )
+        if default == BUILT_IN:
+            say(f"fit and track use the built-in head; installed heads lie in {heads_folder()}")
 
 
-def show_head(name: str | None, words: Sequence[str], out: Path) -> None:
-    """Write a picture of a head and print what is known of it.
+@dataclass(frozen=True)
+class Show:
+    """Write a picture of a head and print what is known of it."""
 
-    Raises:
-        UserError: no such head, no such expression, or a path that cannot be written.
-    """
-    if name is not None and name != BUILT_IN:
-        record = find_head(name)
-        say(head_facts(name))
-        say(
-            f"{record.variant}, licence {record.licence or 'unknown'}, installed {record.installed} from "
-            f"{record.source_file}, sha256 {record.source_sha256}"
-        )
-    weights = parse_weights(words, name)
-    if name is None or weights:
-        write_head_picture(out, weights, name)
-    else:
-        write_head_sheet(out, name)
-    say(f"picture: {shown(out)}")
+    name: Positional[str | None] = None
+    """Name of the head; the built-in one when not given."""
 
+    expression: Annotated[tuple[str, ...], arg(metavar="NAME=WEIGHT ...")] = ()
+    """Expressions of the picture, such as jawOpen=0.6 eyeBlinkLeft=1."""
 
-def install(path: Path | None, name: str | None) -> None:
-    """Install a head model and say where it is.
+    out: Path = Path("head.png")
+    """The png or jpg to write."""
 
-    Raises:
-        UserError: no path, or one that holds no head that can be used.
-    """
-    from gaussavatar.head.install import install_head
+    def run(self) -> None:
+        """Write the picture and say where it is."""
+        from gaussavatar.head.installed import BUILT_IN, find_head
+        from gaussavatar.head.picture import head_facts, parse_weights, write_head_picture, write_head_sheet
 
-    if path is None:
-        raise UserError("a head model's file", "none", "gaussavatar head install PATH, such as FLAME2023.zip")
-    record = install_head(path, name, say=say)
-    say(f"{record.variant} ({record.licence or 'licence unknown'}), source sha256 {record.source_sha256}")
-    if record.variant.startswith("FLAME"):
-        say("no list of FLAME's own checksums is known here: what the file may contain was checked, its origin was not")
-    say(f"head: {record.name} in {shown(head_path(record.name))}")
-    if default_head_name() == record.name:
-        say("fit and track use it from now on")
+        if self.name is not None and self.name != BUILT_IN:
+            record = find_head(self.name)
+            say(head_facts(self.name))
+            say(
+                f"{record.variant}, licence {record.licence or 'unknown'}, installed {record.installed} from "
+                f"{record.source_file}, sha256 {record.source_sha256}"
+            )
+        weights = parse_weights(self.expression, self.name)
+        if self.name is None or weights:
+            write_head_picture(self.out, weights, self.name)
+        else:
+            write_head_sheet(self.out, self.name)
+        say(f"picture: {shown(self.out)}")
 
 
-def remove(name: str | None) -> None:
-    """Remove an installed head.
+@dataclass(frozen=True)
+class Install:
+    """Take a head model from a file of yours; it is read in a limited process."""
 
-    Raises:
-        UserError: no name, or none of that name is installed.
-    """
-    if name is None:
-        raise UserError("the name of a head", "none", "gaussavatar head remove NAME; gaussavatar head list names them")
-    say(f"removed {shown(remove_head(name))}")
+    path: Positional[Path]
+    """FLAME's .pkl or .zip, ICT-FaceKit's folder or .npz, or GNM's .npz."""
 
+    name: str | None = None
+    """What to call the head; by its kind when not given."""
 
-def parse_weights(words: Sequence[str], name: str | None = None) -> dict[str, float]:
-    """``NAME=WEIGHT`` words to weights by name, for one head.
+    def run(self) -> None:
+        """Install it and say where it is."""
+        from gaussavatar.head.install import install_head
+        from gaussavatar.head.installed import default_head_name, head_path
 
-    Raises:
-        UserError: an unknown name (with a suggestion) or a weight that is not a number.
-    """
-    if not words:
-        return {}
-    known = get_head(name or BUILT_IN).expression_names
-    weights: dict[str, float] = {}
-    for word in words:
-        entry, _, text = word.partition("=")
-        if entry not in known:
-            close = difflib.get_close_matches(entry, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "gaussavatar head list names them"
-            raise UserError("the name of an expression", repr(entry), hint)
-        try:
-            weights[entry] = float(text)
-        except ValueError as error:
-            raise UserError(f"a number after {entry}=", repr(text), f"write {entry}=0.5, for example") from error
-        if not math.isfinite(weights[entry]):
-            raise UserError(f"a finite number after {entry}=", repr(text), f"write {entry}=0.5, for example")
-    return weights
+        record = install_head(self.path, self.name, say=say)
+        say(f"{record.variant} ({record.licence or 'licence unknown'}), source sha256 {record.source_sha256}")
+        if record.variant.startswith("FLAME"):
+            say(
+                "no list of FLAME's own checksums is known here: what the file may contain was checked, "
+                "its origin was not"
+            )
+        say(f"head: {record.name} in {shown(head_path(record.name))}")
+        if default_head_name() == record.name:
+            say("fit and track use it from now on")
 
 
-def write_head_picture(path: Path, weights: Mapping[str, float], name: str | None = None) -> None:
-    """Write a picture of a head from three sides.
+@dataclass(frozen=True)
+class Remove:
+    """Delete an installed head."""
 
-    Raises:
-        UserError: the path cannot be written or is not an image's.
-    """
-    head = get_head(name or BUILT_IN)
-    vertices = _posed(head, head.expression_row(**weights))
-    write_image(path, np.concatenate([_view(head, vertices, yaw) for yaw in YAWS], axis=1))
+    name: Positional[str]
+    """Name of the head, as gaussavatar head list names it."""
 
+    def run(self) -> None:
+        """Delete it and say what was deleted."""
+        from gaussavatar.head.installed import remove_head
 
-def write_head_sheet(path: Path, name: str) -> None:
-    """Write a picture of a head at rest from five sides and with five movements below.
-
-    Movements are ARKit shapes where the head has them, else the opened jaw and its first expression directions.
-
-    Raises:
-        UserError: no such head, or the path cannot be written or is not an image's.
-    """
-    head = get_head(name)
-    rest = _posed(head, head.expression_row())
-    rows = [[_view(head, rest, yaw) for yaw in SIDES], [_view(head, moved, -0.25) for moved in _movements(head)]]
-    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
-    write_image(path, sheet)
+        say(f"removed {shown(remove_head(self.name))}")
 
 
-def _movements(head: HeadModel) -> list[np.ndarray]:
-    """Vertices of the head in five movements."""
-    known = set(head.expression_names)
-    if known >= {entry for group in SHOWN_EXPRESSIONS for entry in group}:
-        rows = [head.expression_row(**dict.fromkeys(group, 0.8)) for group in SHOWN_EXPRESSIONS]
-        return [_posed(head, row) for row in rows]
-    moved = [_posed(head, head.expression_row(), jaw=0.25)] if "jaw" in head.joint_names else []
-    for index in range(5 - len(moved)):
-        row = head.expression_row()
-        row[min(index, len(row) - 1)] = 2.5
-        moved.append(_posed(head, row))
-    return moved
+@dataclass(frozen=True)
+class Head:
+    """Head models: the built-in one, and FLAME, ICT-FaceKit or GNM installed from your files."""
 
+    action: (
+        Annotated[List, subcommand("list")]
+        | Annotated[Show, subcommand("show")]
+        | Annotated[Install, subcommand("install")]
+        | Annotated[Remove, subcommand("remove")]
+    ) = field(default_factory=List)
 
-def _posed(head: HeadModel, expression: np.ndarray, jaw: float = 0.0) -> np.ndarray:
-    rotations = torch.zeros(1, len(head.joint_names), 3)
-    if jaw:
-        rotations[0, head.joint_names.index("jaw"), 0] = jaw
-    identity = torch.zeros(1, len(head.identity_names))
-    return pose_vertices(head, identity, torch.from_numpy(expression)[None], rotations)[0].numpy()
-
-
-def _view(head: HeadModel, vertices: np.ndarray, yaw: float) -> np.ndarray:
-    """A picture of posed vertices from one side, 512 px."""
-    R_camera_head = rotation_matrices(torch.tensor([0.0, yaw, 0.0])).numpy()
-    camera = (vertices @ R_camera_head.T + np.array([0, 0, DISTANCE])).astype(np.float32)
-    return render_plain(head, camera)[0]
+    def run(self) -> None:
+        """Do it and say where the result is."""
+        self.action.run()

@@ -1,18 +1,26 @@
-"""The command line: one level, one verb each. Heavy imports wait until a verb runs."""
+"""The command line: one file per verb. Heavy imports wait until a verb runs."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 
 from gaussavatar import __version__
+from gaussavatar.cli.bench import Bench
 from gaussavatar.cli.common import run_verb
-from gaussavatar.cli.inspect import Bench, Doctor, Head
-from gaussavatar.cli.make import Demo, Fit, Track
-from gaussavatar.cli.use import Evaluate, Export, Speak, View
+from gaussavatar.cli.demo import Demo
+from gaussavatar.cli.doctor import Doctor
+from gaussavatar.cli.evaluate import Evaluate
+from gaussavatar.cli.export import Export
+from gaussavatar.cli.fit import Fit
+from gaussavatar.cli.head import Head
+from gaussavatar.cli.speak import Speak
+from gaussavatar.cli.track import Track
+from gaussavatar.cli.view import View
 
 VERBS: dict[str, type] = {
     "fit": Fit,
@@ -41,15 +49,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         sys.stdout.write(f"gaussavatar {__version__}\n")
         return 0
-    verb = tyro.extras.subcommand_cli_from_dict(
+    verb = parse(words or ["--help"])
+    return run_verb(verb.run)
+
+
+def parse(words: Sequence[str]) -> Any:
+    """The verb that the words ask for, with its options; ``run()`` does the work.
+
+    Raises:
+        SystemExit: the words ask for help, which is printed (0), or name no verb or option (2).
+    """
+    return tyro.extras.subcommand_cli_from_dict(
         VERBS,
         prog="gaussavatar",
         description=DESCRIPTION,
-        args=words or ["--help"],
+        args=words,
         sort_subcommands=False,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.HelptextFromCommentsOff),
     )
-    return run_verb(verb.run)
 
 
 def main() -> None:

@@ -118,10 +118,6 @@ def test_weight_that_is_no_number(message) -> None:
     assert "jawOpen=" in message("head", "show", "--expression", "jawOpen=wide")
 
 
-def test_bench_of_a_voice_needs_one(message) -> None:
-    assert "--audio" in message("bench", "voice")
-
-
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="a small disk needs mount as root")
 def test_full_disk(message, media: Path, toy_avatar: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"

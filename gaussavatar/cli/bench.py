@@ -1,0 +1,223 @@
+"""The verb ``bench``: one command per bench, each with its own options."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg, subcommand
+
+from gaussavatar.cli.common import say, shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures(ABC):
+    """Option of every bench: a bench measures, prints its figures, and writes them where it is asked to."""
+
+    out: Path | None = None
+    """JSON file to write the figures into as well."""
+
+    def run(self) -> None:
+        """Measure and print."""
+        figures = self.measure()
+        if self.out is not None:
+            from gaussavatar.storage import write_json
+
+            write_json(self.out, figures)
+            say(f"figures: {shown(self.out)}")
+
+    @abstractmethod
+    def measure(self) -> Mapping[str, Any]:
+        """Measure, print, and return what was measured."""
+
+
+@dataclass(frozen=True)
+class Raster(Figures):
+    """Milliseconds per frame of the rasterizer and of the image loss, forward and with gradients."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Draw a scene like a head in each size."""
+        from gaussavatar.bench.raster import bench_raster, format_rows
+
+        figures = bench_raster()
+        say(format_rows(figures))
+        return figures
+
+
+@dataclass(frozen=True)
+class Step(Figures):
+    """A training step of a recipe, part by part."""
+
+    recipe: str = "preview"
+    """Recipe whose sizes are taken."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it is measured; auto: a GPU where torch sees one and gsplat is installed, else the CPU."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Train a made-up avatar for some steps."""
+        from gaussavatar.bench.step import bench_step, format_step
+
+        figures = bench_step(self.recipe, self.set, self.device)
+        say(format_step(figures))
+        return figures
+
+
+@dataclass(frozen=True)
+class Tracking(Figures):
+    """Errors of tracking against the demo actor's truth or, with --video, speed and steadiness on that clip."""
+
+    video: Path | None = None
+    """Clip to track; the demo actor is filmed when not given."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Track a clip."""
+        from gaussavatar.progress import TerminalProgress
+
+        if self.video is None:
+            from gaussavatar.bench.truth import bench_truth
+
+            figures = bench_truth(progress=TerminalProgress())
+        else:
+            from gaussavatar.bench.tracking import bench_tracking
+
+            figures = bench_tracking(self.video, TerminalProgress())
+        return _printed(figures, 28, ".4g")
+
+
+@dataclass(frozen=True)
+class Voice(Figures):
+    """Rendered lips under a voice: how wide they open where it speaks and where it is silent."""
+
+    audio: Path
+    """Sound that drives the avatar."""
+
+    avatar: Path | None = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Render the lips under the sound."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.bench.voice import bench_voice
+
+        return _printed(bench_voice(find_avatar(self.avatar), self.audio), 20, ".4g")
+
+
+@dataclass(frozen=True)
+class Lips(Figures):
+    """What the sound tells of a clip's lips: the audio network, block by block."""
+
+    avatar: Path | None = None
+    """Avatar folder whose capture is read; the one fitted last below ./avatars when not given."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Fit the audio network on parts of the clip."""
+        from gaussavatar.audio.mel import log_mel
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.bench.lips import bench_lips
+        from gaussavatar.media.ffmpeg import read_audio
+        from gaussavatar.progress import TerminalProgress
+        from gaussavatar.tracking.face.motion import load_motion
+        from gaussavatar.tracking.poses.fit import load_tracking
+
+        capture = find_avatar(self.avatar) / "capture"
+        motion = load_motion(capture / "motion.safetensors")
+        figures = bench_lips(
+            log_mel(read_audio(capture / "audio.wav")),
+            motion,
+            tracking=load_tracking(capture / "tracking.safetensors"),
+            progress=TerminalProgress(),
+        )
+        _printed({name: value for name, value in figures.items() if isinstance(value, float)}, 20, ".3f")
+        return figures
+
+
+@dataclass(frozen=True)
+class Closure(Figures):
+    """Whether the mouth closes on m, b and p, in silence, and where the real lips close."""
+
+    avatar: Path | None = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    audio: Path | None = None
+    """Sound whose silence is measured too; without it only the demo's voices and the clip's own are."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Drive the avatar's codes."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.bench.closure import bench_closure
+
+        return _printed(bench_closure(find_avatar(self.avatar), self.audio), 22, ".3f")
+
+
+@dataclass(frozen=True)
+class Ablations(Figures):
+    """One fit per design choice on a clip, and a table of their figures."""
+
+    video: Path
+    """Clip to fit."""
+
+    recipe: str = "preview"
+    """Recipe whose choices are changed."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change in all rows."""
+
+    seeds: int = 1
+    """Fits per row."""
+
+    only: tuple[str, ...] = ()
+    """Rows to fit besides the first; all when not given."""
+
+    folder: Path = Path("ablations")
+    """Folder of the fits; rows that are there already are kept."""
+
+    table: Path | None = None
+    """Markdown file to write the table into."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Fit row by row."""
+        from gaussavatar.bench.ablations import run_ablations
+        from gaussavatar.progress import TerminalProgress
+
+        rows = run_ablations(
+            self.video, self.folder, self.recipe, self.set, self.seeds, self.only, self.table, TerminalProgress()
+        )
+        for name, row in rows.items():
+            mean = row["mean"]
+            say(f"{name:<24} head {mean['head']:.2f}  mouth {mean['mouth']:.2f}  LMD {mean['LMD']:.2f}")
+        if self.table is not None:
+            say(f"table: {shown(self.table)}")
+        return rows
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure the rasterizer, a training step, tracking, or an avatar's lips; raster when no bench is named."""
+
+    what: (
+        Annotated[Raster, subcommand("raster")]
+        | Annotated[Step, subcommand("step")]
+        | Annotated[Tracking, subcommand("tracking")]
+        | Annotated[Voice, subcommand("voice")]
+        | Annotated[Lips, subcommand("lips")]
+        | Annotated[Closure, subcommand("closure")]
+        | Annotated[Ablations, subcommand("ablations")]
+    ) = field(default_factory=Raster)
+
+    def run(self) -> None:
+        """Measure and print."""
+        self.what.run()
+
+
+def _printed(figures: Mapping[str, float], width: int, form: str) -> Mapping[str, float]:
+    """The figures, after one line for each was printed."""
+    for name, value in figures.items():
+        say(f"{name:<{width}} {value:{form}}")
+    return figures

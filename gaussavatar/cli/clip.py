@@ -1,0 +1,47 @@
+"""What ``fit`` and ``track`` both ask about a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from gaussavatar.fitting.preparation import Wishes
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Options of every verb that prepares a clip; a verb says in its own words what it reads and writes."""
+
+    video: Positional[Path]
+    """Any video that ffmpeg reads, with one face."""
+
+    out: Path | None = None
+    """Folder to write."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change, such as capture.size=384."""
+
+    focal: float | None = None
+    """Focal length of the source video in its pixels, when it is known; 1.2 times its longer side otherwise."""
+
+    av_offset: Annotated[float, arg(metavar="MS")] = 0.0
+    """Milliseconds by which the sound comes later than the picture, as capture/quality.html reports it."""
+
+    head: str | None = None
+    """Head model to track (see gaussavatar head list); FLAME where it is installed, else the built-in one."""
+
+    seg_model: Path | None = None
+    """A better parser for the masks: selfie_multiclass_256x256.tflite, or a 19-class BiSeNet as .onnx."""
+
+    blendshapes: Path | None = None
+    """A face_landmarker.task, for its 52 blendshapes."""
+
+    def wishes(self) -> Wishes:
+        """What the user says about the clip."""
+        from gaussavatar.fitting.preparation import Wishes
+
+        return Wishes(self.focal, self.av_offset, self.head, self.seg_model, self.blendshapes)

@@ -1,0 +1,37 @@
+"""The verb ``evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from gaussavatar.cli.common import print_metrics, say, shown
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Compute the held-out figures of an avatar again; writes report/metrics.json and report/report.html."""
+
+    avatar: Positional[Path | None] = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    save_frames: Path | None = None
+    """Folder for real_%06d.png and rendered_%06d.png of the held-out frames, lossless."""
+
+    lpips_weights: Path | None = None
+    """State dict of torchvision's AlexNet or VGG-16 (.safetensors or .pth): adds LPIPS, with the linear heads of that
+    file or of an installed lpips package, else a perceptual distance."""
+
+    def run(self) -> None:
+        """Evaluate, then print the figures."""
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.evaluate.evaluate import evaluate_avatar
+        from gaussavatar.progress import TerminalProgress
+
+        folder = find_avatar(self.avatar)
+        print_metrics(evaluate_avatar(folder, self.save_frames, TerminalProgress(), self.lpips_weights))
+        say(f"metrics: {shown(folder / 'report' / 'metrics.json')}")
+        if self.save_frames is not None:
+            say(f"frames:  {shown(self.save_frames)}")

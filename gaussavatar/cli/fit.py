@@ -1,0 +1,60 @@
+"""The verb ``fit``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from gaussavatar.cli.clip import ClipOptions
+from gaussavatar.cli.common import print_metrics, say, shown
+
+
+@dataclass(frozen=True)
+class Fit(ClipOptions):
+    """Fit an avatar to a video of one person talking. Calling it again continues where it stopped."""
+
+    video: Positional[Path]
+    """Any video that ffmpeg reads, with sound and one face."""
+
+    out: Path | None = None
+    """Avatar folder to write; ./avatars/<name of the video> when not given."""
+
+    recipe: str = "default"
+    """Recipe name (preview: 256 px, default: 512 px) or a YAML file."""
+
+    subject: str = "unknown"
+    """Whose face and voice this is; stored with the avatar."""
+
+    consent: str = "not recorded"
+    """On what consent of that person: self, written, or a note; stored with the avatar."""
+
+    seed: int = 0
+    """Seed of everything random; the same seed on the same machine gives the same avatar."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto: a GPU where torch sees one and gsplat is installed, else the CPU."""
+
+    def run(self) -> None:
+        """Fit, then print the figures and where everything is."""
+        from gaussavatar.fitting.fit import fit
+        from gaussavatar.progress import TerminalProgress
+
+        result = fit(
+            self.video,
+            self.out,
+            self.recipe,
+            self.set,
+            self.subject,
+            self.consent,
+            self.seed,
+            self.wishes(),
+            TerminalProgress(),
+            self.device,
+        )
+        print_metrics(result.metrics)
+        say(f"avatar: {shown(result.avatar)}")
+        say(f"report: {shown(result.report)}")
+        say(f"next:   gaussavatar speak --avatar {shown(result.avatar)} --audio FILE")
