@@ -4,15 +4,15 @@ import os
 import tempfile
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_header
-from gaussavatar.avatar.player import blank_model, model_shapes
+from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_record
+from gaussavatar.avatar.load import blank_model, model_shapes
+from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.model.config import BranchConfig, ModelConfig
@@ -66,10 +66,8 @@ def write_toy_avatar(folder: Path) -> Path:
     grey = np.full((TOY_SIZE, TOY_SIZE, 3), 120, np.uint8)
     write_video(folder / UNDER, [grey] * TOY_FRAMES, 25, (TOY_SIZE, TOY_SIZE))
     write_image(folder / PLATE, grey)
-    header = {"image_size": TOY_SIZE, "model": msgspec.to_builtins(config), "shapes": model_shapes(model),
-              "encoder": msgspec.to_builtins(encoder.config), "upper_names": list(TOY_UPPER), "synthetic": True,
-              "subject": "nobody", "consent": "toy", "held_out": 1 / 11, "pose_protocol": "landmarks"}  # fmt: skip
-    write_header(folder, header)
+    shapes, facts = model_shapes(model), {"subject": "nobody", "consent": "toy"}
+    write_record(folder, AvatarRecord(TOY_SIZE, config, shapes, encoder.config, TOY_UPPER, **facts))
     return folder
 
 

@@ -12,7 +12,8 @@ from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.gate import GateConfig, silence_gate
 from gaussavatar.audio.mel import AudioStatistics, log_mel, mel_statistics, normalise, windows
 from gaussavatar.errors import UserError
-from gaussavatar.types import VIDEO_FPS, Waveform
+from gaussavatar.motion.track import frames_of_seconds
+from gaussavatar.types import Waveform
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class DriveConfig:
     """How sound becomes motion.
 
     Attributes:
-        mouth_gain: widens the codes around the encoder's mean, against the too small
-            movement that least squares leaves.
+        mouth_gain: widens the codes around the encoder's mean, against the too small movement that least squares
+            leaves. Over 11 blocks of the anchor clip 1, 1.15, 1.25 and 1.4 give .74, .82, .87 and .95 of the real
+            opening's deviation at 1.296, 1.298, 1.311 and 1.345 px of lip distance.
         gate: closes the mouth in silence; None leaves it to the encoder.
         batch: windows per call of the encoder.
     """
@@ -29,11 +31,6 @@ class DriveConfig:
     mouth_gain: float = 1.15
     gate: GateConfig | None = field(default_factory=GateConfig)
     batch: int = 512
-
-
-def n_video_frames(waveform: Waveform, fps: float = VIDEO_FPS) -> int:
-    """Video frames that cover the sound; at least one."""
-    return max(1, int(np.ceil(waveform.seconds * fps - 1e-6)))
 
 
 def codes_for_audio(
@@ -51,7 +48,7 @@ def codes_for_audio(
         encoder: of the avatar.
         waveform: what drives, 16 kHz mono.
         closed: codes of the closed mouth, taken where nobody speaks.
-        n_frames: video frames wanted; as many as the sound covers by default.
+        n_frames: video frames wanted; as many as its length has by default.
         statistics: other statistics than the sound's own.
         config: gain and gate.
 
@@ -66,7 +63,7 @@ def codes_for_audio(
     statistics = statistics or mel_statistics(mel)
     seen = windows(
         normalise(mel, statistics),
-        n_video_frames(waveform) if n_frames is None else n_frames,
+        frames_of_seconds(waveform.seconds) if n_frames is None else n_frames,
         fill=statistics.silence,
     )
     return codes_for_windows(encoder, seen, closed=closed, config=config)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from gaussavatar.avatar.record import FORMAT, VERSION, AvatarRecord, FileEntry, record_from_plain, record_to_plain
 from gaussavatar.errors import UserError
 from gaussavatar.storage import read_json, write_json
 
-FORMAT = "gaussavatar"
-VERSION = 1
-"""Raised when a folder of this program could not be read by the program before."""
-
+HEADER = "avatar.json"
 WEIGHTS, TRACK, UNDER, PLATE = "avatar.safetensors", "track.safetensors", "under.mp4", "plate.png"
 MATTE, TORSO = "matte.mp4", "torso.safetensors"
 FILES = (WEIGHTS, TRACK, UNDER, PLATE)
@@ -26,23 +23,22 @@ class AvatarFolder:
     """A checked avatar folder."""
 
     path: Path
-    header: dict[str, Any]
+    record: AvatarRecord
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_header(folder: Path, header: dict[str, Any]) -> None:
+def write_record(folder: Path, record: AvatarRecord) -> AvatarRecord:
     """Write ``avatar.json`` last, with the digest of every other file, so that it vouches for them."""
     names = (*FILES, *(name for name in OPTIONAL if (folder / name).exists()))
-    files = {name: {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
-    write_json(folder / "avatar.json", {"format": FORMAT, "version": VERSION, **header, "files": files})
+    files = {name: FileEntry(file_digest(folder / name), (folder / name).stat().st_size) for name in names}
+    whole = record.with_files(files)
+    write_json(folder / HEADER, record_to_plain(whole))
+    return whole
 
 
 def open_folder(folder: Path) -> AvatarFolder:
@@ -53,29 +49,27 @@ def open_folder(folder: Path) -> AvatarFolder:
     """
     if not folder.is_dir():
         raise UserError("an avatar folder", f"{folder} (no such folder)", "run gaussavatar fit VIDEO first")
-    if not (folder / "avatar.json").exists():
+    if not (folder / HEADER).exists():
         state = "an unfinished fit" if (folder / "capture").exists() else "no avatar.json"
         raise UserError(f"an avatar in {folder}", state, "run gaussavatar fit again; it continues where it stopped")
-    header = read_json(folder / "avatar.json")
+    path = folder / HEADER
+    header = read_json(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("version"), int):
-        raise UserError(f"a gaussavatar header in {folder / 'avatar.json'}", "something else", "fit the avatar again")
+        raise UserError(f"a gaussavatar header in {path}", "something else", "fit the avatar again")
     if header["version"] > VERSION:
         raise UserError(
             f"an avatar of version {VERSION} or older", f"version {header['version']}", "update gaussavatar"
         )
     listed = header.get("files", {})
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        raise UserError(f"a list of files in {path}", "something else", "restore it or fit the avatar again")
     for name in (*FILES, *(name for name in OPTIONAL if name in listed)):
-        path, entry = folder / name, listed.get(name, {})
-        if not path.exists():
+        file, entry = folder / name, listed.get(name, {})
+        if not file.exists():
             raise UserError(f"the file {name} in {folder}", "no such file", "restore it or fit the avatar again")
-        if path.stat().st_size != entry.get("bytes") or file_digest(path) != entry.get("sha256"):
+        if file.stat().st_size != entry.get("bytes") or file_digest(file) != entry.get("sha256"):
             raise UserError(f"{name} as it was fitted", "a damaged file", "restore it or fit the avatar again")
-    return AvatarFolder(folder, header)
-
-
-def has_file(header: dict[str, Any], name: str) -> bool:
-    """Whether an avatar has one of the :data:`OPTIONAL` files."""
-    return name in header.get("files", {})
+    return AvatarFolder(folder, record_from_plain(header, path))
 
 
 def find_avatar(avatar: Path | None, base: Path = Path("avatars")) -> Path:
@@ -86,7 +80,7 @@ def find_avatar(avatar: Path | None, base: Path = Path("avatars")) -> Path:
     """
     if avatar is not None:
         return avatar
-    found = sorted(base.glob("*/avatar.json"), key=lambda path: path.stat().st_mtime)
+    found = sorted(base.glob(f"*/{HEADER}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(
             "an avatar below ./avatars", "none", "run gaussavatar fit VIDEO first, or name one with --avatar"

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
-from gaussavatar.audio.drive import DriveConfig, codes_for_audio
-from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, has_file, open_folder
-from gaussavatar.avatar.torso import LoadedTorso, joined, load_torso
+from gaussavatar.audio.drive import codes_for_audio
+from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.avatar.folder import MATTE, UNDER
+from gaussavatar.avatar.torso import LoadedTorso, joined
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
-from gaussavatar.media.images import read_image
 from gaussavatar.model.avatar import AvatarModel
-from gaussavatar.model.binding import blank_binding, rig_shapes
-from gaussavatar.model.config import ModelConfig
-from gaussavatar.model.gaussians import InitialBranch, RawGaussians
-from gaussavatar.render.api import Rasterizer, get_rasterizer
-from gaussavatar.storage import FrameStore, frame_writer, read_arrays
+from gaussavatar.render.api import Rasterizer
+from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Activated, Cameras, Rendered, Waveform
-
-
-@dataclass(frozen=True)
-class PoseTrack:
-    """A stretch of the person's own head and upper-face motion, with the torso to go with it."""
-
-    T_camera_world: Float32[np.ndarray, "n 4 4"]
-    upper: Float32[np.ndarray, "n u"]
-    mouth_codes: Float32[np.ndarray, "n m"]
-
-    def __len__(self) -> int:
-        return len(self.upper)
 
 
 @dataclass(frozen=True)
@@ -47,29 +29,43 @@ class LoadedAvatar:
     """An avatar in memory. ``K`` projects to pixels of a square image of side ``size``."""
 
     path: Path
-    header: dict[str, Any]
+    record: AvatarRecord
     model: AvatarModel
     encoder: AudioEncoder
     rasterizer: Rasterizer
     closed: Tensor
+    """Codes of the closed mouth (m,)."""
     mouth_open_direction: Float32[np.ndarray, "m"]
-    pose_track: PoseTrack
+    filmed: MotionTrack
+    """A stretch of the person's own motion, with the torso's pictures to go with it."""
     K: Float32[np.ndarray, "3 3"]
-    size: int
-    upper_names: tuple[str, ...]
     plate: UInt8[np.ndarray, "h w 3"]
     torso: LoadedTorso | None = None
 
     @property
+    def size(self) -> int:
+        """Side of the avatar's square pictures, pixels."""
+        return self.record.image_size
+
+    @property
+    def upper_names(self) -> tuple[str, ...]:
+        """Names of the upper-face channels, in order."""
+        return self.record.upper_names
+
+    @property
+    def resting_upper(self) -> Float32[np.ndarray, "u"]:
+        """The upper face as the person mostly holds it."""
+        return np.median(self.filmed.upper, axis=0)
+
+    @property
     def fixed_plate(self) -> UInt8[np.ndarray, "h w 3"] | None:
         """The plate where the camera stood still; a moving camera's background is another one in every frame."""
-        return self.plate if self.header.get("static_camera", True) else None
+        return self.plate if self.record.static_camera else None
 
     def codes_for_audio(self, waveform: Waveform, n_frames: int | None = None) -> Float32[np.ndarray, "n m"]:
         """Mouth codes of every video frame of a sound."""
-        count = n_frames if n_frames is not None else max(1, round(waveform.seconds * 25))
-        drive = DriveConfig(mouth_gain=self.model.config.mouth_gain)
-        return codes_for_audio(self.encoder, waveform, closed=self.closed.numpy(), n_frames=count, config=drive)
+        drive, closed = self.record.drive, self.closed.numpy()
+        return codes_for_audio(self.encoder, waveform, closed=closed, n_frames=n_frames, config=drive)
 
     def render_float(
         self,
@@ -173,7 +169,7 @@ class LoadedAvatar:
 
         gaussians = self.activated(mouth_code, upper, expression)
         if self.torso is not None:
-            gaussians = joined(gaussians, self.torso.at_rest(self.pose_track.T_camera_world[0]))
+            gaussians = joined(gaussians, self.torso.at_rest(self.filmed.T_camera_world[0]))
         R = roma.unitquat_to_rotmat(gaussians.quats[:, [1, 2, 3, 0]])
         spread = R * gaussians.scales[:, None, :]
         covariances = spread @ spread.transpose(1, 2)
@@ -181,7 +177,7 @@ class LoadedAvatar:
         return gaussians.means.numpy(), covariances.numpy(), colors.numpy(), gaussians.opacities[:, None].numpy()
 
     def under_frames(self, folder: Path) -> FrameStore:
-        """Decode the pose track's torso video into a frame store in ``folder``."""
+        """Decode the filmed track's torso video into a frame store in ``folder``."""
         return self._decoded(UNDER, folder / "under.u8", 3)
 
     def matte_frames(self, folder: Path) -> FrameStore:
@@ -190,7 +186,7 @@ class LoadedAvatar:
         Raises:
             UserError: the avatar was fitted before there were mattes.
         """
-        if not has_file(self.header, MATTE):
+        if not self.record.has(MATTE):
             raise UserError(f"{MATTE} in {self.path}", "an avatar of an older version", "fit it again for a background")
         return self._decoded(MATTE, folder / "matte.u8", 1)
 
@@ -204,77 +200,3 @@ class LoadedAvatar:
 def to_bytes(image: Float[Tensor, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
     """Images in 0..1 to 8 bits, rounded."""
     return (image * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-
-
-def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
-    """A branch of the right shapes, to be filled from a file."""
-    raw = RawGaussians(torch.zeros(n, 3), torch.zeros(n, 4), torch.zeros(n, 3), torch.zeros(n), torch.zeros(n, 3))
-    return InitialBranch(raw, n_moving, torch.zeros(n_codes, n_moving, 3))
-
-
-def blank_model(config: ModelConfig, shapes: dict[str, int], names: Sequence[str] = ()) -> AvatarModel:
-    """An untrained model of the shapes that ``model_shapes`` gave; ``names`` are the movements of a bound one."""
-    n_mouth, n_upper = shapes["n_mouth"], shapes["n_upper"]
-    return AvatarModel(
-        config,
-        n_mouth,
-        n_upper,
-        blank_branch(shapes["face"], shapes["face_moving"], n_mouth + n_upper),
-        blank_branch(shapes["mouth"], shapes["mouth_moving"], n_mouth),
-        blank_binding(names, n_mouth + n_upper, shapes) if config.binding == "head" else None,
-    )
-
-
-def model_shapes(model: AvatarModel) -> dict[str, int]:
-    """The numbers that fix every tensor's shape besides the config."""
-    face, mouth = model.face.gaussians, model.mouth.gaussians
-    return {
-        "n_mouth": model.n_mouth,
-        "n_upper": model.n_upper,
-        "face": len(face),
-        "face_moving": face.n_moving,
-        "mouth": len(mouth),
-        "mouth_moving": mouth.n_moving,
-        **({} if model.rig is None else rig_shapes(model.rig)),
-    }
-
-
-def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
-    """Load a fitted avatar.
-
-    Raises:
-        UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed.
-    """
-    header = open_folder(path).header
-    arrays, _ = read_arrays(path / WEIGHTS)
-    track, _ = read_arrays(path / TRACK)
-    model = blank_model(
-        msgspec.convert(header["model"], ModelConfig), header["shapes"], header.get("expression_names", ())
-    )
-    encoder = AudioEncoder(msgspec.convert(header["encoder"], EncoderConfig))
-    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
-    try:
-        modules.load_state_dict({n.removeprefix("model."): t for n, t in weights.items() if n.startswith("model.")})
-    except RuntimeError as error:
-        raise UserError(
-            f"the tensors of this program's avatars in {path / WEIGHTS}",
-            "other names or shapes",
-            "fit the avatar again",
-        ) from error
-    modules.eval().requires_grad_(False)
-    return LoadedAvatar(
-        path=path,
-        header=header,
-        model=model,
-        encoder=encoder,
-        rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
-        closed=weights["closed"],
-        mouth_open_direction=arrays["mouth_open_direction"],
-        pose_track=PoseTrack(track["T_camera_world"], track["upper"], track["mouth_codes"]),
-        K=track["K"],
-        size=header["image_size"],
-        upper_names=tuple(header["upper_names"]),
-        plate=read_image(path / PLATE),
-        torso=load_torso(path, header),
-    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from gaussavatar.avatar.folder import TORSO, has_file
+from gaussavatar.avatar.folder import TORSO
+from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.model.torso import Torso, torso_from
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
@@ -67,9 +67,9 @@ def write_torso(folder: Path, torso: Torso, T_camera_torso: Float32[np.ndarray, 
     write_arrays(folder / TORSO, arrays | {"T_camera_torso": T_camera_torso.astype(np.float32)})
 
 
-def load_torso(folder: Path, header: dict[str, Any]) -> LoadedTorso | None:
+def load_torso(folder: Path, record: AvatarRecord) -> LoadedTorso | None:
     """The torso branch of an avatar, or None where it was fitted without one."""
-    if not has_file(header, TORSO):
+    if not record.has(TORSO):
         return None
     arrays, _ = read_arrays(folder / TORSO)
     return LoadedTorso(torso_from(arrays), arrays["T_camera_torso"])

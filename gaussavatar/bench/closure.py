@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gaussavatar.audio.energy import silent_frames
-from gaussavatar.avatar.player import LoadedAvatar, load_avatar
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.measures import lip_aperture
 from gaussavatar.media.ffmpeg import read_audio
@@ -141,7 +142,7 @@ def bench_closure(folder: Path, audio: Path | None = None) -> dict[str, float]:
     avatar = load_avatar(folder)
     motion, tracking = load_motion(capture / "motion.safetensors"), load_tracking(capture / "tracking.safetensors")
     n = len(motion.mouth_codes)
-    learnt = np.arange(n) < n - round(n * float(avatar.header["held_out"]))
+    learnt = np.arange(n) < n - round(n * float(avatar.record.held_out))
     lips = lip_range(motion, tracking.shape, avatar.closed.numpy(), learnt & tracking.valid)
     figures = _synthetic(avatar, lips)
     spoken = avatar.codes_for_audio(read_audio(capture / "audio.wav"), n)

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.avatar.player import blank_model, to_bytes
+from gaussavatar.avatar.load import blank_model
+from gaussavatar.avatar.player import to_bytes
 from gaussavatar.bench.raster import CAMERA_DISTANCE, HEAD_FRACTION, HEAD_SIZE, head_scene
 from gaussavatar.fitting.recipe import FitConfig
 from gaussavatar.model.avatar import AvatarModel

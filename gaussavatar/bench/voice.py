@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from gaussavatar.audio.energy import frame_energy, silent_frames
-from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.behind import torso_as_filmed
+from gaussavatar.avatar.driving import layers, motion_for_sound, opaque_frames
+from gaussavatar.avatar.load import load_avatar
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import correlation, jitter
 from gaussavatar.media.ffmpeg import read_audio
-from gaussavatar.speak.offline import frame_count, talking_frames
 
 
 def bench_voice(avatar: Path, audio: Path) -> dict[str, float]:
@@ -25,10 +26,11 @@ def bench_voice(avatar: Path, audio: Path) -> dict[str, float]:
     """
     loaded = load_avatar(avatar)
     waveform = read_audio(audio)
-    count = frame_count(waveform)
+    track = motion_for_sound(loaded, waveform)
+    count = len(track)
     with tempfile.TemporaryDirectory() as folder:
-        under = loaded.under_frames(Path(folder))
-        series = measure_faces(np.stack(list(talking_frames(loaded, waveform, under, count))))
+        behind = torso_as_filmed(loaded.under_frames(Path(folder)))
+        series = measure_faces(np.stack(list(opaque_frames(layers(loaded, track, behind)))))
     silent = silent_frames(waveform, count)
     return {
         "frames": count,

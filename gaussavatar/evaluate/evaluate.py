@@ -93,7 +93,7 @@ def evaluate_avatar(
             for name in figures:
                 figures[name] |= perceptual_figures(net, rendered[name], real, masks, boxes)
     metrics = {
-        "pose_protocol": held.avatar.header["pose_protocol"],
+        "pose_protocol": held.avatar.record.pose_protocol,
         "image_size": held.clip.size,
         "held_out_frames": len(held.indices),
         "training_frames": int(held.clip.usable[: held.clip.n_train].sum()),

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.player import LoadedAvatar, to_bytes
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.detect import load_landmarks
@@ -58,7 +59,7 @@ def open_held_out(folder: Path) -> HeldOut:
     landmarks = load_landmarks(capture_folder / "landmarks.safetensors")
     motion = load_motion(capture_folder / "motion.safetensors")
     tracking = load_tracking(capture_folder / "tracking.safetensors")
-    clip = open_clip(segmentation, tracking, motion, landmarks, avatar.header["held_out"])
+    clip = open_clip(segmentation, tracking, motion, landmarks, avatar.record.held_out)
     poses, _ = read_arrays(folder / "train" / "poses.safetensors")
     clip = with_poses(clip, poses["R_camera_head"], poses["t_camera_head"])
     indices = np.arange(clip.n_train, len(clip))

@@ -21,7 +21,7 @@ def export_avatar(avatar: Path, kind: str, out: Path | None) -> tuple[Path, int]
     Raises:
         UserError: an unknown format, a damaged avatar, or an output that cannot be written.
     """
-    from gaussavatar.avatar.player import load_avatar
+    from gaussavatar.avatar.load import load_avatar
 
     if kind not in FORMATS:
         raise UserError(f"a format: {', '.join(FORMATS)}", repr(kind), "name one of these with --format")

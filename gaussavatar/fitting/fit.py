@@ -227,7 +227,12 @@ def _train(
     refined = any(stage.kind == "poses" for stage in config.training.stages)
     protocol = "photometrically refined" if refined else "landmarks"
     facts |= {"static_camera": segmentation.static_camera}
-    facts = facts | {"pose_protocol": protocol, "held_out": config.training.held_out, "program": __version__}
+    facts = facts | {
+        "drive": config.speaking,
+        "pose_protocol": protocol,
+        "held_out": config.training.held_out,
+        "program": __version__,
+    }
     plate = segmentation.plate()
     torso = _torso(folder, config, seed, key, clip, plate if segmentation.static_camera else None, progress)
     write_avatar(folder, run.model, run.encoder, clip, closed, plate, facts, torso)

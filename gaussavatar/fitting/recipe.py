@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from gaussavatar.audio.drive import DriveConfig
 from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
@@ -40,6 +41,8 @@ class FitConfig:
     head: HeadFitConfig = field(default_factory=HeadFitConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     audio: AudioPretrainConfig = field(default_factory=AudioPretrainConfig)
+    speaking: DriveConfig = field(default_factory=DriveConfig)
+    """How sound becomes motion when the avatar speaks; nothing is trained again for it."""
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     torso: TorsoConfig = field(default_factory=TorsoConfig)

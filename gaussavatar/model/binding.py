@@ -230,17 +230,6 @@ def _product(p: Sequence[Tensor], q: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def channel_groups(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Channel indices by slider: one for both sides of the face where a movement has two."""
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        both = name.removesuffix("Left").removesuffix("Right")
-        paired = name != both and f"{both}Left" in names and f"{both}Right" in names
-        # The eyes' In and Out are left and right already; the mouth's and jaw's Left and Right are directions.
-        groups.setdefault(both if paired and both not in ("jaw", "mouth") else name, []).append(index)
-    return groups
-
-
 def rig_shapes(rig: RigArrays | HeadRig) -> dict[str, int]:
     """Vertices, expressions, joints and correctives of a rig."""
     return {

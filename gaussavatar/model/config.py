@@ -55,7 +55,3 @@ class ModelConfig:
     binding: Literal["free", "head"] = "free"
     """``head``: Gaussians ride on the person's head model, and learnt motion is what that leaves over; jaw, blink and
     expression can then be moved by name."""
-    mouth_gain: float = 1.15
-    """Factor on audio-predicted mouth codes around their rest when the avatar speaks: over 11 blocks of the anchor clip
-    1, 1.15, 1.25 and 1.4 give .74, .82, .87 and .95 of the real opening's deviation at 1.296, 1.298, 1.311 and
-    1.345 px of lip distance."""

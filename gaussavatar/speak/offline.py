@@ -7,22 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from gaussavatar.avatar.backdrop import parse_backdrop
-from gaussavatar.avatar.behind import Behind, TorsoKind, behind_head, straight, torso_as_filmed
-from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
+from gaussavatar.avatar.behind import TorsoKind, behind_head
+from gaussavatar.avatar.driving import layers, motion_for_sound, opaque_frames, transparent_frames
+from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
-from gaussavatar.motion.timeline import back_and_forth, nearest
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.storage import FrameStore
-from gaussavatar.types import VIDEO_FPS, Cameras, Rendered, Waveform
-
-CHUNK = 4
-"""Frames rendered per call, in parallel."""
+from gaussavatar.types import VIDEO_FPS
 
 
 def speak(
@@ -54,54 +49,20 @@ def speak(
         require_alpha(out)
     waveform = read_audio(audio)
     loaded = load_avatar(avatar)
-    n_frames = frame_count(waveform)
+    track = motion_for_sound(loaded, waveform)
     facts = {
         "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
-        "title": f"{loaded.header.get('subject', 'unknown')} (synthetic)",
+        "title": f"{loaded.record.subject} (synthetic)",
     }
     write = write_alpha_video if backdrop.clear else write_video
-    with tempfile.TemporaryDirectory() as folder, frame_parallel(), progress.stage("speaking", n_frames) as advance:
+    with tempfile.TemporaryDirectory() as folder, frame_parallel(), progress.stage("speaking", len(track)) as advance:
         behind = behind_head(loaded, backdrop, Path(folder), torso)
-        layers = talking_layers(loaded, waveform, behind, n_frames)
-        frames = _transparent(layers) if backdrop.clear else _whole(layers)
+        drawn = layers(loaded, track, behind)
+        frames = transparent_frames(drawn) if backdrop.clear else opaque_frames(drawn)
         counted = _counted(frames, advance)
         size = (loaded.size, loaded.size)
         write(out, counted, VIDEO_FPS, size, audio=audio, seconds=waveform.seconds, metadata=facts)
     return out
-
-
-def frame_count(waveform: Waveform) -> int:
-    """Video frames that cover a sound to within one frame."""
-    return max(1, round(waveform.seconds * VIDEO_FPS))
-
-
-def talking_frames(avatar: LoadedAvatar, waveform: Waveform, under: FrameStore, n_frames: int) -> Iterator[np.ndarray]:
-    """Composited 8-bit frames of the avatar speaking a sound over its own pose track, as filmed."""
-    return _whole(talking_layers(avatar, waveform, torso_as_filmed(under), n_frames))
-
-
-def talking_layers(avatar: LoadedAvatar, waveform: Waveform, behind: Behind, n_frames: int) -> Iterator[Rendered]:
-    """The avatar speaking a sound over its own pose track, a few frames at a time, over what is ``behind``."""
-    codes = torch.from_numpy(avatar.codes_for_audio(waveform, n_frames))
-    track = avatar.pose_track
-    places = nearest(back_and_forth(len(track), n_frames))
-    K = torch.from_numpy(avatar.K)
-    for start in range(0, n_frames, CHUNK):
-        part = places[start : start + CHUNK]
-        poses = torch.from_numpy(track.T_camera_world[part]).float()
-        cameras = Cameras(poses, K.float().expand(len(part), 3, 3), avatar.size, avatar.size)
-        upper = torch.from_numpy(track.upper[part])
-        yield avatar.render_over(codes[start : start + CHUNK], upper, cameras, behind(part))
-
-
-def _whole(layers: Iterator[Rendered]) -> Iterator[np.ndarray]:
-    for layer in layers:
-        yield from to_bytes(layer.rgb)
-
-
-def _transparent(layers: Iterator[Rendered]) -> Iterator[np.ndarray]:
-    for layer in layers:
-        yield from straight(layer)
 
 
 def _counted(frames: Iterator[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:

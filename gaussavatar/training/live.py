@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,21 +11,22 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import nn
 
-from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.avatar.player import LoadedAvatar, PoseTrack, blank_model, model_shapes
+from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.avatar.load import blank_model, filmed_track
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
-from gaussavatar.model.config import ModelConfig
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, read_arrays, write_arrays
 from gaussavatar.training.checkpoint import Position, read_checkpoint
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import cameras_of
-from gaussavatar.training.publish import longest_run, opening_direction
+from gaussavatar.training.publish import longest_run, opening_direction, record_of
 from gaussavatar.training.step import Run
 
 NAME = "description.safetensors"
-"""In ``train/``: config, shapes, codes of the closed mouth and the pose track; written before the first step."""
+"""In ``train/``: record, codes of the closed mouth and the filmed track; written before the first step."""
 
 
 class _Stretch(FrameStore):
@@ -42,12 +41,30 @@ class _Stretch(FrameStore):
 
 
 @dataclass(frozen=True)
+class RunDescription:
+    """What the checkpoints of a run lack. Paths are relative to the avatar folder."""
+
+    record: AvatarRecord
+    stages: tuple[tuple[str, int, str], ...]
+    """Name, iterations and kind of every stage."""
+    under: str
+    """Frame store of what is behind the head."""
+    plate: str
+    first: int
+    """Frame of the clip at which the filmed track begins."""
+    key: str
+
+
+@dataclass(frozen=True)
 class LiveAvatar(LoadedAvatar):
     """An avatar from a checkpoint; what is behind the head is read from the capture."""
 
+    under: Path = Path()
+    first: int = 0
+
     def under_frames(self, folder: Path) -> FrameStore:
-        """The pose track's torso frames, as training sees them; nothing is written into ``folder``."""
-        return _Stretch(self.path / self.header["under"], self.header["first"])
+        """The filmed track's torso frames, as training sees them; nothing is written into ``folder``."""
+        return _Stretch(self.under, self.first)
 
 
 def write_description(run: Run, stages: tuple[StageConfig, ...], under: str, plate: str) -> None:
@@ -63,34 +80,28 @@ def write_description(run: Run, stages: tuple[StageConfig, ...], under: str, pla
         "upper": clip.motion.upper[stretch],
         "mouth_codes": clip.motion.mouth_codes[stretch],
     }
-    header = {
-        "image_size": clip.size,
-        "model": msgspec.to_builtins(run.model.config),
-        "shapes": model_shapes(run.model),
-        "expression_names": list(run.model.expression_names),
-        "encoder": msgspec.to_builtins(run.encoder.config),
-        "upper_names": list(clip.motion.upper_names),
-        "stages": [[stage.name, stage.iterations, stage.kind] for stage in stages],
-        "under": under,
-        "plate": plate,
-        "first": int(stretch.start),
-        "key": run.key,
-    }
-    write_arrays(run.folder / NAME, arrays, {"header": json.dumps(header)})
+    description = RunDescription(
+        record=record_of(run.model, run.encoder, clip, {}),
+        stages=tuple((stage.name, stage.iterations, stage.kind) for stage in stages),
+        under=under,
+        plate=plate,
+        first=int(stretch.start),
+        key=run.key,
+    )
+    write_arrays(run.folder / NAME, arrays, {"description": msgspec.json.encode(description).decode()})
 
 
-def read_description(train: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a training folder.
+def read_description(train: Path) -> tuple[RunDescription, dict[str, np.ndarray]]:
+    """Description and arrays of a training folder.
 
     Raises:
-        UserError: there is none, or a damaged one.
+        UserError: there is none, a damaged one, or one of another version of the program.
     """
     arrays, metadata = read_arrays(train / NAME)
     try:
-        header = json.loads(metadata["header"])
-    except (KeyError, ValueError) as error:
+        return msgspec.json.decode(metadata["description"], type=RunDescription), arrays
+    except (KeyError, msgspec.DecodeError) as error:
         raise UserError(f"a description of the run in {train}", "a damaged one", "run gaussavatar fit again") from error
-    return header, arrays
 
 
 def load_live(folder: Path) -> tuple[LiveAvatar, Position]:
@@ -99,34 +110,34 @@ def load_live(folder: Path) -> tuple[LiveAvatar, Position]:
     Raises:
         UserError: nothing of it can be read, at least not now.
     """
-    header, arrays = read_description(folder / "train")
-    saved = read_checkpoint(folder / "train", header["key"])
+    description, arrays = read_description(folder / "train")
+    record = description.record
+    saved = read_checkpoint(folder / "train", description.key)
     if saved is None:
         raise UserError(f"a checkpoint in {folder / 'train'}", "none that can be read", "wait for the next one")
     weights = saved.part("model.")
-    shapes = dict(header["shapes"])
+    shapes = dict(record.shapes)
     for name in ("face", "mouth"):
         shapes[name] = len(weights[f"avatar.{name}.gaussians.means"])
         shapes[f"{name}_moving"] = saved.moving[name]
-    model = blank_model(msgspec.convert(header["model"], ModelConfig), shapes, header["expression_names"])
-    encoder = AudioEncoder(msgspec.convert(header["encoder"], EncoderConfig))
+    model = blank_model(record.model, shapes, record.expression_names)
+    encoder = AudioEncoder(record.encoder)
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
     modules.load_state_dict(weights)
     modules.eval().requires_grad_(False)
-    size = int(header["image_size"])
-    plate = folder / header["plate"]
+    size, plate = record.image_size, folder / description.plate
     avatar = LiveAvatar(
         path=folder,
-        header=header,
+        record=record,
         model=model,
         encoder=encoder,
         rasterizer=get_rasterizer("cpu"),
         closed=torch.from_numpy(arrays["closed"]),
         mouth_open_direction=arrays["mouth_open_direction"],
-        pose_track=PoseTrack(arrays["T_camera_world"], arrays["upper"], arrays["mouth_codes"]),
+        filmed=filmed_track(arrays, record.upper_names),
         K=arrays["K"],
-        size=size,
-        upper_names=tuple(header["upper_names"]),
         plate=read_image(plate) if plate.exists() else np.full((size, size, 3), 128, np.uint8),
+        under=folder / description.under,
+        first=description.first,
     )
     return avatar, saved.position

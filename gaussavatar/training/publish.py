@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.avatar.folder import MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS, write_header
-from gaussavatar.avatar.player import model_shapes
+from gaussavatar.avatar.folder import MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS, write_record
+from gaussavatar.avatar.load import model_shapes
+from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.image.cutout import torso_matte
 from gaussavatar.media.ffmpeg import write_video
@@ -51,7 +51,7 @@ def write_avatar(
     clip: Clip,
     closed: Float[np.ndarray, "m"],
     plate: np.ndarray,
-    facts: dict[str, Any],
+    facts: Mapping[str, Any],
     torso: Torso | None = None,
 ) -> None:
     """Write every file of the avatar; ``avatar.json`` comes last and makes it valid."""
@@ -80,17 +80,20 @@ def write_avatar(
         tracking = clip.tracking
         motion = slow_motion(tracking.R_camera_head, tracking.t_camera_head, torso.T_base.numpy())
         write_torso(folder, torso, torso.poses(torch.from_numpy(motion[run])).detach().numpy())
-    header = {
-        "image_size": clip.size,
-        "model": msgspec.to_builtins(model.config),
-        "shapes": model_shapes(model),
-        "expression_names": list(model.expression_names),
-        "encoder": msgspec.to_builtins(encoder.config),
-        "upper_names": list(clip.motion.upper_names),
-        "synthetic": True,
+    write_record(folder, record_of(model, encoder, clip, facts))
+
+
+def record_of(model: AvatarModel, encoder: AudioEncoder, clip: Clip, facts: Mapping[str, Any]) -> AvatarRecord:
+    """The record of an avatar; ``facts`` are fields of it that neither model nor clip know."""
+    return AvatarRecord(
+        image_size=clip.size,
+        model=model.config,
+        shapes=model_shapes(model),
+        encoder=encoder.config,
+        upper_names=clip.motion.upper_names,
+        expression_names=tuple(model.expression_names),
         **facts,
-    }
-    write_header(folder, header)
+    )
 
 
 def compact(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -18,14 +18,15 @@ import torch
 import viser
 from jaxtyping import Float32, UInt8
 
-from gaussavatar.avatar.player import LoadedAvatar, load_avatar, to_bytes
+from gaussavatar.avatar.driving import motion_for_sound, over_filmed
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.player import LoadedAvatar, to_bytes
 from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.ffmpeg import read_audio
-from gaussavatar.model.binding import channel_groups
-from gaussavatar.motion.edit import Face, Motion, face_at, frame_index, slider_groups, with_sliders
-from gaussavatar.motion.timeline import back_and_forth, nearest
+from gaussavatar.motion.edit import channel_groups, slider_groups, with_sliders
+from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Waveform
 from gaussavatar.view.clock import PlayClock
@@ -95,7 +96,7 @@ class ViewerApp:
         self._groups = slider_groups(avatar.upper_names)
         self._movements = channel_groups(avatar.expression_names)
         self._clock = PlayClock(self._motion.seconds)
-        self._closed = Face(avatar.closed.numpy(), np.median(avatar.pose_track.upper, axis=0))
+        self._closed = FaceState(avatar.closed.numpy(), avatar.resting_upper)
         self._change = 0
         self._rate = ""
         self._clients: dict[int, ClientState] = {}
@@ -119,7 +120,7 @@ class ViewerApp:
         self.server.scene.set_up_direction("-y")
         self.server.scene.world_axes.visible = False
         centre = self._avatar.activated(self._closed.mouth_codes, self._closed.upper).means.mean(dim=0).numpy()
-        track = self._avatar.pose_track
+        track = self._avatar.filmed
         view = start_view(track.T_camera_world[0], self._avatar.K, self._avatar.size, centre)
         start = self.server.initial_camera
         start.position, start.look_at, start.fov = view.position, view.look_at, view.fov
@@ -137,7 +138,7 @@ class ViewerApp:
             self._under = None
         self._avatar = avatar
         self._motion = driven_motion(avatar, self._sound)
-        self._closed = Face(avatar.closed.numpy(), np.median(avatar.pose_track.upper, axis=0))
+        self._closed = FaceState(avatar.closed.numpy(), avatar.resting_upper)
         self._note_change()
 
     def stop(self) -> None:
@@ -185,8 +186,8 @@ class ViewerApp:
         values = self.panel.movement_values()
         return {names[index]: value for name, value in values.items() if value for index in self._movements[name]}
 
-    def _face(self, position: float) -> Face:
-        driven = face_at(self._motion, position) if self.panel.driven.value else self._closed
+    def _face(self, position: float) -> FaceState:
+        driven = self._motion.at(position) if self.panel.driven.value else self._closed
         return with_sliders(
             driven,
             self.panel.slider_values(),
@@ -199,13 +200,13 @@ class ViewerApp:
         if not (self.panel.head_moves.value and self.panel.driven.value):
             return np.eye(4, dtype=np.float32)
         track = self._motion.T_camera_world
-        return head_motion(track[frame_index(self._motion, position)], self._avatar.pose_track.T_camera_world[0])
+        return head_motion(track[self._motion.frame_at(position)], self._avatar.filmed.T_camera_world[0])
 
     def _shoulders(self, torso: LoadedTorso, position: float) -> Float32[np.ndarray, "4 4"]:
         """Where the torso is in the viewer's world, which is the head space of the pose track's first frame."""
         moves = self.panel.head_moves.value and self.panel.driven.value
-        place = int(self._motion.places[frame_index(self._motion, position)]) if moves else 0
-        return head_motion(torso.T_camera_torso[place], self._avatar.pose_track.T_camera_world[0])
+        place = int(self._motion.places[self._motion.frame_at(position)]) if moves else 0
+        return head_motion(torso.T_camera_torso[place], self._avatar.filmed.T_camera_world[0])
 
     def _send_image(self, client: viser.ClientHandle, state: ClientState, position: float) -> bool:
         if client.camera.update_timestamp == 0.0:
@@ -237,7 +238,7 @@ class ViewerApp:
         pose = self._pose(position)
         T = view_matrix(camera[:4], camera[4:7]) @ pose
         # The light stays with the camera that filmed, whichever way the viewer looks.
-        light = torch.from_numpy(self._avatar.pose_track.T_camera_world[0] @ pose)[None]
+        light = torch.from_numpy(self._avatar.filmed.T_camera_world[0] @ pose)[None]
         face = self._face(position)
         cameras = Cameras(
             torch.from_numpy(T)[None], torch.from_numpy(intrinsics(camera[7], width, height))[None], width, height
@@ -257,7 +258,7 @@ class ViewerApp:
         """The whole picture by the filming camera, with torso and background, in the middle of the canvas."""
         if self._under is None:
             self._under = self._avatar.under_frames(Path(self._folder.name))
-        index = frame_index(self._motion, position)
+        index = self._motion.frame_at(position)
         face, size = self._face(position), self._avatar.size
         image = self._avatar.render(
             face.mouth_codes[None],
@@ -327,12 +328,9 @@ def _count(avatar: LoadedAvatar) -> int:
     return len(avatar.model.face.gaussians) + len(avatar.model.mouth.gaussians)
 
 
-def driven_motion(avatar: LoadedAvatar, sound: Waveform | None) -> Motion:
-    """The motion of a sound over the avatar's pose track, or the clip's own motion."""
-    track = avatar.pose_track
-    codes = track.mouth_codes if sound is None else avatar.codes_for_audio(sound)
-    places = nearest(back_and_forth(len(track), len(codes)))
-    return Motion(codes, track.upper[places], track.T_camera_world[places], places)
+def driven_motion(avatar: LoadedAvatar, sound: Waveform | None) -> MotionTrack:
+    """The motion of a sound over the avatar's filmed track, or the clip's own motion."""
+    return over_filmed(avatar, avatar.filmed.mouth_codes) if sound is None else motion_for_sound(avatar, sound)
 
 
 def centred(image: UInt8[np.ndarray, "h w 3"], aspect: float) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -12,7 +12,8 @@ import numpy as np
 import viser
 from jaxtyping import UInt8
 
-from gaussavatar.avatar.player import LoadedAvatar, load_avatar
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
 from gaussavatar.training import checkpoint, live, log, preview
@@ -88,10 +89,10 @@ class FitFollower:
         if finished:
             return "**training finished**"
         try:
-            header, _ = live.read_description(self._train)
+            description, _ = live.read_description(self._train)
         except (UserError, OSError):
             return "waiting for training"
-        stages = header["stages"]
+        stages = description.stages
         entry = last_line(self._train / log.NAME)
         if entry is None:
             return f"stage 1 of {len(stages)}: **{stages[0][0]}**" if stages else "waiting for training"

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gaussavatar.avatar.folder import FILES, VERSION, write_header
+from gaussavatar.audio.encoder import EncoderConfig
+from gaussavatar.avatar.folder import FILES, write_record
+from gaussavatar.avatar.record import VERSION, AvatarRecord
 from gaussavatar.cli.common import run_verb
+from gaussavatar.model.config import ModelConfig
 from gaussavatar.storage import atomic_path
 
 
@@ -24,7 +27,7 @@ def avatar(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in FILES:
         (folder / name).write_bytes(name.encode() * 10)
-    write_header(folder, {})
+    write_record(folder, AvatarRecord(96, ModelConfig(), {}, EncoderConfig(2), ("blink",)))
     return folder
 
 

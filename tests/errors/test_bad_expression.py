@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 
 

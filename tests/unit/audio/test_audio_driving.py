@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.audio.drive import DriveConfig, codes_for_audio, codes_for_windows, n_video_frames
+from gaussavatar.audio.drive import DriveConfig, codes_for_audio, codes_for_windows
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.energy import frame_energy, frame_level_db, frame_power, silent_frames
 from gaussavatar.audio.gate import GateConfig, silence_gate
@@ -20,6 +20,7 @@ from gaussavatar.audio.offset import estimate_av_offset, ridge_block_prediction
 from gaussavatar.audio.targets import audio_targets, closed_target
 from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
 from gaussavatar.errors import UserError
+from gaussavatar.motion.track import frames_of_seconds
 from gaussavatar.types import ANALYSIS_RATE, FaceMotion, Waveform
 
 
@@ -73,7 +74,7 @@ def test_energy_grows_with_loudness_and_tops_at_one() -> None:
 
 def test_silent_frames_are_the_pauses_and_not_the_short_gaps() -> None:
     waveform = spoken("abcd.efgh..........abcd")
-    silent = silent_frames(waveform, n_video_frames(waveform))
+    silent = silent_frames(waveform, frames_of_seconds(waveform.seconds))
     seconds = (np.arange(len(silent)) + 0.5) / 25
     assert silent[(seconds > 1.0) & (seconds < 1.8)].all()
     assert not silent[(seconds < 0.85) | (seconds > 1.95)].any()
@@ -86,7 +87,7 @@ def test_silent_frames_are_the_pauses_and_not_the_short_gaps() -> None:
 @pytest.mark.parametrize("noise", [0.0, 1e-4, 3e-3])
 def test_gate_opens_for_speech_and_closes_in_pauses(noise: float) -> None:
     waveform = spoken(SENTENCE, noise=noise)
-    n = n_video_frames(waveform)
+    n = frames_of_seconds(waveform.seconds)
     gate = silence_gate(own_windows(waveform, n))
     seconds = (np.arange(n) + 0.5) / 25
     speech = np.array([SENTENCE[min(int(s * 10), len(SENTENCE) - 1)] != "." for s in seconds])
@@ -99,13 +100,13 @@ def test_gate_opens_for_speech_and_closes_in_pauses(noise: float) -> None:
 
 def test_gate_keeps_open_over_a_stop_consonant() -> None:
     waveform = spoken("abcd.efgh......abcd......")
-    gate = silence_gate(own_windows(waveform, n_video_frames(waveform)))
+    gate = silence_gate(own_windows(waveform, frames_of_seconds(waveform.seconds)))
     assert gate[10:13].min() > 0.8  # 0.4 to 0.5 s is a closure inside a word.
 
 
 def test_streamed_windows_give_the_gate_of_the_file() -> None:
     waveform = spoken(SENTENCE * 3)
-    n = n_video_frames(waveform)
+    n = frames_of_seconds(waveform.seconds)
     stream, running = MelStream(), RunningNormaliser()
     pieces = [running.push(stream.push(waveform.samples[k : k + 777])) for k in range(0, len(waveform.samples), 777)]
     mel = np.concatenate([*pieces, running.push(stream.finish())])
@@ -132,7 +133,7 @@ def test_codes_cover_the_sound_and_close_in_silence() -> None:
     encoder, waveform = random_encoder(), spoken(SENTENCE)
     closed = np.float32([-3.0, 0.0, 1.0, 2.0])
     codes = codes_for_audio(encoder, waveform, closed=closed)
-    assert codes.shape == (n_video_frames(waveform), 4) and codes.dtype == np.float32
+    assert codes.shape == (frames_of_seconds(waveform.seconds), 4) and codes.dtype == np.float32
     silent = silent_frames(waveform, len(codes))
     inside = np.array([silent[max(0, i - 4) : i + 5].all() for i in range(len(codes))])
     assert inside.sum() > 10
@@ -269,7 +270,7 @@ def test_lips_bench_rewards_lips_that_follow_the_sound() -> None:
 
 def test_gate_config_moves_the_threshold() -> None:
     waveform = spoken(SENTENCE)
-    seen = own_windows(waveform, n_video_frames(waveform))
+    seen = own_windows(waveform, frames_of_seconds(waveform.seconds))
     shut = silence_gate(seen, GateConfig(threshold=10.0))
     open_ = silence_gate(seen, GateConfig(threshold=-10.0))
     assert shut.max() < 1e-6 and open_.min() > 1.0 - 1e-6

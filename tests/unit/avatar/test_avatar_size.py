@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gaussavatar.avatar.folder import WEIGHTS, write_header
-from gaussavatar.avatar.player import load_avatar
-from gaussavatar.storage import read_arrays, read_json, write_arrays
+from gaussavatar.avatar.folder import WEIGHTS, write_record
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.training.publish import compact
 
 
@@ -17,7 +17,7 @@ def pictures(folder: Path) -> np.ndarray:
     avatar = load_avatar(folder)
     codes = np.linspace(-2, 2, 6 * len(avatar.closed), dtype=np.float32).reshape(6, -1)
     upper = np.linspace(0, 1, 6 * len(avatar.upper_names), dtype=np.float32).reshape(6, -1)
-    poses = avatar.pose_track.T_camera_world[:6]
+    poses = avatar.filmed.T_camera_world[:6]
     return avatar.render(codes, upper, poses, np.tile(avatar.K, (6, 1, 1)), avatar.size).astype(int)
 
 
@@ -30,9 +30,7 @@ def test_blendshapes_of_16_bits_show_the_same_person(toy_avatar: Path, tmp_path:
     assert halved == {"model.avatar.face.motion.basis", "model.avatar.mouth.motion.basis"}
     assert stored.keys() == arrays.keys() and all(stored[name] is arrays[name] for name in arrays.keys() - halved)
     write_arrays(small / WEIGHTS, stored)
-    header = read_json(small / "avatar.json")
-    header.pop("files")
-    write_header(small, header)
+    write_record(small, load_avatar(toy_avatar).record)
     assert np.abs(pictures(small) - pictures(toy_avatar)).max() <= 1
     assert next(load_avatar(small).model.parameters()).dtype.is_floating_point
     assert {str(value.dtype) for value in load_avatar(small).model.state_dict().values()} == {"torch.float32"}

@@ -13,8 +13,9 @@ import torch
 
 from gaussavatar.avatar.backdrop import cover, parse_backdrop
 from gaussavatar.avatar.behind import straight
-from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, write_header
-from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, write_record
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.record import record_from_plain
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.image.cutout import cut_out, torso_matte
 from gaussavatar.media.ffmpeg import find_ffmpeg, read_frames, write_video
@@ -46,7 +47,7 @@ def dressed(toy_avatar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(folder / UNDER, [under] * N_FRAMES, 25, (SIZE, SIZE), crf=4)
     write_video(folder / MATTE, [matte] * N_FRAMES, 25, (SIZE, SIZE), crf=4)
     write_image(folder / PLATE, np.broadcast_to(GREY.astype(np.uint8), (SIZE, SIZE, 3)).copy())
-    write_header(folder, {k: v for k, v in read_json(folder / "avatar.json").items() if k != "files"})
+    write_record(folder, record_from_plain(read_json(folder / "avatar.json"), folder))
     return folder
 
 
@@ -170,7 +171,7 @@ def gaussian_torso(dressed: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         torso.gaussians.logit_opacities.fill_(3.0)
         torso.gaussians.colors.copy_(torch.tensor([0.1, 0.6, 0.1]))
     write_torso(folder, torso, poses)
-    write_header(folder, {k: v for k, v in read_json(folder / "avatar.json").items() if k != "files"})
+    write_record(folder, record_from_plain(read_json(folder / "avatar.json"), folder))
     return folder
 
 

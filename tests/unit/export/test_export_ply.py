@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.load import load_avatar
 from gaussavatar.cli.main import run
 from gaussavatar.export.ply import SH_C0, ply_rows
 from gaussavatar.types import Activated

@@ -3,7 +3,7 @@
 import roma
 import torch
 
-from gaussavatar.avatar.player import blank_model
+from gaussavatar.avatar.load import blank_model
 from gaussavatar.model.config import BranchConfig, ModelConfig
 
 

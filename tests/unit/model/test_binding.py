@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.player import blank_model, model_shapes
+from gaussavatar.avatar.load import blank_model, model_shapes
 from gaussavatar.head.model import REGIONS, HeadModel
 from gaussavatar.mesh.surface import closest_points
 from gaussavatar.model.avatar import AvatarModel
@@ -17,7 +17,6 @@ from gaussavatar.model.binding import (
     Binding,
     BoundStart,
     HeadRig,
-    channel_groups,
     rig_shapes,
     small_quaternions,
     surface_frames,
@@ -365,10 +364,3 @@ def test_expression_needs_a_bound_avatar() -> None:
     assert model.expression_names == ()
     with pytest.raises(ValueError, match="not bound"):
         model.activate(torch.zeros(1, 1), torch.zeros(1, 1), expression=torch.zeros(1, 1))
-
-
-def test_sliders_join_the_sides_but_not_the_directions() -> None:
-    names = ("eyeBlinkLeft", "eyeBlinkRight", "jawLeft", "jawRight", "jawOpen", "mouthSmileLeft", "mouthSmileRight")
-    assert channel_groups(names) == {
-        "eyeBlink": [0, 1], "jawLeft": [2], "jawRight": [3], "jawOpen": [4], "mouthSmile": [5, 6],
-    }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaussavatar.avatar.player import blank_branch
+from gaussavatar.avatar.load import blank_branch
 from gaussavatar.model.avatar import Branch
 from gaussavatar.model.config import BranchConfig
 from gaussavatar.model.harmonics import basis, n_coefficients, view_colors

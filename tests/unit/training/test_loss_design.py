@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.player import blank_branch
+from gaussavatar.avatar.load import blank_branch
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.config import BranchConfig, ModelConfig

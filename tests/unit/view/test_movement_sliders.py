@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gaussavatar.avatar.player import LoadedAvatar, blank_model, load_avatar, model_shapes
+from gaussavatar.avatar.load import blank_model, load_avatar, model_shapes
+from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.model.binding import rig_shapes, surface_frames
 from gaussavatar.view.app import ViewerApp, free_port

@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_run_is_not_shown(fit) -> None:  # noqa: ANN001
     folder = fit(STAGES[:1])
     description = folder / "train" / DESCRIPTION
     arrays, metadata = read_arrays(description)
-    write_arrays(description, arrays, {"header": metadata["header"].replace('"key": "k"', '"key": "another"')})
+    write_arrays(description, arrays, {"description": metadata["description"].replace('"key":"k"', '"key":"another"')})
     assert FitFollower(folder).newest() is None
     write_arrays(description, arrays, metadata)
     assert FitFollower(folder).newest() is not None

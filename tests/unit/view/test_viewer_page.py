@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.player import load_avatar
+from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
 from gaussavatar.model.torso import blank_torso
@@ -122,7 +122,7 @@ def test_a_torso_branch_is_seen_from_any_side(app: ViewerApp, monkeypatch: pytes
         torso.gaussians.quats[:, 0] = 1
         torso.gaussians.log_scales.fill_(-4)
         torso.gaussians.logit_opacities.fill_(3.0)
-    track = app._avatar.pose_track.T_camera_world
+    track = app._avatar.filmed.T_camera_world
     monkeypatch.setattr(app, "_avatar", replace(app._avatar, torso=LoadedTorso(torso, track)))
     for camera in (CAMERA, (0.966, 0.0, 0.259, 0.0, -0.35, 0.0, -0.6, 0.4)):
         whole = app._orbit(0.0, camera, 120, 80)

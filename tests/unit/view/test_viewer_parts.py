@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaussavatar.motion.edit import Face, Motion, face_at, frame_index, slider_groups, with_sliders
+from gaussavatar.motion.edit import slider_groups, with_sliders
+from gaussavatar.motion.track import FaceState as Face
+from gaussavatar.motion.track import MotionTrack as Motion
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.orbit import (
     LARGEST,
@@ -122,12 +124,12 @@ def motion() -> Motion:
 
 def test_face_between_frames(motion: Motion) -> None:
     # The middle of frame i is at (i + 0.5) / 25 seconds.
-    assert face_at(motion, 2.5 / 25).mouth_codes == pytest.approx(2.0)
-    assert face_at(motion, 3.0 / 25).mouth_codes == pytest.approx(2.5)
-    assert face_at(motion, 3.0 / 25).upper == pytest.approx(-2.5)
-    assert face_at(motion, 0.0).mouth_codes == pytest.approx(0.0)
-    assert face_at(motion, 99.0).mouth_codes == pytest.approx(4.0)
-    assert [frame_index(motion, place / 25) for place in (0, 0.9, 1.1, 4.9, 7)] == [0, 0, 1, 4, 4]
+    assert motion.at(2.5 / 25).mouth_codes == pytest.approx(2.0)
+    assert motion.at(3.0 / 25).mouth_codes == pytest.approx(2.5)
+    assert motion.at(3.0 / 25).upper == pytest.approx(-2.5)
+    assert motion.at(0.0).mouth_codes == pytest.approx(0.0)
+    assert motion.at(99.0).mouth_codes == pytest.approx(4.0)
+    assert [motion.frame_at(place / 25) for place in (0, 0.9, 1.1, 4.9, 7)] == [0, 0, 1, 4, 4]
 
 
 def test_one_slider_moves_both_lids_and_the_whole_brow() -> None:

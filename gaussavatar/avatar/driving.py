@@ -1,0 +1,58 @@
+"""From a sound to a motion track of the avatar, and from a motion track to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from gaussavatar.avatar.behind import Behind, straight
+from gaussavatar.avatar.player import LoadedAvatar, to_bytes
+from gaussavatar.motion.timeline import back_and_forth, nearest
+from gaussavatar.motion.track import MotionTrack, frames_of_seconds
+from gaussavatar.types import Cameras, Rendered, Waveform
+
+CHUNK = 4
+"""Frames rendered per call, in parallel."""
+
+
+def motion_for_sound(avatar: LoadedAvatar, waveform: Waveform) -> MotionTrack:
+    """The motion of an avatar that speaks a sound: its lips by the sound, all else from its own filmed track.
+
+    Raises:
+        UserError: the sound is empty or holds values that are not finite.
+    """
+    codes = avatar.codes_for_audio(waveform, frames_of_seconds(waveform.seconds))
+    return over_filmed(avatar, codes)
+
+
+def over_filmed(avatar: LoadedAvatar, codes: np.ndarray) -> MotionTrack:
+    """Mouth codes (n, m) of one's own, with head and upper face going back and forth over the filmed track."""
+    filmed = avatar.filmed
+    moved = filmed.taken(nearest(back_and_forth(len(filmed), len(codes))))
+    return MotionTrack(codes, moved.upper, moved.T_camera_world, moved.places, moved.fps, moved.upper_names)
+
+
+def layers(avatar: LoadedAvatar, track: MotionTrack, behind: Behind) -> Iterator[Rendered]:
+    """The avatar's frames as filmed, a few at a time, over what is ``behind``; colour premultiplied, 0..1."""
+    K = torch.from_numpy(avatar.K).float()
+    for start in range(0, len(track), CHUNK):
+        part = track.frames(start, start + CHUNK)
+        poses = torch.from_numpy(part.T_camera_world).float()
+        cameras = Cameras(poses, K.expand(len(part), 3, 3), avatar.size, avatar.size)
+        codes, upper = torch.from_numpy(part.mouth_codes), torch.from_numpy(part.upper)
+        yield avatar.render_over(codes, upper, cameras, behind(part.places))
+
+
+def opaque_frames(drawn: Iterator[Rendered]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Layers as 8-bit pictures, one by one."""
+    for layer in drawn:
+        yield from to_bytes(layer.rgb)
+
+
+def transparent_frames(drawn: Iterator[Rendered]) -> Iterator[UInt8[np.ndarray, "h w 4"]]:
+    """Layers as 8-bit RGBA pictures with straight alpha, one by one."""
+    for layer in drawn:
+        yield from straight(layer)

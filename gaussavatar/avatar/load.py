@@ -1,0 +1,101 @@
+"""Loading an avatar from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.avatar.folder import PLATE, TRACK, WEIGHTS, open_folder
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.torso import load_torso
+from gaussavatar.errors import UserError
+from gaussavatar.media.images import read_image
+from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.binding import blank_binding, rig_shapes
+from gaussavatar.model.config import ModelConfig
+from gaussavatar.model.gaussians import InitialBranch, RawGaussians
+from gaussavatar.motion.track import MotionTrack
+from gaussavatar.render.api import get_rasterizer
+from gaussavatar.storage import read_arrays
+
+
+def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
+    """A branch of the right shapes, to be filled from a file."""
+    raw = RawGaussians(torch.zeros(n, 3), torch.zeros(n, 4), torch.zeros(n, 3), torch.zeros(n), torch.zeros(n, 3))
+    return InitialBranch(raw, n_moving, torch.zeros(n_codes, n_moving, 3))
+
+
+def blank_model(config: ModelConfig, shapes: dict[str, int], names: Sequence[str] = ()) -> AvatarModel:
+    """An untrained model of the shapes that ``model_shapes`` gave; ``names`` are the movements of a bound one."""
+    n_mouth, n_upper = shapes["n_mouth"], shapes["n_upper"]
+    return AvatarModel(
+        config,
+        n_mouth,
+        n_upper,
+        blank_branch(shapes["face"], shapes["face_moving"], n_mouth + n_upper),
+        blank_branch(shapes["mouth"], shapes["mouth_moving"], n_mouth),
+        blank_binding(names, n_mouth + n_upper, shapes) if config.binding == "head" else None,
+    )
+
+
+def model_shapes(model: AvatarModel) -> dict[str, int]:
+    """The numbers that fix every tensor's shape besides the config."""
+    face, mouth = model.face.gaussians, model.mouth.gaussians
+    return {
+        "n_mouth": model.n_mouth,
+        "n_upper": model.n_upper,
+        "face": len(face),
+        "face_moving": face.n_moving,
+        "mouth": len(mouth),
+        "mouth_moving": mouth.n_moving,
+        **({} if model.rig is None else rig_shapes(model.rig)),
+    }
+
+
+def filmed_track(arrays: Mapping[str, np.ndarray], upper_names: Sequence[str]) -> MotionTrack:
+    """The track of an avatar's own file: each frame is its own place."""
+    places = np.arange(len(arrays["upper"]))
+    named = tuple(upper_names)
+    return MotionTrack(arrays["mouth_codes"], arrays["upper"], arrays["T_camera_world"], places, upper_names=named)
+
+
+def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
+    """Load a fitted avatar.
+
+    Raises:
+        UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed.
+    """
+    record = open_folder(path).record
+    arrays, _ = read_arrays(path / WEIGHTS)
+    track, _ = read_arrays(path / TRACK)
+    model = blank_model(record.model, record.shapes, record.expression_names)
+    encoder = AudioEncoder(record.encoder)
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
+    try:
+        modules.load_state_dict({n.removeprefix("model."): t for n, t in weights.items() if n.startswith("model.")})
+    except RuntimeError as error:
+        raise UserError(
+            f"the tensors of this program's avatars in {path / WEIGHTS}",
+            "other names or shapes",
+            "fit the avatar again",
+        ) from error
+    modules.eval().requires_grad_(False)
+    return LoadedAvatar(
+        path=path,
+        record=record,
+        model=model,
+        encoder=encoder,
+        rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
+        closed=weights["closed"],
+        mouth_open_direction=arrays["mouth_open_direction"],
+        filmed=filmed_track(track, record.upper_names),
+        K=track["K"],
+        plate=read_image(path / PLATE),
+        torso=load_torso(path, record),
+    )
