@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from gaussavatar.intervals import true_runs
 from gaussavatar.types import VIDEO_FPS, Waveform
 
 _SPAN_SECONDS = 0.08
@@ -73,8 +74,7 @@ def silent_frames(waveform: Waveform, n_frames: int, fps: float = VIDEO_FPS) -> 
 
 
 def _runs_of_at_least(flags: np.ndarray, length: int) -> np.ndarray:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     kept = np.zeros(len(flags), bool)
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    for start, stop in true_runs(flags):
         kept[start:stop] = stop - start >= length
     return kept

@@ -13,6 +13,7 @@ from gaussavatar.audio.energy import silent_frames
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
+from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.measures import lip_aperture
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone, babble
@@ -99,10 +100,7 @@ def silence_figures(opening: Float[np.ndarray, "n"], silent: Bool[np.ndarray, "n
 
 def closures(opening: Float[np.ndarray, "n"], threshold: float = SHUT) -> Float[np.ndarray, "k"]:
     """Frames at which the lips close: the smallest opening of every run of frames below ``threshold``."""
-    below = opening < threshold
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], below.astype(np.int8), [0]])))
-    starts, stops = edges[::2], edges[1::2]
-    return np.array([a + int(np.argmin(opening[a:b])) for a, b in zip(starts, stops, strict=True)], int)
+    return np.array([a + int(np.argmin(opening[a:b])) for a, b in true_runs(opening < threshold)], int)
 
 
 def real_closures(predicted: Float[np.ndarray, "n"], real: Float[np.ndarray, "n"]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from gaussavatar.fitting.preparation import Wishes, prepare
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.head.model import HeadModel, landmark_points
+from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.landmarks.indices import MOUTH_CORNERS
 from gaussavatar.native.threads import frame_parallel
@@ -160,8 +161,7 @@ def face_figures(track: HeadTrack, motion: FaceMotion, truth: ActorTruth) -> dic
 
 def closures(shut: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "c"]:
     """Middle frame of every run of true values."""
-    edges = np.diff(np.concatenate([[0], shut.astype(int), [0]]))
-    return (np.flatnonzero(edges == 1) + np.flatnonzero(edges == -1) - 1) / 2
+    return (true_runs(shut).sum(1) - 1) / 2
 
 
 def mesh_lip_opening(track: HeadTrack) -> Float[np.ndarray, "n"]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.face_mesh import _Solution
 from gaussavatar.progress import Progress
 from gaussavatar.storage import FrameStore
@@ -110,8 +111,7 @@ def find_spans(n: int, look: Callable[[int], bool], advance: Callable[[int], Non
         flags[a + 1 : b] = known[a] or known[b]
     for index, value in known.items():
         flags[index] = value
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
+    for first, last in true_runs(flags):
         if sum(known.get(index, False) for index in range(first, last)) < min(LEAST_LOOKS, len(known)):
             flags[first:last] = False
     return flags

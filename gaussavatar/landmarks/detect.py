@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.face_mesh import FaceDetector, FaceMesh
+from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import N_LANDMARKS, Landmarks
@@ -51,27 +52,20 @@ def detect_landmarks(
         Landmarks with every frame filled: frames without a face are interpolated and not ``valid``.
     """
     found: list[Float32[np.ndarray, "478 3"] | None] = []
-    workers = [FaceMesh(static=static) for _ in range(_WORKERS)]
-    with (
-        (progress or QuietProgress()).stage("landmarks", n_total or 0) as advance,
-        ThreadPoolExecutor(_WORKERS) as pool,
-    ):
-        for worker in workers:
-            worker.open()
-        pending: deque[Future[list[np.ndarray | None]]] = deque()
-        try:
-            for number, (lead, block) in enumerate(_blocks(images, size, 0 if static else _WARM_UP)):
-                # A worker takes its blocks one after the other: wait for the one before.
-                while len(pending) >= _WORKERS:
-                    found += _collect(pending.popleft(), advance)
-                pending.append(pool.submit(_detect_block, workers[number % _WORKERS], lead, block))
-            while pending:
-                found += _collect(pending.popleft(), advance)
-        finally:
-            for future in pending:
-                future.exception()
-            for worker in workers:
-                worker.close()
+    with ExitStack() as stack:
+        advance = stack.enter_context((progress or QuietProgress()).stage("landmarks", n_total or 0))
+        workers = [stack.enter_context(FaceMesh(static=static)) for _ in range(_WORKERS)]
+        pool = stack.enter_context(ThreadPoolExecutor(_WORKERS))
+
+        def detect(item: tuple[int, tuple[list[np.ndarray], list[np.ndarray]]]) -> list[np.ndarray | None]:
+            number, (lead, block) = item
+            return _detect_block(workers[number % _WORKERS], lead, block)
+
+        # A worker takes its blocks one after the other, since no more are under way than there are workers.
+        blocks = enumerate(_blocks(images, size, 0 if static else _WARM_UP))
+        for several in ordered_map(pool, detect, blocks, _WORKERS):
+            found += several
+            advance(len(several))
     valid = np.array([points is not None for points in found], bool)
     points = np.stack([np.zeros((N_LANDMARKS, 3), np.float32) if p is None else p for p in found] or [_nothing()])
     return Landmarks(fill_gaps(points[: len(found)], valid), valid, size)
@@ -79,12 +73,6 @@ def detect_landmarks(
 
 def _nothing() -> Float32[np.ndarray, "478 3"]:
     return np.zeros((N_LANDMARKS, 3), np.float32)
-
-
-def _collect(future: Future[list[np.ndarray | None]], advance: object) -> list[np.ndarray | None]:
-    block = future.result()
-    advance(len(block))  # type: ignore[operator]
-    return block
 
 
 def _blocks(images: Iterable[np.ndarray], size: int, lead_length: int) -> Iterator[tuple[list, list]]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import median_filter
 
+from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.indices import CHIN, FOREHEAD_TOP
 from gaussavatar.quality.pictures import Pictures
 from gaussavatar.tracking.poses.steadiness import correlation, fast, shaking
@@ -39,8 +40,7 @@ class Stretch:
 
 def stretches(flags: Bool[np.ndarray, "n"], reason: str) -> list[Stretch]:
     """The runs of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return [Stretch(int(a), int(b), reason) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [Stretch(first, last, reason) for first, last in true_runs(flags).tolist()]
 
 
 def head_angles(R_camera_head: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3"]:

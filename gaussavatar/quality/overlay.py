@@ -24,6 +24,7 @@ from gaussavatar.landmarks.indices import (
 )
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.mesh.zbuffer import rasterize_mesh
+from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.parts import PART_NAMES
 from gaussavatar.segmentation.records import MASK_CHANNELS, Segmentation
@@ -116,7 +117,8 @@ def write_overlay(
     size = (SIDE * (2 if masks else 1), SIDE)
     with progress.stage("overlay video", len(chosen)) as advance, ThreadPoolExecutor(_WORKERS) as pool:
 
-        def draw(index: int, vertices: np.ndarray | None) -> np.ndarray:
+        def draw(item: tuple[int, np.ndarray | None]) -> np.ndarray:
+            index, vertices = item
             image = cv2.resize(frames.read(index), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
             if head is not None and vertices is not None:
                 right = draw_mesh(image, vertices, head.head.triangles, tracking)
@@ -125,15 +127,18 @@ def write_overlay(
             both = [draw_masks(image, masks, index), right] if masks else [right]
             return _framed(np.concatenate(both, 1), bool(tracking.valid[index]), index / VIDEO_FPS)
 
-        def panels() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        def posed() -> Iterator[tuple[int, np.ndarray | None]]:
             for first in range(0, len(chosen), _BATCH):
                 part = chosen[first : first + _BATCH]
                 vertices = camera_vertices(head, tracking, part) if head else [None] * len(part)
-                for index, shown in zip(part.tolist(), pool.map(draw, part.tolist(), vertices), strict=True):
-                    if index in kept:
-                        stills.append((index / VIDEO_FPS, shown))
-                    yield shown
-                    advance(1)
+                yield from zip(part.tolist(), vertices, strict=True)
+
+        def panels() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+            for index, shown in zip(chosen.tolist(), ordered_map(pool, draw, posed(), _BATCH), strict=True):
+                if index in kept:
+                    stills.append((index / VIDEO_FPS, shown))
+                yield shown
+                advance(1)
 
         length = len(chosen) * EVERY / VIDEO_FPS
         sound = audio if whole else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from gaussavatar.landmarks.indices import FACE_OVAL, LIPS_OUTER, OUTER_EYE_CORNERS
+from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Advance
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import Landmarks
@@ -62,22 +62,17 @@ def measure_pictures(
         advance: Called with the number of frames just measured.
     """
     points = landmarks.points[..., :2] * np.float32(frames.shape[1] / landmarks.size)
-    starts = range(0, len(frames), _BLOCK)
     found: list[np.ndarray] = []
     corners: list[list[UInt8[np.ndarray, "s s"]]] = []
+
+    def block(start: int) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+        return _measure_block(frames, points, has_face, start)
+
     with ThreadPoolExecutor(_WORKERS) as pool:
-
-        def submit(start: int) -> Future[tuple[np.ndarray, list[list[np.ndarray]]]]:
-            return pool.submit(_measure_block, frames, points, has_face, start)
-
-        pending = deque(submit(start) for start in starts[:_WORKERS])
-        for start in [*starts[_WORKERS:], *[None] * len(pending)]:
-            rows, cut = pending.popleft().result()
+        for rows, cut in ordered_map(pool, block, range(0, len(frames), _BLOCK), _WORKERS):
             found.append(rows)
             corners += cut
             advance(len(rows))
-            if start is not None:
-                pending.append(submit(start))
     table = np.concatenate(found) if found else np.zeros((0, 6), np.float32)
     return Pictures(*table.T, camera_px=follow_corners(corners))
 

@@ -1,17 +1,14 @@
-"""Frames in parallel over the cores, results in order, memory bounded."""
+"""What frames that are worked on side by side need: OpenCV's own threads off, each frame with its neighbours."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import cv2
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @contextmanager
@@ -23,23 +20,6 @@ def single_threaded_filters() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def ordered_map(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """Like ``pool.map``, with at most ``ahead`` results waiting, so that memory stays bounded."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def triples(items: Iterable[Item]) -> Iterator[tuple[Item, Item, Item]]:

@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.errors import UserError
+from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
 from gaussavatar.segmentation.masks import to_bytes
-from gaussavatar.segmentation.parallel import ordered_map, single_threaded_filters, triples
+from gaussavatar.segmentation.parallel import single_threaded_filters, triples
 from gaussavatar.segmentation.parser import FrameParser, fuse_person, parse_frame
 from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
 from gaussavatar.segmentation.scene import (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,7 @@ from gaussavatar.head.model import (
     pose_vertices,
 )
 from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.storage import FrameWriter, frame_writer, read_arrays, write_arrays
 from gaussavatar.synthetic.body import PARTS, ActorBody, build_actor, pose_actor
@@ -260,14 +261,17 @@ class _Film:
 
 def _frames(film: _Film, n_frames: int, masks: FrameWriter | None, advance: object) -> Iterator[np.ndarray]:
     """Draw frames in order, a few at a time in threads: the native code releases the interpreter's lock."""
+
+    def posed() -> Iterator[tuple[int, np.ndarray]]:
+        # Posing here, in blocks, keeps torch's own threads out of the workers.
+        for first in range(0, n_frames, BLOCK):
+            yield from enumerate(film.pose(film.head, slice(first, first + BLOCK)), first)
+
+    def draw(item: tuple[int, np.ndarray]) -> Picture:
+        return film.draw(*item)
+
     with ThreadPoolExecutor(WORKERS) as pool:
-        waiting: deque[Future[Picture]] = deque()
-        for frame in range(n_frames):
-            if frame % BLOCK == 0:
-                # Posing here, in blocks, keeps torch's own threads out of the workers.
-                for ahead, vertices in enumerate(film.pose(film.head, slice(frame, frame + BLOCK)), frame):
-                    waiting.append(pool.submit(film.draw, ahead, vertices))
-            picture = waiting.popleft().result()
+        for picture in ordered_map(pool, draw, islice(posed(), n_frames), BLOCK):
             if masks is not None:
                 masks.append(film.masks(picture))
             advance(1)  # type: ignore[operator]

@@ -17,6 +17,7 @@ from gaussavatar.avatar.load import model_shapes
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.image.cutout import torso_matte
+from gaussavatar.intervals import true_runs
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.model.avatar import AvatarModel
@@ -31,10 +32,9 @@ LONGEST_TRACK = 40 * VIDEO_FPS
 
 def longest_run(usable: np.ndarray, longest: int = LONGEST_TRACK) -> slice:
     """The longest run of usable frames, cut to ``longest``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], usable.astype(int), [0]])))
-    starts, ends = edges[::2], edges[1::2]
-    best = int(np.argmax(ends - starts))
-    return slice(int(starts[best]), int(min(ends[best], starts[best] + longest)))
+    runs = true_runs(usable)
+    first, last = runs[np.argmax(runs[:, 1] - runs[:, 0])].tolist()
+    return slice(first, min(last, first + longest))
 
 
 def opening_direction(motion: FaceMotion) -> Float[np.ndarray, "m"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
+from gaussavatar.parallel import ordered_map
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.tracking.poses.skull_skin import SkullSkin
 from gaussavatar.tracking.poses.solve import project
@@ -73,18 +73,12 @@ def write_skin_images(
         return [without_light(crop(frames.read(i), corners[i], side, px), px) for i in range(first, stop)]
 
     with frame_writer(path, (len(LEVELS) * side, side, 1)) as out, ThreadPoolExecutor(workers) as pool:
-        for images in _in_order(pool, block, len(frames), workers):
+        for images in ordered_map(pool, block, range(0, len(frames), _BLOCK), 2 * workers):
             for image in images:
                 inside = slice(_border(px), _border(px) + side)
                 out.append(np.ascontiguousarray(image[:, inside, inside]).reshape(-1, side, 1))
     pictures = np.memmap(path, np.uint8, "r", shape=(len(frames), len(LEVELS), side, side))
     return SkinImages(pictures, corners)
-
-
-def _in_order(pool: ThreadPoolExecutor, block: object, count: int, workers: int) -> Iterator[list[np.ndarray]]:
-    starts = list(range(0, count, _BLOCK))
-    for group in range(0, len(starts), 2 * workers):
-        yield from pool.map(block, starts[group : group + 2 * workers])  # type: ignore[arg-type]
 
 
 def _border(px: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,6 @@ from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import SegmentationConfig, load_segmentation, segment_capture
 from gaussavatar.segmentation.geometry import outlines_of
 from gaussavatar.segmentation.matting import largest_person, refine_alpha
-from gaussavatar.segmentation.parallel import ordered_map
 from gaussavatar.segmentation.plate import Plate, estimate_plate
 from gaussavatar.segmentation.torso import body_shift, merge_memories, remember
 from gaussavatar.types import Landmarks, Tracking
@@ -145,22 +143,6 @@ def test_hidden_body_is_recalled_from_before_and_after() -> None:
     assert np.abs(colours[30:60, 30:60].astype(int) - images[3][30:60, 30:60]).mean() < 3
     shifts[3] = np.nan
     assert list(remember(seen, bodies, shifts))[3][1].max() == 0
-
-
-def test_results_come_in_order_and_few_wait() -> None:
-    """Bounded look-ahead: the source is not read further than allowed."""
-    taken = []
-
-    def source():
-        for i in range(20):
-            taken.append(i)
-            yield i
-
-    with ThreadPoolExecutor(2) as pool:
-        results = ordered_map(pool, lambda i: i * i, source(), 4)
-        first = next(results)
-        assert len(taken) <= 4
-        assert [first, *results] == [i * i for i in range(20)]
 
 
 def test_missing_or_garbled_record_is_a_user_error(tmp_path: Path) -> None:
