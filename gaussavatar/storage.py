@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, tensors, frame stores, stage marks."""
+"""Files that are either whole or absent: atomic writes, tensors, frame stores, keys."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -218,24 +216,3 @@ def file_key(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()[:16]
-
-
-def stage_done(folder: Path, stage: str, key: str) -> bool:
-    """Whether ``stage`` was completed in ``folder`` with the inputs named by ``key``."""
-    manifest = folder / "manifest.json"
-    return manifest.exists() and read_json(manifest).get(stage, {}).get("key") == key
-
-
-def mark_stage(folder: Path, stage: str, key: str, seconds: float) -> None:
-    """Record that ``stage`` is complete in ``folder``, how long it took, and the process's peak memory so far."""
-    manifest = folder / "manifest.json"
-    entries = read_json(manifest) if manifest.exists() else {}
-    entries[stage] = {"key": key, "seconds": round(seconds, 2), "peak_mib": peak_memory_mib()}
-    write_json(manifest, entries)
-
-
-def peak_memory_mib() -> int:
-    """The largest resident memory that this process has had, MiB."""
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

@@ -15,8 +15,8 @@ import yaml
 from gaussavatar import __version__
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.fit import fit
-from gaussavatar.fitting.preparation import Wishes
 from gaussavatar.fitting.recipe import load_recipe
+from gaussavatar.fitting.request import FitRequest
 from gaussavatar.progress import Progress
 from gaussavatar.resources import resource
 from gaussavatar.storage import atomic_path, read_json, write_json
@@ -119,17 +119,7 @@ def run_ablations(
             if folder != first:
                 link_capture(first, folder)
             progress.say(f"{variant.name}, seed {seed}: {variant.about}")
-            fit(
-                video,
-                folder,
-                variant.recipe or recipe,
-                overrides + variant.set,
-                "unknown",
-                "not recorded",
-                seed,
-                Wishes(),
-                progress,
-            )
+            fit(FitRequest(video, folder, variant.recipe or recipe, overrides + variant.set, seed=seed), progress)
             runs.append(_figures(folder))
         rows[variant.name] = {"about": variant.about, **summarise(runs)}
         write_json(out / "ablations.json", rows)

@@ -16,10 +16,10 @@ from torch import Tensor
 from gaussavatar.bench.made_up import made_up_run
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
+from gaussavatar.fitting.stages import peak_memory_mib
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.render.composite import composite
-from gaussavatar.storage import peak_memory_mib
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Batch, BatchReader, draw_frames, resident_frames, wants_resident
 from gaussavatar.training.device import DeviceWish, choose_device

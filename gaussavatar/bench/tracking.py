@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from gaussavatar.capture.store import load_capture
-from gaussavatar.fitting.preparation import Wishes, prepare, usable_landmarks
+from gaussavatar.fitting.fit import track
+from gaussavatar.fitting.preparation import usable_landmarks
 from gaussavatar.fitting.recipe import load_recipe
+from gaussavatar.fitting.request import FitRequest
+from gaussavatar.fitting.stages import peak_memory_mib
 from gaussavatar.head.model import HeadModel
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER, RIGID
 from gaussavatar.landmarks.measures import lip_aperture
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.storage import FrameStore, peak_memory_mib, read_json
+from gaussavatar.storage import FrameStore, read_json
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.head.track import load_head_track
 from gaussavatar.tracking.poses.fit import TrackingConfig, load_tracking, point_rms, track_landmarks
@@ -43,15 +46,16 @@ def bench_tracking(video: Path, progress: Progress, *, size: int = 512) -> dict[
     Raises:
         UserError: whatever is wrong with the video.
     """
-    config = replace(load_recipe("default"), image_size=size)
-    with tempfile.TemporaryDirectory() as name, frame_parallel():
-        folder = Path(name) / "capture"
-        prepare(video, folder, config, Wishes(), False, progress)
+    request = FitRequest(video, overrides=(f"image_size={size}",))
+    config = load_recipe(request.recipe, request.overrides)
+    with tempfile.TemporaryDirectory() as name:
+        folder = track(replace(request, out=Path(name)), progress)
         capture, manifest = load_capture(folder), read_json(folder / "manifest.json")
         landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
         figures = steadiness(landmarks, tracking, load_motion(folder / "motion.safetensors"))
-        figures |= own_shake(capture.frames(), tracking, load_head_track(folder).head, config.photometric, progress)
-        figures |= landmark_fits(landmarks, config.tracking, float(tracking.K[0, 0]))
+        with frame_parallel():
+            figures |= own_shake(capture.frames(), tracking, load_head_track(folder).head, config.photometric, progress)
+            figures |= landmark_fits(landmarks, config.tracking, float(tracking.K[0, 0]))
     seconds = {stage: float(manifest[stage]["seconds"]) for stage in STAGES}
     together = sum(seconds[stage] for stage in STAGES[1:5])
     return {

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from gaussavatar.fitting.preparation import Wishes, prepare
+from gaussavatar.fitting.fit import track
 from gaussavatar.fitting.recipe import load_recipe
+from gaussavatar.fitting.request import FitRequest
 from gaussavatar.head.model import HeadModel, landmark_points
 from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.detect import load_landmarks
@@ -52,17 +53,17 @@ def bench_truth(seed: int = 5, *, progress: Progress | None = None) -> dict[str,
     progress = progress or QuietProgress()
     show = Performance(turn_deg=TURN_DEG, nod_from=NOD_FROM, nod_seconds=NOD_SECONDS, nod_hz=NOD_HZ)
     config = load_recipe("default")
-    with tempfile.TemporaryDirectory() as name, frame_parallel():
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        truth = make_actor_clip(folder, SECONDS, seed, 512, masks=True, performance=show, progress=progress)
-        wishes = Wishes(focal=float(truth.K[0, 0]), head="built-in")
-        prepare(truth.video, folder / "capture", config, wishes, False, progress)
-        capture = folder / "capture"
+        with frame_parallel():
+            truth = make_actor_clip(folder, SECONDS, seed, 512, masks=True, performance=show, progress=progress)
+        capture = track(FitRequest(truth.video, folder, focal=float(truth.K[0, 0]), head="built-in"), progress)
         landmarks = load_landmarks(capture / "landmarks.safetensors")
         tracking = load_tracking(capture / "tracking.safetensors")
-        known = align_known_head(
-            FrameStore(capture / "frames.u8"), landmarks, truth, actor_head(seed), folder / "skin.u8", progress
-        )
+        with frame_parallel():
+            known = align_known_head(
+                FrameStore(capture / "frames.u8"), landmarks, truth, actor_head(seed), folder / "skin.u8", progress
+            )
         figures = pose_figures(tracking, truth)
         figures |= {f"known_{key}": value for key, value in pose_figures(known, truth).items()}
         figures |= face_figures(load_head_track(capture), load_motion(capture / "motion.safetensors"), truth)

@@ -15,7 +15,7 @@ from gaussavatar.capture.suitability import Sample, check_samples, choose_crop, 
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.face_mesh import FaceBox, FaceDetector, FaceMesh
 from gaussavatar.media.colour import can_map_tones
-from gaussavatar.media.ffmpeg import MediaInfo, probe, read_audio, read_frames, require_video
+from gaussavatar.media.ffmpeg import MediaInfo, probe, read_audio, read_frames, require_sound, require_video
 from gaussavatar.media.images import resize
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.progress import Progress
@@ -50,7 +50,7 @@ def capture_video(
     config: CaptureConfig,
     progress: Progress,
     *,
-    need_audio: bool,
+    need_audio: bool = False,
     av_offset_ms: float = 0.0,
     later_bytes_per_frame: int = 0,
 ) -> Capture:
@@ -73,8 +73,8 @@ def capture_video(
     check_av_offset(av_offset_ms)
     info = probe(video)
     require_video(info)
-    if need_audio and not info.has_audio:
-        raise UserError(f"a sound track in {video.name}", "a video without one", "give a video of the person speaking")
+    if need_audio:
+        require_sound(info)
     _check_length(info.seconds, video, config)
     notes = source_notes(info)
     for note in notes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from gaussavatar.fitting.preparation import Wishes
+    from gaussavatar.fitting.request import FitRequest
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,17 @@ class ClipOptions:
     blendshapes: Path | None = None
     """A face_landmarker.task, for its 52 blendshapes."""
 
-    def wishes(self) -> Wishes:
-        """What the user says about the clip."""
-        from gaussavatar.fitting.preparation import Wishes
+    def request(self) -> FitRequest:
+        """What a fit or a tracking is asked for."""
+        from gaussavatar.fitting.request import FitRequest
 
-        return Wishes(self.focal, self.av_offset, self.head, self.seg_model, self.blendshapes)
+        return FitRequest(
+            self.video,
+            self.out,
+            overrides=self.set,
+            focal=self.focal,
+            av_offset_ms=self.av_offset,
+            head=self.head,
+            parser=self.seg_model,
+            blendshapes=self.blendshapes,
+        )

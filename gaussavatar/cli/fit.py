@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from gaussavatar.cli.clip import ClipOptions
 from gaussavatar.cli.common import print_metrics, say, shown
+
+if TYPE_CHECKING:
+    from gaussavatar.fitting.request import FitRequest
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,23 @@ class Fit(ClipOptions):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: a GPU where torch sees one and gsplat is installed, else the CPU."""
 
+    def request(self) -> FitRequest:
+        """What a fit is asked for."""
+        return replace(
+            super().request(),
+            recipe=self.recipe,
+            subject=self.subject,
+            consent=self.consent,
+            seed=self.seed,
+            device=self.device,
+        )
+
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""
         from gaussavatar.fitting.fit import fit
         from gaussavatar.progress import TerminalProgress
 
-        result = fit(
-            self.video,
-            self.out,
-            self.recipe,
-            self.set,
-            self.subject,
-            self.consent,
-            self.seed,
-            self.wishes(),
-            TerminalProgress(),
-            self.device,
-        )
+        result = fit(self.request(), TerminalProgress())
         print_metrics(result.metrics)
         say(f"avatar: {shown(result.avatar)}")
         say(f"report: {shown(result.report)}")

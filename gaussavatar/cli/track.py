@@ -26,8 +26,7 @@ class Track(ClipOptions):
         from gaussavatar.fitting.fit import track
         from gaussavatar.progress import TerminalProgress
 
-        out = self.out or Path("tracks") / self.video.stem
-        folder = track(self.video, out, TerminalProgress(), wishes=self.wishes(), overrides=self.set)
+        folder = track(self.request(), TerminalProgress())
         print_quality(folder)
         say(f"tracking: {shown(folder)}")
         say(f"quality:  {shown(folder / 'quality.html')}")

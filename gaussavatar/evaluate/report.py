@@ -24,9 +24,6 @@ Pair = tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], str]
 HEADLINES = ("psnr_head", "psnr_mouth", "lmd", "lip_r", "blink_r")
 """Figures shown large at the top, where they exist."""
 
-STAGE_ORDER = ("capture", "landmarks", "tracking", "masks", "training", "evaluation")
-"""Stages of a fit in the order of running; others come after them as they are given."""
-
 JPEG_QUALITY = 88
 MAX_INLINE_VIDEO = 64 * 2**20
 """A larger video is linked instead of being put into the page: a phone would not load it."""
@@ -52,7 +49,7 @@ def write_report(
         curves: points (iteration, value) by series name.
         pairs: real and rendered RGB frames with a label.
         video: an mp4 of the comparison, put into the page; None leaves it out.
-        stages: seconds by name of the stage.
+        stages: seconds by name of the stage, in the order of running.
         config_yaml: the whole recipe as it was used.
 
     Raises:
@@ -189,7 +186,6 @@ def _curves(curves: Mapping[str, Sequence[Point]]) -> str:
 def _stages(stages: Mapping[str, float]) -> str:
     if not stages:
         return ""
-    stages = dict(sorted(stages.items(), key=lambda item: _place(item[0])))
     longest = max(max(stages.values()), 1e-9)
     lines = "".join(
         f'<tr><td>{escape(name)}</td><td><span class="bar" style="width:{100 * seconds / longest:.1f}%"></span></td>'
@@ -200,10 +196,6 @@ def _stages(stages: Mapping[str, float]) -> str:
         f"<section><h2>Where the time went</h2><p>{_duration(sum(stages.values()))} in all.</p>"
         f'<div class="panel"><table class="stages">{lines}</table></div></section>'
     )
-
-
-def _place(stage: str) -> int:
-    return STAGE_ORDER.index(stage) if stage in STAGE_ORDER else len(STAGE_ORDER)
 
 
 def _duration(seconds: float) -> str:

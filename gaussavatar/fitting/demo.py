@@ -10,7 +10,7 @@ from typing import Any
 
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.fit import fit
-from gaussavatar.fitting.preparation import Wishes
+from gaussavatar.fitting.request import FitRequest
 from gaussavatar.progress import Progress
 from gaussavatar.speak.offline import speak
 from gaussavatar.synthetic.actor import load_truth, make_actor_clip
@@ -46,9 +46,8 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
         UserError: ``out`` cannot be written, or something that the main road needs is missing.
     """
     clip = _clip(out / "clip", progress)
-    fitted = fit(
-        clip, out / "avatar", "demo", (), "the demo's actor, who does not exist", "not needed", 0, Wishes(), progress
-    )
+    who, consent = "the demo's actor, who does not exist", "not needed"
+    fitted = fit(FitRequest(clip, out / "avatar", "demo", subject=who, consent=consent), progress)
     sentence = out / "sentence.wav"
     make_voice_sentence(sentence, SENTENCE_SEED, SENTENCE_SECONDS)
     video = speak(sentence, fitted.avatar, out / "talk.mp4", progress)

@@ -1,8 +1,7 @@
-"""From a video to records on disk: the stages that come before any training, each skipped when nothing changed."""
+"""The stages from a video to records on disk, which come before any training."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,17 +10,19 @@ import msgspec
 import numpy as np
 
 from gaussavatar.capture.marks import MARKS_NAME, find_marks, load_marks, save_marks, unmarked, without_marked
-from gaussavatar.capture.store import Capture, load_capture
-from gaussavatar.capture.video import capture_video, check_av_offset
-from gaussavatar.errors import UserError
+from gaussavatar.capture.store import load_capture
+from gaussavatar.capture.video import capture_video
 from gaussavatar.fitting.recipe import FitConfig
+from gaussavatar.fitting.request import FitRequest
+from gaussavatar.fitting.stages import Stage
 from gaussavatar.head.installed import get_head, head_key
 from gaussavatar.landmarks.detect import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.progress import Progress
+from gaussavatar.quality.records import PAGE_NAME, load_quality
 from gaussavatar.quality.stage import check_quality
 from gaussavatar.segmentation.parser import open_parser
 from gaussavatar.segmentation.stage import segment_capture
-from gaussavatar.storage import content_key, file_key, mark_stage, stage_done, write_arrays
+from gaussavatar.storage import file_key, write_arrays
 from gaussavatar.tracking.face.appearance import mouth_appearance
 from gaussavatar.tracking.face.motion import APPEARANCE_NAME, extract_motion, load_motion, save_motion
 from gaussavatar.tracking.head.fit import arkit_track, fit_head, shape_head
@@ -34,93 +35,68 @@ from gaussavatar.types import Landmarks
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a user says about one video besides the recipe.
+class Job:
+    """A request on its way: the recipe that it comes to, the folder that it fills, and who is told."""
 
-    ``focal`` is the source's focal length in its own pixels; ``av_offset_ms`` how much later than its picture the
-    sound comes; ``head`` a head model's name (FLAME where it is installed, else the built-in one); ``parser`` a better
-    segmentation model and ``blendshapes`` a ``face_landmarker.task``, both files of the user's.
-    """
+    request: FitRequest
+    config: FitConfig
+    folder: Path
+    progress: Progress
 
-    focal: float | None = None
-    av_offset_ms: float = 0.0
-    head: str | None = None
-    parser: Path | None = None
-    blendshapes: Path | None = None
-
-
-def check_wishes(wishes: Wishes) -> None:
-    """Refuse what cannot work before anything is done.
-
-    Raises:
-        UserError: an offset out of reason, an unknown head, a missing or wrong file.
-    """
-    check_av_offset(wishes.av_offset_ms)
-    if wishes.focal is not None and not 1 <= wishes.focal <= 1e6:
-        raise UserError("a focal length in pixels", str(wishes.focal), "give that of the source video, or none")
-    head_key(wishes.head)
-    if wishes.parser is not None:
-        open_parser(wishes.parser)
-    if wishes.blendshapes is not None and not wishes.blendshapes.is_file():
-        raise UserError(f"a face_landmarker.task at {wishes.blendshapes}", "no such file", "give its path, or none")
+    @property
+    def capture(self) -> Path:
+        """The capture folder."""
+        return self.folder / "capture"
 
 
-def run_stage(folder: Path, name: str, key: str, work: Callable[[], object], progress: Progress) -> None:
-    """Do ``work`` unless ``folder`` holds the result of the same inputs."""
-    if stage_done(folder, name, key):
-        progress.say(f"{name}: kept from before")
-        return
-    started = time.monotonic()
-    work()
-    mark_stage(folder, name, key, time.monotonic() - started)
-
-
-def prepare(video: Path, folder: Path, config: FitConfig, wishes: Wishes, need_audio: bool, progress: Progress) -> str:
-    """Capture, landmarks, poses, head, masks and the quality page; returns the key of what training depends on.
-
-    Raises:
-        UserError: whatever is wrong with the video.
-    """
-    check_wishes(wishes)
-    plain = msgspec.to_builtins
-    source = file_key(video) if video.is_file() else str(video)
-    key = content_key("capture 3", source, plain(config.capture), need_audio, wishes.av_offset_ms)
-
-    def stage(name: str, work: Callable[[Capture], object]) -> None:
-        run_stage(folder, name, key, lambda: work(load_capture(folder)), progress)
-
-    run_stage(
-        folder,
-        "capture",
-        key,
-        lambda: capture_video(
-            video,
-            folder,
-            config.capture,
-            progress,
-            need_audio=need_audio,
-            av_offset_ms=wishes.av_offset_ms,
-            later_bytes_per_frame=mask_bytes(config),
+def preparation_stages(job: Job) -> tuple[Stage, ...]:
+    """Capture, landmarks, poses, head, masks, the inside of the mouth, and the quality page."""
+    request, config, plain = job.request, job.config, msgspec.to_builtins
+    source = file_key(request.video) if request.video.is_file() else str(request.video)
+    return (
+        Stage("capture", 4, (source, plain(config.capture), request.av_offset_ms), lambda _: _capture(job)),
+        Stage("landmarks", 4, (), lambda _: _detect(job), ("capture",)),
+        Stage(
+            "tracking",
+            8,
+            (*map(plain, (config.tracking, config.motion, config.photometric)), request.focal, head_key(request.head)),
+            lambda _: _track(job),
+            ("capture", "landmarks"),
         ),
-        progress,
+        Stage(
+            "head",
+            3,
+            (plain(config.head), file_key_of(request.blendshapes), head_key(request.head)),
+            lambda _: _fit_head(job),
+            ("capture", "landmarks", "tracking"),
+        ),
+        Stage(
+            "masks",
+            7,
+            (config.image_size, plain(config.segmentation), file_key_of(request.parser)),
+            lambda _: _segment(job),
+            ("capture", "landmarks", "tracking", "head"),
+        ),
+        Stage(
+            "appearance",
+            2,
+            (plain(config.appearance),),
+            lambda _: _look_into_mouth(job),
+            ("capture", "landmarks", "tracking"),
+        ),
+        Stage(
+            "quality",
+            2,
+            (),
+            lambda _: check_quality(job.capture, config.image_size, job.progress),
+            ("capture", "landmarks", "tracking", "head", "masks"),
+        ),
     )
-    key = content_key("landmarks 3", key)
-    stage("landmarks", lambda capture: _detect(capture, progress))
-    key = content_key(
-        "tracking 7", key, *map(plain, (config.tracking, config.motion, config.photometric)), wishes.focal,
-        head_key(wishes.head),
-    )  # fmt: skip
-    stage("tracking", lambda capture: _track(capture, config, wishes, progress))
-    key = content_key("head 2", key, plain(config.head), _file_key(wishes.blendshapes))
-    stage("head", lambda capture: _fit_head(capture, config, wishes, progress))
-    key = content_key("masks 6", key, config.image_size, plain(config.segmentation), _file_key(wishes.parser))
-    stage("masks", lambda capture: _segment(capture, config, wishes, progress))
-    quality_key = content_key("quality 1", key)
-    key = content_key("appearance 1", key, plain(config.appearance))
-    stage("appearance", lambda capture: _look_into_mouth(capture, config, progress))
-    prepared, key = key, quality_key
-    stage("quality", lambda capture: check_quality(capture.folder, config.image_size, progress))
-    return prepared
+
+
+def told_quality(capture: Path) -> str:
+    """What the clip is good for, in a line, and where it is said at length."""
+    return f"quality: {load_quality(capture).summary}; see {capture / PAGE_NAME}"
 
 
 def mask_bytes(config: FitConfig) -> int:
@@ -129,7 +105,8 @@ def mask_bytes(config: FitConfig) -> int:
     return channels * config.image_size**2
 
 
-def _file_key(path: Path | None) -> str | None:
+def file_key_of(path: Path | None) -> str | None:
+    """The key of a file's content; None without a file."""
     return None if path is None else file_key(path)
 
 
@@ -139,7 +116,19 @@ def usable_landmarks(folder: Path) -> Landmarks:
     return without_marked(landmarks, load_marks(folder)) if (folder / MARKS_NAME).exists() else landmarks
 
 
-def _detect(capture: Capture, progress: Progress) -> None:
+def _capture(job: Job) -> None:
+    capture_video(
+        job.request.video,
+        job.capture,
+        job.config.capture,
+        job.progress,
+        av_offset_ms=job.request.av_offset_ms,
+        later_bytes_per_frame=mask_bytes(job.config),
+    )
+
+
+def _detect(job: Job) -> None:
+    capture, progress = load_capture(job.capture), job.progress
     frames = capture.frames()
     images = (frames.read(index) for index in range(len(frames)))
     landmarks = detect_landmarks(images, capture.size, n_total=len(frames), progress=progress)
@@ -147,25 +136,25 @@ def _detect(capture: Capture, progress: Progress) -> None:
     save_landmarks(capture.folder / "landmarks.safetensors", landmarks)
 
 
-def _track(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:
+def _track(job: Job) -> None:
     """Poses and face shapes from landmarks, the face's motion, then poses from the skin itself."""
+    capture, config, request, progress = load_capture(job.capture), job.config, job.request, job.progress
     folder = capture.folder
     marks, landmarks = load_marks(folder), usable_landmarks(folder)
-    focal_px = capture.focal_px() if wishes.focal is None else wishes.focal * capture.size / capture.crop[2]
+    focal_px = capture.focal_px() if request.focal is None else request.focal * capture.size / capture.crop[2]
     with progress.stage("tracking", 3) as advance:
         tracking = unmarked(track_landmarks(landmarks, config.tracking, focal_px=focal_px), marks)
         advance(1)
         # The motion belongs to the landmarks' own poses: what a detector gets wrong as the head turns, it gets wrong
         # for lips and lids alike, and these poses take that out.
-        (folder / APPEARANCE_NAME).unlink(missing_ok=True)
         save_motion(folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
         advance(1)
-        head = shape_head(get_head(wishes.head), tracking)
+        head = shape_head(get_head(request.head), tracking)
         advance(1)
     scratch = folder / ".skin.u8"
     try:
         source_px = capture.size / capture.crop[2]
-        settings = config.photometric if wishes.focal is None else with_known_focal(config.photometric)
+        settings = config.photometric if request.focal is None else with_known_focal(config.photometric)
         aligned = align_to_skin(capture.frames(), tracking, head, settings, scratch, progress, source_px)
     finally:
         for path in (scratch, scratch.with_name(scratch.name + ".json")):
@@ -175,25 +164,27 @@ def _track(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progre
     write_transforms(folder / "transforms.json", aligned)
 
 
-def _fit_head(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:
+def _fit_head(job: Job) -> None:
     """The person's head in every frame, and the channels that a face has names for."""
+    capture, request, progress = load_capture(job.capture), job.request, job.progress
     folder = capture.folder
     landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
     with progress.stage("head", 2) as advance:
-        track = fit_head(get_head(wishes.head), landmarks, tracking, config.head)
+        track = fit_head(get_head(request.head), landmarks, tracking, job.config.head)
         advance(1)
         scores = None
-        if wishes.blendshapes is not None:
+        if request.blendshapes is not None:
             frames = capture.frames()
-            scores, _ = score_faces((frames.read(index) for index in range(len(frames))), wishes.blendshapes)
+            scores, _ = score_faces((frames.read(index) for index in range(len(frames))), request.blendshapes)
         named = track if scores is not None else arkit_track(track, landmarks, tracking)
         save_face_signals(folder / "face_signals.safetensors", face_signals(named, landmarks, tracking, scores))
         save_head_track(folder, track)
         advance(1)
 
 
-def _look_into_mouth(capture: Capture, config: FitConfig, progress: Progress) -> None:
+def _look_into_mouth(job: Job) -> None:
     """Codes of what the mouth shows besides its outline, beside the motion."""
+    capture, config, progress = load_capture(job.capture), job.config, job.progress
     folder = capture.folder
     (folder / APPEARANCE_NAME).unlink(missing_ok=True)
     if config.appearance.n_codes == 0:
@@ -211,7 +202,8 @@ def _told(frame: np.ndarray, advance: Callable[[int], None]) -> np.ndarray:
     return frame
 
 
-def _segment(capture: Capture, config: FitConfig, wishes: Wishes, progress: Progress) -> None:
+def _segment(job: Job) -> None:
+    capture, config, request = load_capture(job.capture), job.config, job.request
     folder = capture.folder
     segment_capture(
         capture,
@@ -220,7 +212,7 @@ def _segment(capture: Capture, config: FitConfig, wishes: Wishes, progress: Prog
         folder / f"segmentation_{config.image_size}",
         config.image_size,
         config.segmentation,
-        progress,
+        job.progress,
         head_track=load_head_track(folder),
-        parser=None if wishes.parser is None else open_parser(wishes.parser),
+        parser=None if request.parser is None else open_parser(request.parser),
     )

@@ -136,6 +136,13 @@ def require_video(info: MediaInfo) -> None:
         raise UserError(f"a video in {info.path}", f"a sound file ({info.codec})", "give a video of the person")
 
 
+def require_sound(info: MediaInfo) -> None:
+    """Raise a UserError unless the file has a sound track."""
+    if not info.has_audio:
+        came = "a video without one"
+        raise UserError(f"a sound track in {info.path.name}", came, "give a video of the person speaking")
+
+
 def read_frames(
     path: Path,
     *,

@@ -95,9 +95,14 @@ def test_options_reach_their_command() -> None:
 def test_fit_and_track_share_what_is_asked_of_a_clip() -> None:
     words = ["a.mp4", "--set", "x=1", "--focal", "900", "--av-offset", "40", "--head", "h", "--seg-model", "m"]
     fit, track = parse(["fit", *words]), parse(["track", *words])
-    assert fit.wishes() == track.wishes()
-    assert (fit.wishes().focal, fit.wishes().av_offset_ms, fit.wishes().head) == (900.0, 40.0, "h")
-    assert fit.set == track.set == ("x=1",)
+    assert fit.request() == track.request()
+    asked = fit.request()
+    assert (asked.focal, asked.av_offset_ms, asked.head, asked.parser) == (900.0, 40.0, "h", Path("m"))
+    assert asked.overrides == ("x=1",)
+    words = "--recipe preview --subject A --consent self --seed 3 --device cpu --out o".split()
+    asked = parse(["fit", "a.mp4", *words]).request()
+    assert (asked.video, asked.out, asked.recipe) == (Path("a.mp4"), Path("o"), "preview")
+    assert (asked.subject, asked.consent, asked.seed, asked.device) == ("A", "self", 3, "cpu")
 
 
 def test_export_names_the_formats(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def test_the_page_has_a_line_per_row_and_its_command(tmp_path: Path) -> None:
 
 def test_changes_for_all_rows_come_before_each_row_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sets = []
-    monkeypatch.setattr(ablations, "fit", lambda *given: sets.append(given[3]))
+    monkeypatch.setattr(ablations, "fit", lambda request, _: sets.append(request.overrides))
     monkeypatch.setattr(ablations, "link_capture", lambda *_: None)
     monkeypatch.setattr(ablations, "_figures", lambda _: {title: 1.0 for title, *_ in COLUMNS})
     ours = ("model.face.count=7000",)

@@ -1,0 +1,112 @@
+"""What a fit does, as a list of stages: each is done unless its folder holds the result of the same inputs.
+
+A stage's key is a hash of its version, of the plain data that it depends on, and of the keys of the stages whose
+results it reads; nothing else enters it. What was done is marked in a manifest, in the order of the list.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gaussavatar.progress import Progress
+from gaussavatar.storage import atomic_path, content_key, read_json
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A piece of work and all that its result depends on.
+
+    The files that a stage writes are its own: no other stage writes or removes them, or what is kept from before would
+    not be there.
+    """
+
+    name: str
+    version: int
+    """Goes up when the code makes another result of the same inputs."""
+    inputs: tuple[Any, ...]
+    """Plain data (JSON) that the result depends on, besides other stages' results."""
+    work: Callable[[str], object]
+    """Called with the stage's key, for files of its own that a killed run leaves half-way."""
+    reads: tuple[str, ...] = ()
+    """Earlier stages whose results it reads."""
+    tell: Callable[[], str] | None = None
+    """What to say once the result is there, new or kept."""
+
+
+def stage_keys(stages: Sequence[Stage]) -> dict[str, str]:
+    """The key of every stage by its name.
+
+    Raises:
+        ValueError: two stages share a name, or one reads a stage that does not come before it.
+    """
+    keys: dict[str, str] = {}
+    for stage in stages:
+        missing = [name for name in stage.reads if name not in keys]
+        if stage.name in keys or missing:
+            raise ValueError(f"stage {stage.name} comes twice, or reads {missing} before they are there")
+        keys[stage.name] = content_key(stage.name, stage.version, stage.inputs, [keys[name] for name in stage.reads])
+    return keys
+
+
+def run_stages(stages: Sequence[Stage], manifest: Path, progress: Progress) -> None:
+    """Do the stages in their order, leave out what ``manifest`` has as done, and mark there what is done.
+
+    A stage that begins loses its mark first: killed half-way it is not taken for the one that was there before.
+    """
+    keys = stage_keys(stages)
+    for stage in stages:
+        if stage_done(manifest, stage.name, keys[stage.name]):
+            progress.say(f"{stage.name}: kept from before")
+        else:
+            _unmark(manifest, stage.name)
+            started = time.monotonic()
+            stage.work(keys[stage.name])
+            mark_stage(manifest, stage.name, keys[stage.name], time.monotonic() - started, list(keys))
+        if stage.tell is not None:
+            progress.say(stage.tell())
+
+
+def stage_done(manifest: Path, stage: str, key: str) -> bool:
+    """Whether ``stage`` was completed with the inputs named by ``key``."""
+    return _entries(manifest).get(stage, {}).get("key") == key
+
+
+def mark_stage(manifest: Path, stage: str, key: str, seconds: float, order: Sequence[str] = ()) -> None:
+    """Record that ``stage`` is complete, how long it took, and the process's peak memory so far.
+
+    The manifest lists stages as ``order`` does; others come after these.
+    """
+    entries = _entries(manifest)
+    entries[stage] = {"key": key, "seconds": round(seconds, 2), "peak_mib": peak_memory_mib()}
+    known = [name for name in order if name in entries]
+    _write(manifest, {name: entries[name] for name in [*known, *(name for name in entries if name not in known)]})
+
+
+def _unmark(manifest: Path, stage: str) -> None:
+    entries = _entries(manifest)
+    if entries.pop(stage, None) is not None:
+        _write(manifest, entries)
+
+
+def _entries(manifest: Path) -> dict[str, Any]:
+    return read_json(manifest) if manifest.exists() else {}
+
+
+def _write(manifest: Path, entries: dict[str, Any]) -> None:
+    """Written in its order, which the report shows; :func:`~gaussavatar.storage.write_json` would sort it."""
+    with atomic_path(manifest) as temporary:
+        temporary.write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def peak_memory_mib() -> int:
+    """The largest resident memory that this process has had, MiB."""
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

@@ -1,0 +1,232 @@
+"""The stages from records on disk to an avatar and its figures."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+
+from gaussavatar import __version__
+from gaussavatar.audio.batches import AudioBatcher
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.mel import log_mel
+from gaussavatar.audio.pretrain import pretrain_encoder
+from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.capture.store import load_capture
+from gaussavatar.errors import UserError
+from gaussavatar.evaluate.evaluate import evaluate_avatar
+from gaussavatar.fitting.preparation import Job, file_key_of
+from gaussavatar.fitting.recipe import FitConfig, dump_config
+from gaussavatar.fitting.stages import Stage, stage_keys
+from gaussavatar.landmarks.detect import load_landmarks
+from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.model.torso import Torso
+from gaussavatar.progress import Progress
+from gaussavatar.render.api import get_rasterizer
+from gaussavatar.segmentation.records import Segmentation, load_segmentation
+from gaussavatar.storage import content_key, read_arrays, write_arrays
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.head.track import HeadTrack, load_head_track
+from gaussavatar.tracking.poses.fit import load_tracking
+from gaussavatar.training.config import StageConfig
+from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
+from gaussavatar.training.live import write_description
+from gaussavatar.training.loop import PosePass, Run, train
+from gaussavatar.training.loss_network import perceptual_net
+from gaussavatar.training.poses import refine_poses
+from gaussavatar.training.publish import final_poses, torch_closed, write_avatar
+from gaussavatar.training.start.build import build_model
+from gaussavatar.training.torso import fit_torso
+from gaussavatar.training.unseen import complete_unseen
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What preparation left, as training reads it."""
+
+    segmentation: Segmentation
+    clip: Clip
+    closed: Float[np.ndarray, "m"]
+    """Mouth codes of the closed mouth."""
+    mel: Float32[np.ndarray, "t b"]
+    head: HeadTrack
+
+
+def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Training, which leaves an avatar, and evaluation.
+
+    Args:
+        job: what was asked.
+        device: where to train; no part of the key, so that a run may go on elsewhere.
+        prepared: the stages before these.
+    """
+    config, plain = job.config, msgspec.to_builtins
+    weights = config.training.perceptual_weights
+    training = replace(config.training, perceptual_weights=file_key_of(Path(weights) if weights else None))
+    inputs = (plain(config.model), plain(training), plain(config.audio), job.request.seed)
+    stage = Stage(
+        "training", 2, inputs, lambda _: None, ("capture", "landmarks", "tracking", "head", "masks", "appearance")
+    )
+    # A torso that is wished for later is fitted to what the head's finished training left, which this key names.
+    key = stage_keys((*prepared, stage))["training"]
+    inputs = (*inputs, plain(config.torso) if config.torso.enabled else None)
+    return (
+        replace(stage, inputs=inputs, work=lambda _: _train(job, device, key)),
+        Stage("evaluation", 1, (), lambda _: evaluate_avatar(job.folder, None, job.progress), ("training",)),
+    )
+
+
+def _train(job: Job, device: torch.device, key: str) -> None:
+    """Pre-train the audio encoder, train the avatar, write its folder."""
+    config, seed, progress, folder = job.config, job.request.seed, job.progress, job.folder / "train"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(dump_config(config))
+    prepared = _open_prepared(job)
+    run = _start(job, device, key, prepared)
+    near = f"capture/segmentation_{config.image_size}"
+    write_description(run, config.training.stages, f"{near}/under.u8", f"{near}/plate.png")
+    clip = train(run, config.training, _pose_pass(device, folder, key), progress)
+    if config.training.backing:
+        with progress.stage("unseen sides", 1) as advance:
+            complete_unseen(run.model, run.rasterizer, clip, prepared.head.head, config.training.backing, seed)
+            advance(1)
+    run.model.cpu()
+    run.encoder.cpu()
+    final_poses(folder / "poses.safetensors", clip)
+    plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
+    torso = _torso(job.folder, config, seed, key, clip, plate if static else None, progress)
+    write_avatar(
+        job.folder, run.model, run.encoder, clip, prepared.closed, plate, _facts(job, prepared.segmentation), torso
+    )
+
+
+def _open_prepared(job: Job) -> _Prepared:
+    """Read the records; frames that show nothing to learn from are left out.
+
+    Raises:
+        UserError: a record is missing or damaged, or too little can be learnt from.
+    """
+    folder, config = job.capture, job.config
+    capture = load_capture(folder)
+    segmentation = load_segmentation(folder / f"segmentation_{config.image_size}")
+    motion = load_motion(folder / "motion.safetensors")
+    clip = open_clip(
+        segmentation,
+        load_tracking(folder / "tracking.safetensors"),
+        motion,
+        load_landmarks(folder / "landmarks.safetensors"),
+        config.training.held_out,
+    )
+    clip = leave_out_empty(clip, job.progress.say)
+    assert capture.audio is not None
+    return _Prepared(
+        segmentation, clip, closed_mouth(motion), log_mel(read_audio(capture.audio)), load_head_track(folder)
+    )
+
+
+def _start(job: Job, device: torch.device, key: str, prepared: _Prepared) -> Run:
+    """Everything that the loop trains and reads, before its first step."""
+    config, seed, folder = job.config, job.request.seed, job.folder / "train"
+    encoder = _pretrained(folder, config, prepared.mel, prepared.clip, prepared.closed, seed, key, job.progress)
+    net = perceptual_net(config.training)
+    return Run(
+        model=build_model(prepared.clip, config.model, seed, prepared.head).to(device),
+        encoder=encoder.to(device),
+        audio=AudioBatcher(prepared.mel, config.audio.batches, seed),
+        clip=prepared.clip,
+        closed=torch_closed(prepared.closed).to(device),
+        rasterizer=get_rasterizer(device),
+        folder=folder,
+        seed=seed,
+        key=key,
+        device=device,
+        perceptual=None if net is None else net.to(device),
+    )
+
+
+def _pose_pass(device: torch.device, folder: Path, key: str) -> PosePass:
+    """The pass that refines poses; it is written for the native rasterizer."""
+
+    def refine(stage: StageConfig, model: AvatarModel, clip: Clip, progress: Progress) -> Clip:
+        # A copy leaves what is trained on the GPU where it is.
+        here = model if device.type == "cpu" else copy.deepcopy(model).cpu()
+        return refine_poses(stage, here, clip, get_rasterizer("cpu"), folder, key, progress)
+
+    return refine
+
+
+def _facts(job: Job, segmentation: Segmentation) -> dict[str, Any]:
+    """What the avatar says of itself besides its shapes."""
+    request, training = job.request, job.config.training
+    refined = any(stage.kind == "poses" for stage in training.stages)
+    return {
+        "subject": request.subject,
+        "consent": request.consent,
+        "source": request.video.name,
+        "recipe": request.recipe,
+        "seed": request.seed,
+        "drive": job.config.speaking,
+        "static_camera": segmentation.static_camera,
+        "pose_protocol": "photometrically refined" if refined else "landmarks",
+        "held_out": training.held_out,
+        "program": __version__,
+    }
+
+
+def _torso(
+    folder: Path, config: FitConfig, seed: int, key: str, clip: Clip, plate: np.ndarray | None, progress: Progress
+) -> Torso | None:
+    """The torso branch, where the recipe wants one; kept in ``train/`` for a resumed run."""
+    if not config.torso.enabled:
+        return None
+    head, path = load_head_track(folder / "capture"), folder / "train" / "torso.safetensors"
+    key = content_key("torso 1", key, msgspec.to_builtins(config.torso))
+    return fit_torso(clip, plate, head, config.torso, get_rasterizer("cpu"), seed, path, key, progress)
+
+
+def _pretrained(
+    folder: Path,
+    config: FitConfig,
+    mel: np.ndarray,
+    clip: Any,
+    closed: np.ndarray,
+    seed: int,
+    key: str,
+    progress: Progress,
+) -> AudioEncoder:
+    """The audio encoder after pre-training on the landmark motion; kept in ``folder`` for a resumed run."""
+    path = folder / "encoder.safetensors"
+    train_mask = clip.usable.copy()
+    train_mask[clip.n_train :] = False
+    if path.exists():
+        try:
+            arrays, metadata = read_arrays(path)
+        except UserError as error:
+            progress.say(f"{path} cannot be read ({error.came}); the audio encoder is pre-trained again")
+            arrays, metadata = {}, {}
+        if metadata.get("key") == key:
+            encoder = AudioEncoder(msgspec.json.decode(metadata["config"].encode(), type=EncoderConfig))
+            encoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+            return encoder
+    with progress.stage("audio pre-training", config.audio.steps) as advance:
+        encoder = pretrain_encoder(
+            mel,
+            clip.motion.mouth_codes,
+            train_mask,
+            closed,
+            config.audio,
+            seed,
+            displacement=lip_displacement(clip.motion),
+            advance=advance,
+        )
+    arrays = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
+    write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})
+    return encoder
