@@ -1,11 +1,10 @@
-"""A recipe: every knob of ``fit`` as frozen dataclasses, read from YAML, overridden by ``--set a.b=value``."""
+"""A recipe: every knob of ``fit`` as frozen dataclasses, read from YAML."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,9 +14,9 @@ from gaussavatar.audio.drive import DriveConfig
 from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
+from gaussavatar.fitting.inherit import read_recipe, recipe_names
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.model.torso import TorsoConfig
-from gaussavatar.resources import resource
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.tracking.face.appearance import AppearanceConfig
 from gaussavatar.tracking.face.motion import MotionConfig
@@ -25,6 +24,8 @@ from gaussavatar.tracking.head.fit import HeadFitConfig
 from gaussavatar.tracking.poses.fit import TrackingConfig
 from gaussavatar.tracking.poses.photometric import PhotometricConfig
 from gaussavatar.training.config import TrainingConfig
+
+__all__ = ["FitConfig", "build_config", "dump_config", "load_recipe", "recipe_names"]
 
 
 @dataclass(frozen=True)
@@ -48,29 +49,13 @@ class FitConfig:
     torso: TorsoConfig = field(default_factory=TorsoConfig)
 
 
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(path.stem for path in resource("recipes").glob("*.yaml"))
-
-
 def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> FitConfig:
-    """Read a recipe by name or path and apply ``a.b.c=value`` overrides.
+    """Read a recipe by name or path and apply ``a.b.c=value`` overrides; see :mod:`gaussavatar.fitting.inherit`.
 
     Raises:
         UserError: unknown recipe, unknown key (with a suggestion) or a value of the wrong type.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else resource("recipes") / f"{name}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError as error:
-        raise UserError(
-            f"a recipe: {', '.join(recipe_names())} or a .yaml file", repr(name), "name one of these"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
-    for override in overrides:
-        _override(values, override)
-    return build_config(values, str(path.name))
+    return build_config(*read_recipe(name, overrides))
 
 
 def build_config(values: Any, source: str) -> FitConfig:
@@ -83,34 +68,27 @@ def build_config(values: Any, source: str) -> FitConfig:
         raise UserError(f"a mapping of keys in {source}", type(values).__name__, "see recipes/ for examples")
     _check_keys(values, FitConfig, source, "")
     try:
-        return msgspec.convert(values, FitConfig)
+        return _filled(msgspec.convert(values, FitConfig))
     except msgspec.ValidationError as error:
         raise UserError(f"valid values in {source}", str(error), "mend the value") from error
+
+
+def _filled(value: Any) -> Any:
+    """The same value with every default written into it.
+
+    msgspec leaves them to the class, and then they are in no dump, record or key, and change with the program.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(_filled, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    fields = {field.name: _filled(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return dataclasses.replace(value, **fields)
 
 
 def dump_config(config: FitConfig) -> str:
     """The config as YAML that :func:`load_recipe` reads again."""
     return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise UserError("--set a.b.c=value", repr(override), "write the key, an equals sign and the value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"a YAML value after {key}=", repr(text), "quote it") from error
-    *parents, last = key.split(".")
-    place: Any = values
-    for parent in parents:
-        if isinstance(place, list) and parent.isdigit() and int(parent) < len(place):
-            place = place[int(parent)]
-            continue
-        place = place.setdefault(parent, {}) if isinstance(place, dict) else None
-    if not isinstance(place, dict):
-        raise UserError("a key of the recipe", repr(key), "see recipes/ for the keys")
-    place[last] = value
 
 
 def _check_keys(values: Any, kind: Any, source: str, prefix: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.fitting.recipe import dump_config, load_recipe, recipe_names
+from gaussavatar.fitting.recipe import FitConfig, dump_config, load_recipe, recipe_names
+from gaussavatar.training.config import LossConfig
 
 
 @pytest.mark.parametrize("name", ["preview", "default", "quality", "talking-gaussian", "few-seconds", "demo"])
@@ -50,3 +52,122 @@ def test_growing_is_turned_on_by_one_of_its_fields() -> None:
     assert load_recipe("preview").training.stages[0].densify is None
     densify = load_recipe("preview", ("training.stages.0.densify.every=5",)).training.stages[0].densify
     assert densify is not None and (densify.every, densify.start) == (5, 500)
+
+
+def written(folder: Path, **recipes: str) -> dict[str, str]:
+    """Recipes as files of one folder; returns their paths by name."""
+    for name, text in recipes.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return {name: str(folder / f"{name}.yaml") for name in recipes}
+
+
+def test_every_default_is_in_the_dump_whether_it_was_said_or_not(tmp_path: Path) -> None:
+    said = load_recipe("preview", ("training.clip_gradients=20.0", "audio.steps=" + str(FitConfig().audio.steps)))
+    assert dump_config(said) == dump_config(load_recipe("preview"))
+    assert "clip_gradients: 20.0" in dump_config(load_recipe("preview"))
+
+
+def test_what_the_recipes_differ_in() -> None:
+    names = ("default", "preview", "quality", "few-seconds", "demo")
+    default, preview, quality, few, demo = map(load_recipe, names)
+    assert (default.image_size, preview.image_size, quality.image_size, few.image_size) == (512, 256, 512, 256)
+    assert [load_recipe(name).model.face.count for name in names] == [30000, 14000, 40000, 12000, 9000]
+    assert [load_recipe(name).training.backing for name in names] == [2500, 2500, 2500, 0, 2500]
+    stages = {name: {stage.name: stage for stage in load_recipe(name).training.stages} for name in names}
+    assert (
+        list(stages["default"]) == list(stages["preview"]) == ["static", "motion", "poses", "joint", "poses2", "fuse"]
+    )
+    assert list(stages["few-seconds"]) == list(stages["demo"]) == ["static", "motion", "poses", "joint"]
+    assert list(stages["quality"])[4:] == ["poses2", "refine", "poses3", "fuse"]
+    assert [stage.name for stage in quality.training.stages if stage.densify is not None] == ["motion"]
+    assert stages["quality"]["fuse"].rates == stages["default"]["fuse"].rates == stages["preview"]["fuse"].rates
+    assert stages["quality"]["fuse"].rates != stages["quality"]["refine"].rates
+    assert stages["default"]["poses"].batch == 4 and stages["preview"]["poses"].batch == 8
+    assert {stage.batch for stage in quality.training.stages if stage.kind == "fit"} == {4}
+    assert few.audio.ridge == 5.0 and preview.audio == FitConfig().audio
+    fitted = {name: [stage.train for stage in stages[name].values() if stage.kind == "fit"] for name in names}
+    assert [name for name in names if any("audio" in parts for parts in fitted[name])] == ["demo"]
+    assert all(stage.losses.motion == 0 for stage in default.training.stages if stage.name == "static")
+    preview_again = replace(
+        preview,
+        image_size=512,
+        model=default.model,
+        training=replace(preview.training, stages=default.training.stages),
+    )
+    assert preview_again == default, "otherwise they are the same"
+
+
+def test_a_child_changes_what_it_names(tmp_path: Path) -> None:
+    parent = """
+      image_size: 128
+      model: {shading: true, face: {count: 7, hidden: 8}}
+      training: {stages: [{name: a, iterations: 1, losses: {dssim: 0.5, codes: 0.5}}, {name: b, iterations: 2}]}
+    """
+    child = """
+      extends: parent.yaml
+      model: {face: {count: 9}}
+      training: {stages: [{name: c, iterations: 3}, {name: a, losses: {codes: 0.25}}]}
+    """
+    config = load_recipe(written(tmp_path, parent=parent, child=child)["child"])
+    assert config.image_size == 128 and config.model.shading
+    assert (config.model.face.count, config.model.face.hidden) == (9, 8)
+    assert [(stage.name, stage.iterations) for stage in config.training.stages] == [("a", 1), ("b", 2), ("c", 3)]
+    assert config.training.stages[0].losses == replace(LossConfig(), dssim=0.5, codes=0.25)
+    grandchild = "extends: child.yaml\ntraining: {order: [c, a]}"
+    config = load_recipe(written(tmp_path, grandchild=grandchild)["grandchild"])
+    assert [stage.name for stage in config.training.stages] == ["c", "a"]
+    assert config.training.stages[1].losses.codes == 0.25 and config.model.face.count == 9
+
+
+def test_a_recipe_of_one_s_own_extends_one_that_comes_with_the_package(tmp_path: Path) -> None:
+    path = written(tmp_path, mine="extends: preview\nmodel: {face: {count: 5}}")["mine"]
+    ours, preview = load_recipe(path), load_recipe("preview")
+    assert ours.model.face.count == 5
+    assert replace(ours, model=preview.model) == preview
+
+
+@pytest.mark.parametrize(
+    ("recipes", "part"),
+    [
+        (
+            {"a": "extends: b.yaml", "b": "extends: c.yaml", "c": "extends: a.yaml"},
+            "a.yaml extends b.yaml extends c.yaml",
+        ),
+        ({"a": "extends: a.yaml"}, "a.yaml extends a.yaml"),
+        ({"a": "extends: nobody"}, "'nobody' (a.yaml extends it)"),
+        ({"a": "extends: b.yaml"}, "(a.yaml extends it)"),
+        ({"a": "extends: [preview, default]"}, "extends of a.yaml"),
+        ({"a": "extends: b.yaml", "b": "- 1"}, "a mapping of keys in b.yaml"),
+        ({"a": "extends: preview\ntraining: {order: [fuse, foose]}"}, "'foose'"),
+        ({"a": "extends: preview\ntraining: {order: [fuse, fuse]}"}, "'fuse' twice"),
+        ({"a": "extends: preview\ntraining: {order: fuse}"}, "a list"),
+        ({"a": "training: {stages: [{name: x, iterations: 1}, {name: x, iterations: 2}]}"}, "2 stages named x"),
+        ({"a": "extends: preview\ntraining: {stages: [{iterations: 2}]}"}, "a name of its own"),
+        ({"a": "extends: preview\ntraining: {stages: [{name: new, iteration: 2}]}"}, "training.stages.6.iterations"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused_in_a_line(recipes: dict[str, str], part: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load_recipe(written(tmp_path, **recipes)["a"])
+    assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_stage_is_overridden_by_name_or_number() -> None:
+    by_name = load_recipe("preview", ("training.stages.fuse.iterations=5", "training.stages.fuse.rates.means=0.5"))
+    assert by_name == load_recipe("preview", ("training.stages.5.iterations=5", "training.stages.5.rates.means=0.5"))
+    plain = load_recipe("preview").training.stages
+    assert by_name.training.stages[5].iterations == 5 and by_name.training.stages[:5] == plain[:5]
+    short = load_recipe("preview", ("training.order=[static, motion]", "training.stages.fuse.iterations=5"))
+    assert short.training.stages == plain[:2]
+
+
+@pytest.mark.parametrize("word", ["foose", "6"])
+def test_an_unknown_stage_is_refused_with_the_names(word: str) -> None:
+    with pytest.raises(UserError, match="static, motion, poses, joint, poses2, fuse"):
+        load_recipe("preview", (f"training.stages.{word}.iterations=5",))
+
+
+def test_overriding_one_stage_leaves_those_that_share_its_values() -> None:
+    before = load_recipe("talking-gaussian").training.stages
+    after = load_recipe("talking-gaussian", ("training.stages.static.losses.codes=0.5",)).training.stages
+    assert after[0].losses.codes == 0.5 and after[1:] == before[1:]
