@@ -92,6 +92,16 @@ class FaceMotion:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """One pinhole camera: ``T_camera_world`` maps world to camera in metres, ``K`` to pixels of a picture that size."""
+
+    T_camera_world: Float32[np.ndarray, "4 4"]
+    K: Float32[np.ndarray, "3 3"]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Cameras:
     """A batch of pinhole cameras of one image size."""
 

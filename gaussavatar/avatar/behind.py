@@ -1,4 +1,4 @@
-"""What is behind the head in each frame of the pose track: the torso, and the background where there is one."""
+"""What is behind the head in each frame of the filmed track: the torso, and the background where there is one."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
-from gaussavatar.avatar.backdrop import Backdrop
+from gaussavatar.avatar.background import Background
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.image.cutout import cut_out
 from gaussavatar.image.filling import fill_holes
+from gaussavatar.motion.viewpoint import head_motion
 from gaussavatar.storage import FrameStore
-from gaussavatar.types import Cameras, Rendered
+from gaussavatar.types import Camera, Cameras, Rendered
 
 Behind = Callable[[Int[np.ndarray, "b"]], Rendered]
-"""Frames of the pose track to the layer behind the head; colour premultiplied, 0..1."""
+"""Frames of the filmed track to the layer behind the head; colour premultiplied, 0..1."""
 
 
 TorsoKind = Literal["real", "gaussians"]
 """Whose torso: the filmed one, pasted, or the fitted torso branch."""
 
 
-def behind_head(avatar: LoadedAvatar, backdrop: Backdrop, folder: Path, torso: TorsoKind = "real") -> Behind:
-    """The torso before ``backdrop``; decoded videos go into ``folder``.
+def behind_head(avatar: LoadedAvatar, wish: Background, folder: Path, torso: TorsoKind = "real") -> Behind:
+    """The torso before the wished-for background; decoded videos go into ``folder``.
 
     Raises:
         UserError: another background is wanted of an avatar without a matte, or its torso branch, which it lacks.
     """
     if torso == "gaussians":
-        return _drawn_torso(avatar, backdrop)
+        return _drawn_torso(avatar, wish)
     under = avatar.under_frames(folder)
-    if backdrop.filmed:
+    if wish.filmed:
         return torso_as_filmed(under)
     matte = avatar.matte_frames(folder)
-    background = backdrop.image(avatar.size)
+    background = wish.image(avatar.size, avatar.size)
 
     def replaced(places: Int[np.ndarray, "b"]) -> Rendered:
         frames = np.minimum(places, len(under) - 1).tolist()
@@ -61,11 +62,11 @@ def torso_as_filmed(under: FrameStore) -> Behind:
     return filmed
 
 
-def _drawn_torso(avatar: LoadedAvatar, backdrop: Backdrop) -> Behind:
+def _drawn_torso(avatar: LoadedAvatar, wish: Background) -> Behind:
     torso = avatar.torso
     if torso is None:
         raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
-    plate = avatar.plate.astype(np.float32) / 255 if backdrop.filmed else backdrop.image(avatar.size)
+    plate = avatar.plate.astype(np.float32) / 255 if wish.filmed else wish.image(avatar.size, avatar.size)
     background = None if plate is None else torch.from_numpy(plate.copy())
 
     def drawn(places: Int[np.ndarray, "b"]) -> Rendered:
@@ -78,6 +79,33 @@ def _drawn_torso(avatar: LoadedAvatar, backdrop: Backdrop) -> Behind:
         return Rendered(whole, torch.ones_like(layer.alpha))
 
     return drawn
+
+
+PLAIN = 0.85
+"""Grey behind an avatar that is seen from elsewhere, where the filmed background has no meaning."""
+
+
+def behind_elsewhere(avatar: LoadedAvatar, wish: Background, camera: Camera) -> Behind:
+    """What is behind the head for a camera of one's own: the torso branch, where there is one, before a background."""
+    image = np.full((camera.height, camera.width, 3), PLAIN, np.float32) if wish.filmed else wish.image(
+        camera.width, camera.height)  # fmt: skip
+    shape = (camera.height, camera.width)
+    still = torch.zeros(*shape, 3) if image is None else torch.from_numpy(np.array(image))
+    alpha = torch.zeros(shape) if image is None else torch.ones(shape)
+    K, torso = torch.from_numpy(camera.K).float(), avatar.torso
+
+    def seen(places: Int[np.ndarray, "b"]) -> Rendered:
+        count = len(places)
+        background = Rendered(still.expand(count, *still.shape), alpha.expand(count, *shape))
+        if torso is None:
+            return background
+        moved = head_motion(torso.T_camera_torso[places], avatar.filmed.T_camera_world[0])
+        poses = torch.from_numpy(camera.T_camera_world @ moved)
+        drawn = torso.draw(avatar.rasterizer, Cameras(poses, K.expand(count, 3, 3), camera.width, camera.height))
+        left = 1 - drawn.alpha
+        return Rendered(drawn.rgb + left[..., None] * background.rgb, drawn.alpha + left * background.alpha)
+
+    return seen
 
 
 def _opaque(images: UInt8[np.ndarray, "b h w 3"] | Float32[np.ndarray, "b h w 3"]) -> Rendered:

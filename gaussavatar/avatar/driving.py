@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from gaussavatar.avatar.behind import Behind, straight
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
 from gaussavatar.motion.timeline import back_and_forth, nearest
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
-from gaussavatar.types import Cameras, Rendered, Waveform
+from gaussavatar.motion.viewpoint import head_motion
+from gaussavatar.types import Camera, Cameras, Rendered, Waveform
 
 CHUNK = 4
 """Frames rendered per call, in parallel."""
@@ -35,7 +36,9 @@ def over_filmed(avatar: LoadedAvatar, codes: np.ndarray) -> MotionTrack:
     return MotionTrack(codes, moved.upper, moved.T_camera_world, moved.places, moved.fps, moved.upper_names)
 
 
-def layers(avatar: LoadedAvatar, track: MotionTrack, behind: Behind) -> Iterator[Rendered]:
+def layers(
+    avatar: LoadedAvatar, track: MotionTrack, behind: Behind, expression: Mapping[str, float] | None = None
+) -> Iterator[Rendered]:
     """The avatar's frames as filmed, a few at a time, over what is ``behind``; colour premultiplied, 0..1."""
     K = torch.from_numpy(avatar.K).float()
     for start in range(0, len(track), CHUNK):
@@ -43,7 +46,29 @@ def layers(avatar: LoadedAvatar, track: MotionTrack, behind: Behind) -> Iterator
         poses = torch.from_numpy(part.T_camera_world).float()
         cameras = Cameras(poses, K.expand(len(part), 3, 3), avatar.size, avatar.size)
         codes, upper = torch.from_numpy(part.mouth_codes), torch.from_numpy(part.upper)
-        yield avatar.render_over(codes, upper, cameras, behind(part.places))
+        movements = avatar.expression_rows(expression, len(part))
+        yield avatar.render_over(codes, upper, cameras, behind(part.places), movements)
+
+
+def layers_from(
+    avatar: LoadedAvatar,
+    track: MotionTrack,
+    camera: Camera,
+    behind: Behind,
+    expression: Mapping[str, float] | None = None,
+) -> Iterator[Rendered]:
+    """The avatar's frames from another camera, which stands in the head space of the filmed track's first frame.
+
+    The head moves before it as it moved before the filming camera, and so does its light.
+    """
+    K, reference = torch.from_numpy(camera.K).float(), avatar.filmed.T_camera_world[0]
+    for start in range(0, len(track), CHUNK):
+        part = track.frames(start, start + CHUNK)
+        poses = torch.from_numpy(camera.T_camera_world @ head_motion(part.T_camera_world, reference))
+        cameras = Cameras(poses, K.expand(len(part), 3, 3), camera.width, camera.height)
+        codes, upper = torch.from_numpy(part.mouth_codes), torch.from_numpy(part.upper)
+        movements, light = avatar.expression_rows(expression, len(part)), torch.from_numpy(part.T_camera_world)
+        yield avatar.render_over(codes, upper, cameras, behind(part.places), movements, light)
 
 
 def opaque_frames(drawn: Iterator[Rendered]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

@@ -89,11 +89,21 @@ class LoadedAvatar:
         return self.model.expression_names
 
     def render_over(
-        self, mouth_codes: Float[Tensor, "b m"], upper: Float[Tensor, "b u"], cameras: Cameras, behind: Rendered
+        self,
+        mouth_codes: Float[Tensor, "b m"],
+        upper: Float[Tensor, "b u"],
+        cameras: Cameras,
+        behind: Rendered,
+        expression: Float[Tensor, "b n"] | None = None,
+        T_light_world: Float[Tensor, "b 4 4"] | None = None,
     ) -> Rendered:
-        """The head over a layer that may be transparent; colour premultiplied, 0..1."""
+        """The head over a layer that may be transparent; colour premultiplied, 0..1.
+
+        ``T_light_world``: see :meth:`AvatarModel.activate`.
+        """
+        rasterizer, codes = self.rasterizer, (mouth_codes, upper)
         with torch.no_grad():
-            drawn = self.model.render(self.rasterizer, mouth_codes, upper, cameras, behind.rgb)
+            drawn = self.model.render(rasterizer, *codes, cameras, behind.rgb, False, expression, T_light_world)
         alpha = 1 - (1 - drawn.face.alpha) * (1 - drawn.mouth.alpha) * (1 - behind.alpha)
         return Rendered(drawn.image.clamp_min(0).minimum(alpha[..., None]), alpha)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaussavatar.avatar.backdrop import parse_backdrop
+from gaussavatar.avatar.background import parse_background
 from gaussavatar.avatar.behind import TorsoKind, behind_head
 from gaussavatar.avatar.driving import layers, motion_for_sound, opaque_frames, transparent_frames
 from gaussavatar.avatar.load import load_avatar
@@ -35,17 +35,17 @@ def speak(
         avatar: avatar folder.
         out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
         progress: told of every frame.
-        background: ``plate``, ``none``, ``#rrggbb`` or a picture, see :mod:`gaussavatar.avatar.backdrop`.
+        background: ``plate``, ``none``, ``#rrggbb`` or a picture, see :mod:`gaussavatar.avatar.background`.
         torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
 
     Raises:
         UserError: no such sound, avatar or picture, or the output cannot be written.
     """
-    backdrop = parse_backdrop(background)
-    out = out or Path(f"{avatar.resolve().name}-{audio.stem}{'.mov' if backdrop.clear else '.mp4'}")
+    wish = parse_background(background)
+    out = out or Path(f"{avatar.resolve().name}-{audio.stem}{'.mov' if wish.clear else '.mp4'}")
     if out.is_dir():
         raise UserError("a file name for --out", f"the folder {out}", "add a name such as talk.mp4")
-    if backdrop.clear:
+    if wish.clear:
         require_alpha(out)
     waveform = read_audio(audio)
     loaded = load_avatar(avatar)
@@ -54,11 +54,11 @@ def speak(
         "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
         "title": f"{loaded.record.subject} (synthetic)",
     }
-    write = write_alpha_video if backdrop.clear else write_video
+    write = write_alpha_video if wish.clear else write_video
     with tempfile.TemporaryDirectory() as folder, frame_parallel(), progress.stage("speaking", len(track)) as advance:
-        behind = behind_head(loaded, backdrop, Path(folder), torso)
+        behind = behind_head(loaded, wish, Path(folder), torso)
         drawn = layers(loaded, track, behind)
-        frames = transparent_frames(drawn) if backdrop.clear else opaque_frames(drawn)
+        frames = transparent_frames(drawn) if wish.clear else opaque_frames(drawn)
         counted = _counted(frames, advance)
         size = (loaded.size, loaded.size)
         write(out, counted, VIDEO_FPS, size, audio=audio, seconds=waveform.seconds, metadata=facts)

@@ -27,6 +27,7 @@ from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.motion.edit import channel_groups, slider_groups, with_sliders
 from gaussavatar.motion.track import FaceState, MotionTrack
+from gaussavatar.motion.viewpoint import head_motion
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import VIDEO_FPS, Cameras, Waveform
 from gaussavatar.view.clock import PlayClock
@@ -34,7 +35,6 @@ from gaussavatar.view.live import FitFollower, LivePanel, first_state
 from gaussavatar.view.orbit import (
     LARGEST,
     affordable_height,
-    head_motion,
     image_size,
     intrinsics,
     start_view,

@@ -64,10 +64,3 @@ def affordable_height(seconds_per_pixel: float, budget: float, aspect: float) ->
     """The height of image that renders within ``budget`` seconds, within the bounds of this module."""
     rows = np.sqrt(budget / max(seconds_per_pixel, 1e-12) / aspect)
     return int(np.clip(rows // 16 * 16, SMALLEST, LARGEST))
-
-
-def head_motion(
-    T_camera_head: Float32[np.ndarray, "4 4"], T_reference: Float32[np.ndarray, "4 4"]
-) -> Float32[np.ndarray, "4 4"]:
-    """How the head has moved since the reference frame, as a motion of the world: reference^-1 @ now."""
-    return (np.linalg.inv(T_reference.astype(float)) @ T_camera_head.astype(float)).astype(np.float32)

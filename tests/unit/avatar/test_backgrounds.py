@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.backdrop import cover, parse_backdrop
+from gaussavatar.avatar.background import cover, parse_background
 from gaussavatar.avatar.behind import straight
 from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, write_record
 from gaussavatar.avatar.load import load_avatar
@@ -151,9 +151,9 @@ def test_straight_colours_go_on_behind_the_edge() -> None:
 
 
 def test_backdrops() -> None:
-    assert parse_backdrop("plate").filmed and parse_backdrop("none").clear
-    assert parse_backdrop("#0a0B0c").color == (10, 11, 12)
-    assert cv2.norm(np.asarray(parse_backdrop("#ff0000").image(4))[0, 0] - np.float32([1, 0, 0])) == 0
+    assert parse_background("plate").filmed and parse_background("none").clear
+    assert parse_background("#0a0B0c").color == (10, 11, 12)
+    assert cv2.norm(np.asarray(parse_background("#ff0000").image(4, 4))[0, 0] - np.float32([1, 0, 0])) == 0
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from gaussavatar.motion.edit import slider_groups, with_sliders
 from gaussavatar.motion.track import FaceState as Face
 from gaussavatar.motion.track import MotionTrack as Motion
+from gaussavatar.motion.viewpoint import head_motion
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.orbit import (
     LARGEST,
     SMALLEST,
     affordable_height,
-    head_motion,
     image_size,
     intrinsics,
     start_view,

@@ -19,7 +19,7 @@ LARGEST = 100_000_000
 
 
 @dataclass(frozen=True)
-class Backdrop:
+class Background:
     """A wish for the background; exactly one of the three is set, or ``filmed`` or ``clear`` says it all."""
 
     filmed: bool = False
@@ -27,30 +27,32 @@ class Backdrop:
     color: tuple[int, int, int] | None = None
     picture: UInt8[np.ndarray, "h w 3"] | None = None
 
-    def image(self, size: int) -> Float32[np.ndarray, "s s 3"] | None:
-        """The background as a square picture in 0..1; None where there is none of its own."""
+    def image(self, width: int, height: int) -> Float32[np.ndarray, "h w 3"] | None:
+        """The background as a picture in 0..1; None where there is none of its own."""
         if self.color is not None:
-            return np.broadcast_to(np.float32(self.color) / np.float32(255), (size, size, 3))
+            return np.broadcast_to(np.float32(self.color) / np.float32(255), (height, width, 3))
         if self.picture is not None:
-            return cover(self.picture, size).astype(np.float32) / 255
+            side = max(width, height)
+            top, left = (side - height) // 2, (side - width) // 2
+            return cover(self.picture, side)[top : top + height, left : left + width].astype(np.float32) / 255
         return None
 
 
-def parse_backdrop(text: str) -> Backdrop:
+def parse_background(text: str) -> Background:
     """Read what ``--background`` was given: ``plate``, ``none``, ``#rrggbb`` or a picture's path.
 
     Raises:
         UserError: none of these, or a picture that cannot be read or is too large.
     """
     if text == "plate":
-        return Backdrop(filmed=True)
+        return Background(filmed=True)
     if text == "none":
-        return Backdrop(clear=True)
+        return Background(clear=True)
     if text.startswith("#"):
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
             raise UserError("a colour such as #1e90ff", repr(text), "give six hexadecimal digits after #")
-        return Backdrop(color=(int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)))
-    return Backdrop(picture=read_picture(Path(text)))
+        return Background(color=(int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)))
+    return Background(picture=read_picture(Path(text)))
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:

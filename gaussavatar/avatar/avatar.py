@@ -1,0 +1,244 @@
+"""The avatar as a program uses it: sound in, motion and pictures out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from gaussavatar.avatar.background import Background, parse_background
+from gaussavatar.avatar.behind import TorsoKind, behind_elsewhere, behind_head
+from gaussavatar.avatar.driving import (
+    layers,
+    layers_from,
+    motion_for_sound,
+    opaque_frames,
+    over_filmed,
+    transparent_frames,
+)
+from gaussavatar.avatar.folder import find_avatar
+from gaussavatar.avatar.load import load_avatar as load_folder
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.record import AvatarRecord
+from gaussavatar.errors import UserError
+from gaussavatar.media.sound import Sound, as_waveform
+from gaussavatar.motion.edit import OPEN_APERTURE
+from gaussavatar.motion.track import FaceState, MotionTrack
+from gaussavatar.motion.viewpoint import orbited, resized
+from gaussavatar.native.threads import frame_parallel
+from gaussavatar.types import Camera, Rendered
+
+Picture = UInt8[np.ndarray, "h w c"]
+"""8-bit RGB, or RGBA with straight alpha before the background ``none``."""
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A fitted avatar, loaded. Get one from :func:`gaussavatar.load_avatar`."""
+
+    loaded: LoadedAvatar
+    """What it is made of, for those who need more than this class offers."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.loaded.path.resolve().name
+
+    @property
+    def record(self) -> AvatarRecord:
+        """Whose face it is and on what consent, how it was fitted, and what it is made of."""
+        return self.loaded.record
+
+    @property
+    def size(self) -> int:
+        """Side of its square pictures as filmed, pixels."""
+        return self.loaded.size
+
+    @property
+    def upper_names(self) -> tuple[str, ...]:
+        """Names of the upper-face channels (lids, brows), in the order of ``MotionTrack.upper``."""
+        return self.loaded.upper_names
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """Movements that ``expression`` can ask for by name; () unless the avatar was fitted with binding = head."""
+        return self.loaded.expression_names
+
+    @property
+    def filmed(self) -> MotionTrack:
+        """A stretch of the person's own motion, as it was filmed."""
+        return self.loaded.filmed
+
+    @property
+    def rest(self) -> FaceState:
+        """The face with a closed mouth and the lids and brows as the person mostly holds them."""
+        return FaceState(self.loaded.closed.numpy(), self.loaded.resting_upper)
+
+    def motion_for(self, sound: Sound) -> MotionTrack:
+        """The motion with which the avatar speaks a sound, 25 frames per second.
+
+        The sound moves the lips; head, lids and brows are the person's own, from the filmed track.
+
+        Args:
+            sound: a file, a ``Waveform``, or samples and their rate.
+
+        Raises:
+            UserError: no such file, no sound in it, or samples that are none.
+        """
+        with frame_parallel():
+            return motion_for_sound(self.loaded, as_waveform(sound))
+
+    def motion_of_codes(self, mouth_codes: Float[np.ndarray, "n m"]) -> MotionTrack:
+        """A motion whose lips follow codes of your own; head, lids and brows are the person's, from the filmed track.
+
+        Raises:
+            UserError: not as many codes per frame as the avatar has, no frame, or numbers that are not finite.
+        """
+        codes, wanted = np.asarray(mouth_codes, np.float32), self.filmed.mouth_codes.shape[1]
+        if codes.ndim != 2 or codes.shape[1] != wanted or len(codes) == 0 or not np.isfinite(codes).all():
+            raise UserError(f"finite mouth codes of shape (frames, {wanted})", f"{codes.shape}", "give these")
+        return over_filmed(self.loaded, codes)
+
+    def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:
+        """Mouth codes that open the lips by so much: 0 is closed, 1 wide open."""
+        amount = np.asarray(opening, np.float32)[:, None] * np.float32(OPEN_APERTURE)
+        return self.rest.mouth_codes + amount * self.loaded.mouth_open_direction
+
+    def camera(self, yaw: float = 0.0, pitch: float = 0.0, zoom: float = 1.0, size: int | None = None) -> Camera:
+        """A camera around the head; all defaults give the one that filmed.
+
+        Args:
+            yaw: degrees; positive goes round to the picture's right.
+            pitch: degrees; positive goes up.
+            zoom: how much larger the head is in the picture.
+            size: side of the square picture, pixels; the avatar's own when None.
+
+        Raises:
+            UserError: an angle, a zoom or a size out of reason.
+        """
+        side = self.size if size is None else size
+        if not (abs(yaw) <= 180 and abs(pitch) <= 90 and 0.05 <= zoom <= 20 and 16 <= side <= 4096):
+            came = f"yaw {yaw}, pitch {pitch}, zoom {zoom}, size {side}"
+            raise UserError("yaw within 180, pitch within 90, zoom .05 to 20, size 16 to 4096", came, "change it")
+        filming = Camera(self.filmed.T_camera_world[0], self.loaded.K, self.size, self.size)
+        centre = self.loaded.activated(self.rest.mouth_codes, self.rest.upper).means.mean(dim=0).numpy()
+        return resized(orbited(filming, centre, np.radians(yaw), np.radians(pitch)), side, zoom)
+
+    def frames(
+        self,
+        track: MotionTrack,
+        *,
+        camera: Camera | None = None,
+        background: str = "plate",
+        torso: TorsoKind = "real",
+        expression: Mapping[str, float] | None = None,
+    ) -> Iterator[Picture]:
+        """Pictures of a motion, one by one; memory does not grow with its length.
+
+        Args:
+            track: from :meth:`motion_for`, :meth:`motion_of_codes`, or edited.
+            camera: from :meth:`camera`, or one of your own in the head space of the filmed track's first frame; None
+                is the filming camera, with the filmed torso and place.
+            background: ``plate``: the filmed place (grey for another camera); ``#rrggbb``; a picture's path; ``none``:
+                RGBA pictures with a transparent background.
+            torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch. Another camera sees the
+                torso branch, where the avatar has one.
+            expression: movements by name on top of the motion, 1 being full.
+
+        Raises:
+            UserError: a background, torso or movement that cannot be had, or a track of another avatar.
+        """
+        wish = parse_background(background)
+        self._check(track)
+        self.loaded.expression_rows(expression, 1)
+        return self._drawn(track, camera, wish, torso, expression)
+
+    def _check(self, track: MotionTrack) -> None:
+        """Refuse a track of another avatar.
+
+        Raises:
+            UserError: its codes, channels or places are not this avatar's.
+        """
+        filmed, last = self.filmed, int(track.places.max(initial=0))
+        wanted = (filmed.mouth_codes.shape[1], filmed.upper.shape[1], len(filmed))
+        came = (track.mouth_codes.shape[1], track.upper.shape[1])
+        if came != wanted[:2] or last >= wanted[2]:
+            raise UserError(
+                "a motion of {} mouth codes and {} upper-face channels over {} filmed frames".format(*wanted),
+                f"{came[0]} and {came[1]}, with frame {last}",
+                "give one that this avatar made",
+            )
+
+    def _drawn(
+        self,
+        track: MotionTrack,
+        camera: Camera | None,
+        wish: Background,
+        torso: TorsoKind,
+        expression: Mapping[str, float] | None,
+    ) -> Iterator[Picture]:
+        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
+            if camera is None:
+                drawn = layers(self.loaded, track, behind_head(self.loaded, wish, Path(folder), torso), expression)
+            else:
+                behind = behind_elsewhere(self.loaded, wish, camera)
+                drawn = layers_from(self.loaded, track, camera, behind, expression)
+            yield from (transparent_frames if wish.clear else opaque_frames)(_in_parallel(drawn))
+
+    def speak(self, sound: Sound, **seen: object) -> Iterator[Picture]:
+        """Pictures of the avatar speaking a sound; :meth:`frames` says what else can be given.
+
+        Raises:
+            UserError: see :meth:`motion_for` and :meth:`frames`.
+        """
+        return self.frames(self.motion_for(sound), **seen)  # type: ignore[arg-type]
+
+    def picture(
+        self,
+        face: FaceState | None = None,
+        *,
+        camera: Camera | None = None,
+        background: str = "plate",
+        expression: Mapping[str, float] | None = None,
+    ) -> Picture:
+        """One picture of one state of the face, with the head as in the filmed track's first frame.
+
+        Args:
+            face: the resting face when None.
+            camera: see :meth:`frames`.
+            background: see :meth:`frames`.
+            expression: see :meth:`frames`.
+
+        Raises:
+            UserError: see :meth:`frames`.
+        """
+        state, first = face or self.rest, self.filmed.frames(0, 1)
+        codes, upper = state.mouth_codes[None].astype(np.float32), state.upper[None].astype(np.float32)
+        track = MotionTrack(codes, upper, first.T_camera_world, first.places)
+        return next(self.frames(track, camera=camera, background=background, expression=expression))
+
+
+def _in_parallel(drawn: Iterator[Rendered]) -> Iterator[Rendered]:
+    """Draw with the cores given to whole frames, and give them back before the caller goes on."""
+    while True:
+        with frame_parallel():
+            layer = next(drawn, None)
+        if layer is None:
+            return
+        yield layer
+
+
+def load_avatar(path: Path | str | None = None) -> Avatar:
+    """Load a fitted avatar.
+
+    Args:
+        path: its folder; the one fitted last below ``./avatars`` when None.
+
+    Raises:
+        UserError: there is none, or it is damaged or of a newer version.
+    """
+    return Avatar(load_folder(find_avatar(None if path is None else Path(path))))
