@@ -9,6 +9,7 @@ from scipy.spatial import ConvexHull, cKDTree
 from gaussavatar.head.embedding import LIP_RINGS
 from gaussavatar.head.model import REGIONS, HeadModel
 from gaussavatar.mesh.components import adjacency, component_labels
+from gaussavatar.mesh.surface import area_normals
 
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149),
@@ -169,7 +170,7 @@ def _evenness(
 ) -> Float64[np.ndarray, "v"]:
     """How much the surface within a ball around wanted vertices faces one way: 1 flat, 0 folded; 1 for the others."""
     corners = vertices[triangles]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = area_normals(corners)
     areas = np.linalg.norm(normals, axis=1)
     tree = cKDTree(corners.mean(1))
     even = np.ones(len(vertices))

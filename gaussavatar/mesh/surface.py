@@ -13,10 +13,14 @@ CANDIDATES = 48
 """Triangles that are tried for each point, nearest centres first."""
 
 
+def area_normals(corners: Float[np.ndarray, "t 3 3"]) -> Float[np.ndarray, "t 3"]:
+    """Normals of triangles, outward, as long as twice their areas."""
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
 def vertex_normals(vertices: Float[np.ndarray, "v 3"], triangles: Int[np.ndarray, "t 3"]) -> Float64[np.ndarray, "v 3"]:
     """Unit normals of vertices, outward, weighted by the areas of the triangles around them."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
+    face = area_normals(vertices[triangles])
     total = np.zeros((len(vertices), 3))
     for axis in range(3):
         weights = np.ascontiguousarray(face[:, axis])

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float64, Int32
 from scipy.interpolate import splev, splprep
 from scipy.sparse import csr_matrix, vstack
 
-from gaussavatar.mesh.surface import closest_points, vertex_normals
+from gaussavatar.mesh.surface import area_normals, closest_points, vertex_normals
 
 NECKLINE_FRONT, NECKLINE_SLOPE = 0.176, 0.235
 """Height of the neckline (metres below the eyes) where z = 0, and how much it rises towards the back."""
@@ -126,9 +126,7 @@ def _collar(
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     # The loop's direction is arbitrary, so the faces are turned to look away from the skin.
     at = bound @ vertices + distance[:, None] * (bound @ normals)
-    corner = at[faces]
-    facing = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    flip = (facing * (bound @ normals)[faces[:, 0]]).sum() < 0
+    flip = (area_normals(at[faces]) * (bound @ normals)[faces[:, 0]]).sum() < 0
     return bound, distance, faces[:, ::-1] if flip else faces
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int32
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import cKDTree
 
-from gaussavatar.mesh.surface import vertex_normals
+from gaussavatar.mesh.sampling import draw_triangles, even_barycentrics
+from gaussavatar.mesh.surface import area_normals, vertex_normals
 
 SKULL_CENTRE = np.array([0.0, -0.02, 0.075])
 HAIRLINE = np.array(
@@ -77,12 +78,9 @@ def _roots(vertices: np.ndarray, triangles: np.ndarray, random: np.random.Genera
     """Random roots on the haired skin, denser where the hair is combed apart, and their normals."""
     corners = vertices[triangles]
     height = above_hairline(corners.mean(1))
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    chance = area * (height > -0.012)
-    chosen = random.choice(len(triangles), STRANDS, p=chance / chance.sum())
-    u, v = random.uniform(size=(2, STRANDS))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    weights = np.stack([1 - u - v, u, v], 1)
+    chance = np.linalg.norm(area_normals(corners), axis=1) * (height > -0.012)
+    chosen = draw_triangles(chance, STRANDS, random)
+    weights = even_barycentrics(*random.random((2, STRANDS)))
     roots = (weights[..., None] * corners[chosen]).sum(1)
     normals = (weights[..., None] * vertex_normals(vertices, triangles)[triangles[chosen]]).sum(1)
     # The edge is ragged: hair thins out over a few millimetres.

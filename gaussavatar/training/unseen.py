@@ -17,6 +17,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from gaussavatar.head.model import HeadModel
+from gaussavatar.mesh.sampling import draw_triangles
+from gaussavatar.mesh.surface import area_normals
 from gaussavatar.model.avatar import AvatarModel, Branch
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.semantics import BLUR
@@ -166,14 +168,14 @@ def backing_points(head: HeadModel, lowest: float, count: int, seed: int) -> tup
         seed: of where they lie.
     """
     corners = head.template.astype(np.float64)[head.triangles[head.triangle_region(*BACKED_REGIONS)]]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = area_normals(corners)
     double = np.linalg.norm(normal, axis=1)
     normal /= np.maximum(double, 1e-12)[:, None]
     area = double / 2 * ((-normal[:, 2] < FRONTAL) & (corners[..., 1].mean(axis=1) < lowest))
     if area.sum() == 0:
         return np.zeros((0, 3)), 0.0
     random = np.random.default_rng(seed)
-    chosen = random.choice(len(area), count, p=area / area.sum())
+    chosen = draw_triangles(area, count, random)
     places = random.dirichlet((1.0, 1.0, 1.0), count)
     points = np.einsum("nk,nkd->nd", places, corners[chosen]) - DEPTH * normal[chosen]
     return points, float(np.sqrt(area.sum() / count))

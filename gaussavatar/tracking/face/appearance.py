@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from scipy.spatial import Delaunay
 
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
+from gaussavatar.mesh.sampling import draw_triangles, even_barycentrics
+from gaussavatar.mesh.surface import area_normals
 from gaussavatar.tracking.face.motion import mouth_region
 from gaussavatar.tracking.poses.rotations import log_rotation
 from gaussavatar.tracking.poses.shape import principal_components
@@ -66,19 +68,15 @@ def mouth_points(shape: Float[np.ndarray, "478 3"], region: Float[np.ndarray, "4
         _draw(inside, shape, SAMPLES_INSIDE, random),
         _draw(around, shape, SAMPLES_AROUND, random),
     ]
-    u, v = random.random((2, SAMPLES_INSIDE + SAMPLES_AROUND))
-    flip = u + v > 1
-    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
+    weights = even_barycentrics(*random.random((2, SAMPLES_INSIDE + SAMPLES_AROUND)))
     counts = np.repeat([1.0, AROUND_WEIGHT], [SAMPLES_INSIDE, SAMPLES_AROUND])
-    weights = np.column_stack([1 - u - v, u, v])
     return MouthPoints(np.concatenate(corners), weights.astype(np.float32), counts.astype(np.float32))
 
 
 def _draw(triangles: np.ndarray, shape: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    a, b, c = (shape[triangles[:, corner]] for corner in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=-1)
+    area = np.linalg.norm(area_normals(shape[triangles]), axis=-1)
     chance = area * np.where(np.isin(triangles, LIPS_OUTER + LIPS_INNER).any(axis=1), LIP_DENSITY, 1.0)
-    return triangles[random.choice(len(triangles), count, p=chance / chance.sum())]
+    return triangles[draw_triangles(chance, count, random)]
 
 
 def sample_appearance(

@@ -22,6 +22,7 @@ from gaussavatar.landmarks.indices import (
     RIGHT_IRIS,
     RIGHT_LID_PAIRS,
 )
+from gaussavatar.mesh.surface import area_normals
 from gaussavatar.tracking.head.field import SkinField, local_linear, parts_of
 from gaussavatar.tracking.head.identity import Placement, embedding_matrix, landmark_trust
 
@@ -127,12 +128,8 @@ def wrap_head(model: HeadModel, place: Placement, target: Float[np.ndarray, "478
 def folded_share(head: HeadModel, moved: Float[np.ndarray, "v 3"]) -> float:
     """Share of the triangles of face and lips whose normals turn by more than a right angle."""
     faces = head.triangles[head.region("face", "lips")[head.triangles].all(1)]
-    before, after = (_normals(np.asarray(points, np.float64)[faces]) for points in (head.template, moved))
+    before, after = (area_normals(np.asarray(points, np.float64)[faces]) for points in (head.template, moved))
     return float(((before * after).sum(1) < 0).mean())
-
-
-def _normals(corners: Float[np.ndarray, "t 3 3"]) -> Float[np.ndarray, "t 3"]:
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
 def _carry(

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from gaussavatar.head.model import HeadModel
 from gaussavatar.landmarks.indices import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
-from gaussavatar.mesh.surface import vertex_normals
+from gaussavatar.mesh.sampling import draw_triangles, even_barycentrics
+from gaussavatar.mesh.surface import area_normals, vertex_normals
 
 SPACING = 0.0026
 """Metres between neighbouring points: about 2000 of them. Half the spacing changed no figure of the benchmark."""
@@ -66,13 +67,11 @@ def skull_skin(head: HeadModel, spacing: float = SPACING) -> SkullSkin:
     triangles = head.triangles[_rigid_triangles(head)]
     corners = head.template[triangles].astype(np.float64)
     normals = vertex_normals(head.template, head.triangles)[triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    area = np.linalg.norm(area_normals(corners), axis=1) / 2
     random = np.random.default_rng(0)
     count = max(1, int(area.sum() / spacing**2))
-    chosen = random.choice(len(triangles), count, p=area / area.sum())
-    pair = random.random((count, 2))
-    pair = np.where(pair.sum(1, keepdims=True) > 1, 1 - pair, pair)
-    weights = np.concatenate([1 - pair.sum(1, keepdims=True), pair], 1)[..., None]
+    chosen = draw_triangles(area, count, random)
+    weights = even_barycentrics(*random.random((count, 2)).T)[..., None]
     return _with_tangents((weights * corners[chosen]).sum(1), (weights * normals[chosen]).sum(1))
 
 

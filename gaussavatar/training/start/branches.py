@@ -17,6 +17,8 @@ from gaussavatar.landmarks.indices import (
     RIGHT_EYE,
     RIGHT_IRIS,
 )
+from gaussavatar.mesh.sampling import draw_triangles, even_barycentrics
+from gaussavatar.mesh.surface import area_normals
 from gaussavatar.model.gaussians import MOTION_SCALE, InitialBranch, RawGaussians
 from gaussavatar.types import FaceMotion, Tracking
 
@@ -77,15 +79,14 @@ def sample_surface(
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
     """Points on the landmark surface and their spacing in metres; lips and eyes are denser."""
     triangles = landmark_triangles(shape)
-    a, b, c = (shape[triangles[:, i]] for i in range(3))
-    area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=-1)
+    corners = shape[triangles]
+    area = 0.5 * np.linalg.norm(area_normals(corners), axis=-1)
     fine = np.isin(triangles, LIPS_OUTER + LIPS_INNER + EYES + IRISES).any(axis=1)
     weight = area * np.where(fine, DETAIL, 1.0)
-    chosen = random.choice(len(triangles), count, p=weight / weight.sum())
-    u, v = random.random((2, count))
-    flip = u + v > 1
-    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
-    points = a[chosen] + u[:, None] * (b - a)[chosen] + v[:, None] * (c - a)[chosen]
+    chosen = draw_triangles(weight, count, random)
+    _, u, v = even_barycentrics(*random.random((2, count))).T[..., None]
+    a, b, c = corners[chosen].swapaxes(0, 1)
+    points = a + u * (b - a) + v * (c - a)
     spacing = np.sqrt(weight.sum() / count / np.where(fine, DETAIL, 1.0))
     return points, spacing[chosen]
 
