@@ -1,3 +1,65 @@
-"""Person-specific Gaussian-splatting head avatars that speak any audio."""
+"""Person-specific Gaussian-splatting head avatars that speak any audio.
+
+The public names, all loaded when they are first used:
+
+- ``fit(video)``: from a video to an avatar; ``track(video)`` stops after preprocessing.
+- ``load_avatar(path)``: an :class:`Avatar`, which speaks sounds, gives motions and draws them from any side.
+- ``save_video(avatar, sound)``, ``save_picture(path, picture)``: what was drawn, as files.
+- ``MotionTrack``, ``FaceState``, ``Camera``, ``Waveform``: what goes in and out, plain records of numpy arrays.
+- ``UserError``: the one error of everything that a user can mend.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gaussavatar.api import fit, save_picture, save_video, track
+    from gaussavatar.avatar.avatar import Avatar, load_avatar
+    from gaussavatar.errors import UserError
+    from gaussavatar.motion.track import FaceState, MotionTrack
+    from gaussavatar.types import Camera, Waveform
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Avatar",
+    "Camera",
+    "FaceState",
+    "MotionTrack",
+    "UserError",
+    "Waveform",
+    "fit",
+    "load_avatar",
+    "save_picture",
+    "save_video",
+    "track",
+]
+
+_HOMES = {
+    "Avatar": "avatar.avatar",
+    "Camera": "types",
+    "FaceState": "motion.track",
+    "MotionTrack": "motion.track",
+    "UserError": "errors",
+    "Waveform": "types",
+    "fit": "api",
+    "load_avatar": "avatar.avatar",
+    "save_picture": "api",
+    "save_video": "api",
+    "track": "api",
+}
+"""Where each public name lives. Importing the package imports none of them (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gaussavatar' has no attribute {name!r}")
+    value = getattr(import_module(f"gaussavatar.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,134 @@
+"""The functions of the public Python API; ``import gaussavatar`` offers them by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gaussavatar.avatar.avatar import Avatar, load_avatar
+from gaussavatar.avatar.behind import TorsoKind
+from gaussavatar.fitting import fit as fitting
+from gaussavatar.fitting.request import FitRequest, FitResult
+from gaussavatar.media.images import write_image
+from gaussavatar.motion.track import MotionTrack
+from gaussavatar.progress import Progress, QuietProgress, TerminalProgress
+from gaussavatar.speak.offline import speak
+
+__all__ = ["fit", "load_avatar", "save_picture", "save_video", "track"]
+
+save_picture = write_image
+
+
+def fit(
+    video: Path | str,
+    out: Path | str | None = None,
+    *,
+    recipe: str = "default",
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    show_progress: bool = False,
+    **facts: Any,
+) -> FitResult:
+    """Fit an avatar to a video of one person talking; goes on where a former call with the same inputs stopped.
+
+    ``gaussavatar.load_avatar(result.avatar)`` loads what comes out.
+
+    Args:
+        video: any video that ffmpeg reads, with sound and one face; one to five minutes are good, 5 seconds the least.
+        out: the avatar's folder; ``./avatars/<name of the video>`` when None.
+        recipe: ``preview`` (256 px, about ten minutes on two cores), ``default`` (512 px), another recipe's name, or a
+            YAML file.
+        settings: changes of the recipe: ``{"training.stages.fuse.iterations": 500}``, or lines ``key=value``.
+        show_progress: whether to tell progress on stderr.
+        facts: other fields of :class:`~gaussavatar.fitting.request.FitRequest`: ``subject``, ``consent``, ``seed``,
+            ``device``, ``focal``, ``av_offset_ms``, ``head``, ``parser``, ``blendshapes``.
+
+    Raises:
+        UserError: whatever is wrong with the video or the wishes, before the hours are spent.
+        TypeError: a fact that there is not.
+    """
+    request = _request(video, out, recipe, settings, facts)
+    return fitting.fit(request, _progress(show_progress))
+
+
+def track(
+    video: Path | str,
+    out: Path | str | None = None,
+    *,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    show_progress: bool = False,
+    **facts: Any,
+) -> Path:
+    """Stop after frames, head poses, the person's head, masks and the quality page; sound is not needed.
+
+    Args:
+        video: any video that ffmpeg reads, with one face.
+        out: the folder to write; ``./tracks/<name of the video>`` when None.
+        settings: see :func:`fit`.
+        show_progress: see :func:`fit`.
+        facts: see :func:`fit`.
+
+    Returns:
+        The capture folder.
+
+    Raises:
+        UserError: whatever is wrong with the video or the wishes.
+        TypeError: a fact that there is not.
+    """
+    return fitting.track(_request(video, out, "default", settings, facts), _progress(show_progress))
+
+
+def save_video(
+    avatar: Avatar | Path | str,
+    sound: Path | str,
+    out: Path | str | None = None,
+    *,
+    motion: MotionTrack | None = None,
+    background: str = "plate",
+    torso: TorsoKind = "real",
+    show_progress: bool = False,
+) -> Path:
+    """Write a video of an avatar speaking a sound file, with that sound and exactly as long.
+
+    Args:
+        avatar: a loaded avatar, or its folder.
+        sound: any sound or video that ffmpeg reads.
+        out: ``<avatar>-<sound>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
+        motion: an edited motion instead of the one that the sound gives.
+        background: ``plate``, ``none``, ``#rrggbb`` or a picture's path.
+        torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
+        show_progress: whether to tell progress on stderr.
+
+    Returns:
+        The video.
+
+    Raises:
+        UserError: no such sound, avatar or picture, or the output cannot be written.
+    """
+    loaded = avatar.loaded if isinstance(avatar, Avatar) else load_avatar(avatar).loaded
+    path = None if out is None else Path(out)
+    return speak(Path(sound), loaded, path, _progress(show_progress), background, torso, motion)
+
+
+def _request(
+    video: Path | str,
+    out: Path | str | None,
+    recipe: str,
+    settings: Mapping[str, Any] | Sequence[str],
+    facts: Mapping[str, Any],
+) -> FitRequest:
+    lines = settings
+    if isinstance(settings, Mapping):
+        # JSON is YAML, so that texts, numbers and lists arrive as what they are.
+        lines = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    elif isinstance(settings, str):
+        lines = [settings]
+    plain = FitRequest(Path(video), None if out is None else Path(out), recipe, tuple(lines))
+    return replace(plain, **{name: Path(value) if name in ("parser", "blendshapes") and value else value
+                             for name, value in facts.items()})  # fmt: skip
+
+
+def _progress(shown: bool) -> Progress:
+    return TerminalProgress() if shown else QuietProgress()

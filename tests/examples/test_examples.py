@@ -1,0 +1,91 @@
+"""Every file in examples/ runs as its docstring says, on an avatar that it did not make."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gaussavatar.media.ffmpeg import probe, read_audio
+from gaussavatar.media.images import read_image
+from gaussavatar.motion.track import MotionTrack
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "hello.wav"
+    time = np.arange(32_000) / 16_000
+    soundfile.write(path, 0.3 * np.sin(2000 * time) * (np.sin(9 * time) > 0), 16_000)
+    return path
+
+
+def run(name: str, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(EXAMPLES / name), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_example_says_how_to_run_it_and_is_tested() -> None:
+    names = [path.name for path in sorted(EXAMPLES.glob("*.py"))]
+    assert len(names) == 5
+    for name in names:
+        text = (EXAMPLES / name).read_text()
+        assert f"python examples/{name} " in text.split('"""')[1]
+        assert f'"{name}"' in Path(__file__).read_text()
+        assert not re.search(r"from gaussavatar\.|import gaussavatar\.", text), "only public names"
+
+
+def test_speaking_gives_pictures_and_a_video(toy_avatar: Path, sound: Path, tmp_path: Path) -> None:
+    done = run("02_speak_frames.py", toy_avatar, sound, tmp_path / "frames")
+    assert done.returncode == 0, done.stderr
+    assert "50 pictures of 96 x 96" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["00001.png", "00026.png", "spoken.mp4"]
+    assert probe(tmp_path / "frames" / "spoken.mp4").seconds == pytest.approx(2.0, abs=0.05)
+
+
+def test_the_mouth_follows_an_array(toy_avatar: Path, tmp_path: Path) -> None:
+    done = run("03_drive_the_mouth.py", toy_avatar, tmp_path)
+    assert done.returncode == 0, done.stderr
+    shut, wide = (read_image(tmp_path / f"opening_{value}.png").astype(int) for value in ("0.00", "0.45"))
+    assert np.abs(wide - shut).max() > 10
+
+
+def test_an_edited_motion_is_kept_and_spoken(toy_avatar: Path, sound: Path, tmp_path: Path) -> None:
+    done = run("04_edit_a_motion.py", toy_avatar, sound, tmp_path / "edited.mp4")
+    assert done.returncode == 0, done.stderr
+    track = MotionTrack.load(tmp_path / "edited.motion.safetensors")
+    blink = track.upper[:, track.upper_names.index("blink_left")]
+    assert len(track) == 50 and (blink[12:20] == 1).all()
+    assert read_audio(tmp_path / "edited.mp4").seconds == pytest.approx(2.0, abs=0.05)
+
+
+def test_the_head_is_seen_from_five_sides(toy_avatar: Path, tmp_path: Path) -> None:
+    done = run("05_new_viewpoint.py", toy_avatar, tmp_path / "around.png")
+    assert done.returncode == 0, done.stderr
+    views = np.split(read_image(tmp_path / "around.png").astype(int), 5, axis=1)
+    assert views[0].shape == (256, 256, 3)
+    assert all(np.abs(a - b).mean() > 0.5 for a, b in zip(views[:-1], views[1:], strict=True))
+
+
+def test_a_mistake_ends_in_one_line(tmp_path: Path) -> None:
+    done = run("05_new_viewpoint.py", tmp_path / "nobody", tmp_path / "around.png")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: expected an avatar folder") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_clip_is_fitted(tmp_path: Path) -> None:
+    """Draws eight seconds of the synthetic actor and fits them by the tiny recipe: a minute."""
+    from gaussavatar.synthetic.actor import make_actor_clip
+
+    make_actor_clip(tmp_path / "clip", 8.0, 3, 256)
+    done = run("01_fit_a_clip.py", tmp_path / "clip" / "actor.mp4", tmp_path / "me", RECIPE)
+    assert done.returncode == 0, done.stderr
+    assert "lips follow with r" in done.stdout and (tmp_path / "me" / "avatar.json").exists()
