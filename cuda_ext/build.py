@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
-LIBRARY_STEM = "gaussavatar_native"
+LIBRARY_STEM = {"cpu": "gaussavatar_native"}
 FLAGS = [
     *("-std=c++17", "-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"),
     *("-Wall", "-Wno-uninitialized", "-Wno-maybe-uninitialized"),
@@ -43,10 +43,10 @@ def instruction_sets() -> list[str]:
     return list(ISA_FLAGS) if platform.machine().lower() in ("x86_64", "amd64") else ["generic"]
 
 
-def source_key() -> str:
-    """A hash of everything that decides what the library does, apart from the compiler."""
+def source_key(backend: str = "cpu") -> str:
+    """A hash of everything that decides what a backend's library does, apart from the compiler."""
     digest = hashlib.sha256()
-    for path in sorted([*SOURCES.glob("cpu/*"), *SOURCES.glob("include/*"), SOURCES / "build.py"]):
+    for path in sorted([*SOURCES.glob(f"{backend}/*"), *SOURCES.glob("include/*"), SOURCES / "build.py"]):
         if path.is_file():
             digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0")
             digest.update(path.read_bytes())
@@ -54,7 +54,7 @@ def source_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def find_compiler() -> list[str]:
+def find_compiler(backend: str = "cpu") -> list[str]:
     """The C++ compiler's command: ``$CXX``, else g++, c++ or clang++ from the PATH.
 
     Raises:
@@ -83,13 +83,13 @@ def compiler_key(command: list[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def library_name() -> str:
-    """The file name of a library that was built from these sources."""
-    return f"{LIBRARY_STEM}-{source_key()}.so"
+def library_name(backend: str = "cpu") -> str:
+    """The file name of a backend's library that was built from these sources."""
+    return f"{LIBRARY_STEM[backend]}-{source_key(backend)}.so"
 
 
-def build(out_dir: Path) -> Path:
-    """Build the library into ``out_dir`` and return its path; an existing one is kept.
+def build(out_dir: Path, backend: str = "cpu") -> Path:
+    """Build a backend's library into ``out_dir`` and return its path; an existing one is kept.
 
     Atomic: processes that build at the same time each put a whole file in place.
 
@@ -97,10 +97,10 @@ def build(out_dir: Path) -> Path:
         BuildError: no compiler, or it fails on these sources.
         OSError: ``out_dir`` cannot be written.
     """
-    target = out_dir / library_name()
+    target = out_dir / library_name(backend)
     if target.exists():
         return target
-    compiler = find_compiler()
+    compiler = find_compiler(backend)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".building-") as folder:
         jobs = _compile_jobs(compiler, Path(folder))

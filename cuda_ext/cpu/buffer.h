@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 
 namespace gaussavatar {
@@ -13,16 +12,14 @@ class Buffer {
   Buffer() = default;
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { release(); }
 
-  // Makes room for n elements, aligned to 64 bytes; the old content is lost when it grows.
+  // Makes room for n elements, aligned to 64 bytes; the old content is lost when it grows, or fails to.
   void reserve(size_t n) {
     if (n <= capacity_) return;
-    std::free(data_);
-    data_ = nullptr, capacity_ = 0;
+    release();
     const size_t bytes = ((n + n / 8) * sizeof(T) + 127) / 64 * 64;
-    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
-    if (data_ == nullptr) throw std::bad_alloc();
+    data_ = static_cast<T*>(::operator new(bytes, kAlignment));
     capacity_ = bytes / sizeof(T);
   }
   T* data() { return data_; }
@@ -31,6 +28,13 @@ class Buffer {
   const T& operator[](size_t i) const { return data_[i]; }
 
  private:
+  static constexpr std::align_val_t kAlignment{64};
+
+  void release() {
+    ::operator delete(data_, kAlignment);
+    data_ = nullptr, capacity_ = 0;
+  }
+
   T* data_ = nullptr;
   size_t capacity_ = 0;
 };

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "blend_math.h"
 #include "simd.h"
 
 namespace gaussavatar {
@@ -36,8 +37,8 @@ void forward(const Layers& layers, int64_t begin, int64_t end, float* image) {
     const float* under = stretch(layers.under + 3 * first, floats, buffers[2]);
     float* out = floats == kFloats ? image + 3 * first : buffers[3];
     for (int i = 0; i < kFloats; i += kLanes) {
-      const Vec behind = fma(load(through_mouth + i), load(under + i), load(mouth + i));
-      store(out + i, fma(load(through_face + i), behind, load(face + i)));
+      store(out + i, over(load(face + i), load(through_face + i), load(mouth + i), load(through_mouth + i),
+                          load(under + i)));
     }
     if (out == buffers[3]) std::memcpy(image + 3 * first, out, sizeof(float) * floats);
   }
@@ -54,12 +55,10 @@ void backward(const Layers& layers, const float* v_image, int64_t begin, int64_t
     const float* mouth = stretch(layers.mouth + 3 * first, floats, buffers[1]);
     const float* under = stretch(layers.under + 3 * first, floats, buffers[2]);
     for (int i = 0; i < kFloats; i += kLanes) {
-      const Vec here = load(v + i), below = load(under + i), mouth_through = load(through_mouth + i);
-      const Vec to_mouth = here * load(through_face + i);
-      store(v_mouth + i, to_mouth);
-      store(v_under + i, to_mouth * mouth_through);
-      store(by_face + i, here * fma(mouth_through, below, load(mouth + i)));
-      store(by_mouth + i, to_mouth * below);
+      const LayerShares<Vec> shares = over_backward(load(v + i), load(through_face + i), load(mouth + i),
+                                                    load(through_mouth + i), load(under + i));
+      store(v_mouth + i, shares.mouth), store(v_under + i, shares.under);
+      store(by_face + i, shares.face_alpha), store(by_mouth + i, shares.mouth_alpha);
     }
     for (int i = 0; i < pixels; ++i) {
       out.face_alpha[first + i] = -(by_face[3 * i] + by_face[3 * i + 1] + by_face[3 * i + 2]);

@@ -49,16 +49,20 @@ Isa current_isa() {
 
 }  // namespace gaussavatar
 
-const char* ga_isa(void) { return gaussavatar::kNames[static_cast<int>(gaussavatar::current_isa())]; }
+int ga_isa(const char** name) {
+  *name = gaussavatar::kNames[static_cast<int>(gaussavatar::current_isa())];
+  return GA_OK;
+}
 
-int ga_isa_available(const char* name) {
+int ga_isa_available(const char* name, int32_t* available) {
   gaussavatar::Isa isa;
-  return gaussavatar::find(name, isa) ? 1 : 0;
+  *available = gaussavatar::find(name, isa) ? 1 : 0;
+  return GA_OK;
 }
 
 int ga_force_isa(const char* name) {
   gaussavatar::Isa isa;
-  if (!gaussavatar::find(name, isa)) return -2;
+  if (!gaussavatar::find(name, isa)) return GA_NOT_AVAILABLE;
   gaussavatar::chosen.store(static_cast<int>(isa));
-  return 0;
+  return GA_OK;
 }

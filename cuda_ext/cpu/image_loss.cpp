@@ -2,13 +2,11 @@
 #include "image_loss.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <new>
 #include <vector>
 
-#include "../include/native_api.h"
 #include "buffer.h"
+#include "status.h"
 #include "threads.h"
 
 namespace gaussavatar {
@@ -22,20 +20,15 @@ int bands_per_frame(int batch, int height) {
   return bands < most ? bands : most;
 }
 
-int run_bands(LossBand whole, int batch, double* loss) {
+double run_bands(LossBand whole, int batch) {
+  if (batch == 0) return 0.0;
   const int bands = bands_per_frame(batch, whole.height);
   const size_t pixels = static_cast<size_t>(whole.width) * whole.height;
   std::vector<double> sums(static_cast<size_t>(batch) * bands, 0.0);
-  std::atomic<bool> failed{false};
   const LossKernels& kernels = current_loss_kernels();
   parallel_for(batch * bands, [&](int item) {
     static thread_local Buffer<float> scratch;
-    try {
-      scratch.reserve(loss_scratch(whole.width));
-    } catch (const std::bad_alloc&) {
-      failed = true;
-      return;
-    }
+    scratch.reserve(loss_scratch(whole.width));
     LossBand band = whole;
     const int frame = item / bands, part = item % bands;
     band.y0 = whole.height * part / bands, band.y1 = whole.height * (part + 1) / bands;
@@ -45,10 +38,9 @@ int run_bands(LossBand whole, int batch, double* loss) {
     if (band.map != nullptr) band.map += frame * pixels * 3;
     sums[item] = kernels.photometric(band, scratch.data());
   });
-  if (failed) return -1;
-  *loss = 0.0;
-  for (const double sum : sums) *loss += sum;
-  return 0;
+  double loss = 0.0;
+  for (const double sum : sums) loss += sum;
+  return loss;
 }
 
 }  // namespace
@@ -56,24 +48,25 @@ int run_bands(LossBand whole, int batch, double* loss) {
 
 int ga_photometric(const float* pred, const float* target, const float* weight, int32_t batch, int32_t height,
                    int32_t width, double dssim_weight, double* loss, float* gradient) {
+  if (batch < 0 || height < 0 || width < 0) return GA_BAD_ARGUMENT;
   const int64_t weights = static_cast<int64_t>(batch) * height * width;
   const double total = gaussavatar::current_loss_kernels().sum(weight, weights);
   if (!(total > 0.0)) {
     *loss = total == 0.0 ? 0.0 : std::nan("");
     if (gradient != nullptr) std::fill(gradient, gradient + 3 * weights, static_cast<float>(*loss));
-    return 0;
+    return GA_OK;
   }
   const double inverse_total = 1.0 / total;
   gaussavatar::LossBand band{};
   band.pred = pred, band.target = target, band.weight = weight, band.width = width, band.height = height;
   band.l1_scale = static_cast<float>(inverse_total / 3), band.gradient = gradient;
   band.ssim_scale = static_cast<float>(inverse_total * dssim_weight / 3);
-  return gaussavatar::run_bands(band, batch, loss);
+  return gaussavatar::guarded([&] { *loss = gaussavatar::run_bands(band, batch); });
 }
 
 int ga_ssim(const float* pred, const float* target, int32_t batch, int32_t height, int32_t width, float* map) {
+  if (batch < 0 || height < 0 || width < 0) return GA_BAD_ARGUMENT;
   gaussavatar::LossBand band{};
   band.pred = pred, band.target = target, band.width = width, band.height = height, band.map = map;
-  double unused = 0.0;
-  return gaussavatar::run_bands(band, batch, &unused);
+  return gaussavatar::guarded([&] { gaussavatar::run_bands(band, batch); });
 }

@@ -8,7 +8,6 @@
 
 namespace gaussavatar {
 
-constexpr int kWindow = 11, kHalfWindow = 5;
 constexpr int kRowPadding = 32;  // zero floats around a row, so that a window never leaves its buffer
 constexpr int kRing = 16;        // rows kept of every intermediate image
 

@@ -2,22 +2,19 @@
 //
 // Rows of interleaved channels stream through rings of kRing rows: inputs and their products -> blurred down the
 // columns -> blurred along the rows -> SSIM and its derivatives -> blurred along the rows -> down the columns ->
-// gradient. SSIM: Wang et al. 2004, eq. 13; only x^2 + y^2 is needed of the two squares.
+// gradient.
 #include "image_loss.h"
 
 #include <cstring>
 
 #include "simd.h"
+#include "ssim_math.h"
 
 namespace gaussavatar {
 namespace GA_ISA {
 namespace {
 
 constexpr int kRows = 4;  // output rows of a vertical pass, which share its loads
-// exp(-k^2 / (2 * 1.5^2)), k = 0..5, over the sum of all eleven.
-constexpr float kTap[kHalfWindow + 1] = {0.26601172486179436f, 0.21300553771125369f, 0.10936068950970000f,
-                                         0.03600077212843083f, 0.00759875813523919f, 0.00102838008447911f};
-constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
 
 struct Rows {
   float* base;
@@ -115,27 +112,23 @@ void expand_weights(const Workspace& w, const LossBand& band, int row) {
 // SSIM of image row `row`, which is row o of the vertical pass. Writes the map, or the derivatives' ring rows.
 double ssim_row(const Workspace& w, const LossBand& band, int row, int o) {
   if (band.map == nullptr) expand_weights(w, band, row);
-  const Vec scale = Vec(band.ssim_scale), c1 = Vec(kC1), c2 = Vec(kC2), one = Vec(1.0f), two = Vec(2.0f);
+  const Vec scale = Vec(band.ssim_scale), one = Vec(1.0f);
   Vec total = Vec(0.0f);
   float* line = w.weight;
   for (int i = 0; i < w.length; i += kLanes) {
-    const Vec mx = blur_along(w.blurred[o], i), my = blur_along(w.blurred[kRows + o], i);
-    const Vec squares = blur_along(w.blurred[2 * kRows + o], i), product = blur_along(w.blurred[3 * kRows + o], i);
-    const Vec mm = mx * my, m2 = fma(mx, mx, my * my);
-    const Vec a1 = fma(two, mm, c1), a2 = fma(two, product - mm, c2);
-    const Vec b1 = m2 + c1, b2 = squares - m2 + c2;
-    const Vec r1 = reciprocal(b1), r2 = reciprocal(b2), r = r1 * r2;
-    const Vec similarity = a1 * a2 * r;
+    const WindowMeans<Vec> mean{blur_along(w.blurred[o], i), blur_along(w.blurred[kRows + o], i),
+                                blur_along(w.blurred[2 * kRows + o], i), blur_along(w.blurred[3 * kRows + o], i)};
+    const Similarity<Vec> similarity = similarity_of(mean);
     if (band.map != nullptr) {
-      store(line + i, similarity);
+      store(line + i, similarity.value);
       continue;
     }
     const Vec g = load(w.weight + i) * scale;
-    total = fma(g, one - similarity, total);
-    const Vec v = Vec(-2.0f) * g;  // dloss/dsimilarity is -g; the 2 is common to all three derivatives below
-    store(w.derivative[0] + i, v * fma(my, (a2 - a1) * r, mx * similarity * (r2 - r1)));
-    store(w.derivative[1] + i, Vec(-0.5f) * v * similarity * r2);
-    store(w.derivative[2] + i, v * a1 * r);
+    total = fma(g, one - similarity.value, total);
+    const WindowGradient<Vec> derivative = similarity_backward(mean, similarity, g);
+    store(w.derivative[0] + i, derivative.x);
+    store(w.derivative[1] + i, derivative.squares);
+    store(w.derivative[2] + i, derivative.product);
   }
   if (band.map != nullptr) {
     std::memcpy(band.map + static_cast<size_t>(row) * 3 * band.width, line, sizeof(float) * 3 * band.width);
@@ -194,9 +187,9 @@ GA_INLINE double finish_row(const Workspace& w, const LossBand& band, int row, c
     const Vec difference = x - y, weight = load(w.weight + i) * scale;
     total = fma(weight, absolute(difference), total);
     if (band.gradient == nullptr) continue;
-    Vec g = select(greater(difference, zero), weight, select(greater(zero, difference), zero - weight, zero));
+    Vec g = l1_backward(difference, weight);
     if (d_mean != nullptr)
-      g = g + fma(Vec(2.0f) * x, load(d_squares + i), fma(y, load(d_product + i), load(d_mean + i)));
+      g = g + blurred_backward(x, y, WindowGradient<Vec>{load(d_mean + i), load(d_squares + i), load(d_product + i)});
     store_some(band.gradient + start + i, g, count);
   }
   return sum(total);

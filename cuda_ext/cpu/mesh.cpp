@@ -2,13 +2,16 @@
 #include "mesh.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstddef>
-#include <thread>
 #include <vector>
 
+#include "status.h"
+#include "threads.h"
+
 namespace {
+
+constexpr int64_t kPiece = 16384;  // pixels that are interpolated in one go
 
 struct Frame {
   const float* vertices;
@@ -75,7 +78,7 @@ void draw_triangle(const Frame& frame, int32_t index, const Corner& a, const Cor
 // Barycentrics are written once for the triangle that won each pixel, not for every one that was drawn there. Until
 // then `depth` holds 1/z, which needs no division to compare: 0 is nothing, larger is nearer.
 void resolve(const Frame& frame, const int32_t* triangles, const std::vector<Corner>& corners,
-                        int32_t width, int32_t height) {
+             int32_t width, int32_t height) {
   Corner a{}, b{}, c{};
   double scale = 0;
   int32_t last = -1;
@@ -130,37 +133,37 @@ void draw_frame(const Frame& frame, const int32_t* triangles, int32_t n_vertices
 
 }  // namespace
 
-void ga_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
-                                int32_t n_batch, int32_t n_vertices, int32_t n_triangles, int32_t width,
-                                int32_t height, float near, int32_t cull, int32_t n_threads,
-                                int32_t* triangle_index, float* barycentrics, float* depth) {
-  std::atomic<int32_t> next{0};
+int ga_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics, int32_t n_batch,
+                      int32_t n_vertices, int32_t n_triangles, int32_t width, int32_t height, float near, int32_t cull,
+                      int32_t* triangle_index, float* barycentrics, float* depth) {
+  if (n_batch < 0 || n_vertices < 0 || n_triangles < 0 || width < 0 || height < 0) return GA_BAD_ARGUMENT;
   const std::size_t n_pixels = static_cast<std::size_t>(width) * height;
-  auto work = [&] {
-    for (int32_t b = next++; b < n_batch; b = next++) {
+  return gaussavatar::guarded([&] {
+    gaussavatar::parallel_for(n_batch, [&](int b) {
       const Frame frame{vertices + static_cast<std::size_t>(b) * n_vertices * 3, intrinsics + 4 * b,
                         triangle_index + b * n_pixels, barycentrics + 3 * b * n_pixels, depth + b * n_pixels};
       draw_frame(frame, triangles, n_vertices, n_triangles, width, height, near, cull);
-    }
-  };
-  std::vector<std::thread> helpers;
-  for (int32_t i = 1; i < std::min(n_threads, n_batch); ++i) helpers.emplace_back(work);
-  work();
-  for (auto& helper : helpers) helper.join();
+    });
+  });
 }
 
-void ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
-                                  const float* attributes, int64_t n_pixels, int32_t n_channels, float* out) {
-  for (int64_t p = 0; p < n_pixels; ++p, out += n_channels) {
-    if (triangle_index[p] < 0) {
-      std::fill_n(out, n_channels, 0.0f);
-      continue;
+int ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
+                        const float* attributes, int64_t n_pixels, int32_t n_channels, float* out) {
+  if (n_pixels < 0 || n_channels < 0) return GA_BAD_ARGUMENT;
+  auto stretch = [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      float* here = out + p * n_channels;
+      if (triangle_index[p] < 0) {
+        std::fill_n(here, n_channels, 0.0f);
+        continue;
+      }
+      const int32_t* corner = corners + 3 * static_cast<std::size_t>(triangle_index[p]);
+      const float* weights = barycentrics + 3 * p;
+      const float* a = attributes + static_cast<std::size_t>(corner[0]) * n_channels;
+      const float* b = attributes + static_cast<std::size_t>(corner[1]) * n_channels;
+      const float* c = attributes + static_cast<std::size_t>(corner[2]) * n_channels;
+      for (int32_t k = 0; k < n_channels; ++k) here[k] = weights[0] * a[k] + weights[1] * b[k] + weights[2] * c[k];
     }
-    const int32_t* corner = corners + 3 * static_cast<std::size_t>(triangle_index[p]);
-    const float* weights = barycentrics + 3 * p;
-    const float* a = attributes + static_cast<std::size_t>(corner[0]) * n_channels;
-    const float* b = attributes + static_cast<std::size_t>(corner[1]) * n_channels;
-    const float* c = attributes + static_cast<std::size_t>(corner[2]) * n_channels;
-    for (int32_t k = 0; k < n_channels; ++k) out[k] = weights[0] * a[k] + weights[1] * b[k] + weights[2] * c[k];
-  }
+  };
+  return gaussavatar::guarded([&] { gaussavatar::parallel_pieces(n_pixels, kPiece, stretch); });
 }

@@ -4,6 +4,8 @@
 #include <cstddef>
 
 #include "mesh.h"
+#include "status.h"
+#include "threads.h"
 
 namespace {
 
@@ -17,7 +19,8 @@ Vec operator*(float s, Vec a) { return {s * a.x, s * a.y, s * a.z}; }
 float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 Vec unit(Vec a) { return (1.0f / std::sqrt(std::max(dot(a, a), 1e-20f))) * a; }
 Vec load(const float* p) { return {p[0], p[1], p[2]}; }
-float clamp01(float x) { return std::min(std::max(x, 0.0f), 1.0f); }
+// Zero for what is not a number.
+float clamp01(float x) { return std::min(std::max(0.0f, x), 1.0f); }
 
 float squared_times(float x, int times) {
   for (int i = 0; i < times; ++i) x *= x;
@@ -109,87 +112,113 @@ uint8_t encode(float toned) {
   return codes.of[static_cast<int>(clamp01(toned) * 4095.0f + 0.5f)];
 }
 
-}  // namespace
+// A picture to be made of a raster; the arguments of ga_shade_mesh.
+struct Shading {
+  const int32_t* triangle_index;
+  const float* barycentrics;
+  const int32_t *triangles, *parts;
+  const float *corner_uv, *vertices;
+  const GaMeshMaterial* materials;
+  const GaMeshScene* scene;
+  const float* wall;
+  int32_t size, oversample;
+};
 
-void ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
-                   const int32_t* parts, const float* corner_uv, const float* vertices,
-                   const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall, int32_t size,
-                   int32_t oversample, uint8_t* out) {
-  const int32_t fine = size * oversample;
-  const int32_t n_samples = std::min(oversample * oversample, MAX_SAMPLES);
-  const float share = 1.0f / n_samples;
-  for (int32_t y = 0; y < size; ++y) {
-    for (int32_t x = 0; x < size; ++x) {
-      const std::size_t pixel = static_cast<std::size_t>(y) * size + x;
-      const Vec behind = tone(*scene, load(wall + 3 * pixel));
-      Vec sum{0, 0, 0};
-      // Subpixels of one triangle are lit once, at their mean; edges still count every subpixel.
-      int32_t shown[MAX_SAMPLES];
-      const float* weights[MAX_SAMPLES];
-      for (int32_t s = 0; s < n_samples; ++s) {
-        const std::size_t at = static_cast<std::size_t>(y * oversample + s / oversample) * fine +
-                               (x * oversample + s % oversample);
-        shown[s] = triangle_index[at];
-        weights[s] = barycentrics + 3 * at;
-      }
-      for (int32_t s = 0; s < n_samples; ++s) {
-        const int32_t t = shown[s];
-        if (t == COUNTED) continue;
-        int32_t count = 0;
-        Vec place{0, 0, 0};
-        for (int32_t other = s; other < n_samples; ++other) {
-          if (shown[other] != t) continue;
-          place = place + load(weights[other]);
-          shown[other] = COUNTED;
-          ++count;
-        }
-        if (t < 0) {
-          sum = sum + static_cast<float>(count) * behind;
-          continue;
-        }
-        place = (1.0f / count) * place;
-        Vec colour;
-        light_point(*scene, materials[parts[t]], triangles + 3 * static_cast<std::size_t>(t),
-                    corner_uv + 6 * static_cast<std::size_t>(t), &place.x, vertices, &colour.x);
-        // Bright light is compressed before the mean is taken, so that edges of highlights stay smooth.
-        sum = sum + static_cast<float>(count) * tone(*scene, colour);
-      }
-      const Vec mean = share * sum;
-      out[3 * pixel] = encode(mean.x);
-      out[3 * pixel + 1] = encode(mean.y);
-      out[3 * pixel + 2] = encode(mean.z);
-    }
+void shade_pixel(const Shading& s, int32_t x, int32_t y, uint8_t* out) {
+  const std::size_t fine = static_cast<std::size_t>(s.size) * s.oversample;
+  const int32_t n_samples = s.oversample * s.oversample;
+  const std::size_t pixel = static_cast<std::size_t>(y) * s.size + x;
+  const Vec behind = tone(*s.scene, load(s.wall + 3 * pixel));
+  Vec sum{0, 0, 0};
+  // Subpixels of one triangle are lit once, at their mean; edges still count every subpixel.
+  int32_t shown[MAX_SAMPLES];
+  const float* weights[MAX_SAMPLES];
+  for (int32_t k = 0; k < n_samples; ++k) {
+    const std::size_t at = (static_cast<std::size_t>(y) * s.oversample + k / s.oversample) * fine +
+                           (static_cast<std::size_t>(x) * s.oversample + k % s.oversample);
+    shown[k] = s.triangle_index[at];
+    weights[k] = s.barycentrics + 3 * at;
   }
+  for (int32_t k = 0; k < n_samples; ++k) {
+    const int32_t t = shown[k];
+    if (t == COUNTED) continue;
+    int32_t count = 0;
+    Vec place{0, 0, 0};
+    for (int32_t other = k; other < n_samples; ++other) {
+      if (shown[other] != t) continue;
+      place = place + load(weights[other]);
+      shown[other] = COUNTED;
+      ++count;
+    }
+    if (t < 0) {
+      sum = sum + static_cast<float>(count) * behind;
+      continue;
+    }
+    place = (1.0f / count) * place;
+    Vec colour;
+    light_point(*s.scene, s.materials[s.parts[t]], s.triangles + 3 * static_cast<std::size_t>(t),
+                s.corner_uv + 6 * static_cast<std::size_t>(t), &place.x, s.vertices, &colour.x);
+    // Bright light is compressed before the mean is taken, so that edges of highlights stay smooth.
+    sum = sum + static_cast<float>(count) * tone(*s.scene, colour);
+  }
+  const Vec mean = (1.0f / n_samples) * sum;
+  out[3 * pixel] = encode(mean.x);
+  out[3 * pixel + 1] = encode(mean.y);
+  out[3 * pixel + 2] = encode(mean.z);
 }
 
 // Kajiya and Kay's (1989) strand light with two shifted highlights in the manner of Marschner et al. (2003): the first
 // white, the second in the hair's own colour.
-void ga_shade_strands(const float* points, const float* normals, const float* colours, const float* sky_seen,
-                      const float* key_seen, const GaMeshScene* scene, int32_t n_strands, int32_t n_points,
-                      float* out) {
-  const GaMeshLight* lights[3] = {&scene->key, &scene->rim, &scene->fill};
-  for (int32_t s = 0; s < n_strands; ++s) {
-    for (int32_t i = 0; i < n_points; ++i) {
-      const std::size_t at = static_cast<std::size_t>(s) * n_points + i;
-      const std::size_t next = i + 1 < n_points ? at + 1 : at, last = i > 0 ? at - 1 : at;
-      const Vec tangent = unit(load(points + 3 * next) - load(points + 3 * last));
-      const Vec view = unit(-1.0f * load(points + 3 * at)), normal = load(normals + 3 * at);
-      const float* base = colours + 3 * static_cast<std::size_t>(s);
-      float* colour = out + 3 * at;
+void light_strand(const float* points, const float* normals, const float* base, const float* sky_seen,
+                  const float* key_seen, const GaMeshScene& scene, int32_t n_points, float* out) {
+  const GaMeshLight* lights[3] = {&scene.key, &scene.rim, &scene.fill};
+  for (int32_t at = 0; at < n_points; ++at) {
+    const int32_t next = at + 1 < n_points ? at + 1 : at, last = at > 0 ? at - 1 : at;
+    const Vec tangent = unit(load(points + 3 * next) - load(points + 3 * last));
+    const Vec view = unit(-1.0f * load(points + 3 * at)), normal = load(normals + 3 * at);
+    float* colour = out + 3 * at;
+    for (int k = 0; k < 3; ++k)
+      colour[k] = base[k] * sky_seen[at] * (0.9f * scene.sky[k] + 0.5f * scene.ground[k]);
+    for (int l = 0; l < 3; ++l) {
+      const Vec direction = load(lights[l]->direction);
+      const float seen = l == 0 ? key_seen[at] : sky_seen[at];
+      const float facing = clamp01(0.35f + 0.65f * dot(normal, direction)) * seen;
+      const float along = dot(tangent, direction);
+      const float sine = std::sqrt(std::max(1 - along * along, 0.0f));
+      const float along_half = dot(tangent, unit(view + direction));
+      const float first = squared_times(clamp01(1 - (along_half + 0.07f) * (along_half + 0.07f)), 6);
+      const float second = squared_times(clamp01(1 - (along_half - 0.10f) * (along_half - 0.10f)), 4);
       for (int k = 0; k < 3; ++k)
-        colour[k] = base[k] * sky_seen[at] * (0.9f * scene->sky[k] + 0.5f * scene->ground[k]);
-      for (int l = 0; l < 3; ++l) {
-        const Vec direction = load(lights[l]->direction);
-        const float seen = l == 0 ? key_seen[at] : sky_seen[at];
-        const float facing = clamp01(0.35f + 0.65f * dot(normal, direction)) * seen;
-        const float along = dot(tangent, direction);
-        const float sine = std::sqrt(std::max(1 - along * along, 0.0f));
-        const float along_half = dot(tangent, unit(view + direction));
-        const float first = squared_times(clamp01(1 - (along_half + 0.07f) * (along_half + 0.07f)), 6);
-        const float second = squared_times(clamp01(1 - (along_half - 0.10f) * (along_half - 0.10f)), 4);
-        for (int k = 0; k < 3; ++k)
-          colour[k] += facing * lights[l]->colour[k] * (base[k] * (0.75f * sine + 0.9f * second) + 0.055f * first);
-      }
+        colour[k] += facing * lights[l]->colour[k] * (base[k] * (0.75f * sine + 0.9f * second) + 0.055f * first);
     }
   }
+}
+
+}  // namespace
+
+int ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
+                  const int32_t* parts, const float* corner_uv, const float* vertices,
+                  const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall, int32_t size,
+                  int32_t oversample, uint8_t* out) {
+  if (size < 0 || oversample < 1 || oversample * oversample > MAX_SAMPLES) return GA_BAD_ARGUMENT;
+  const Shading shading{triangle_index, barycentrics, triangles, parts, corner_uv, vertices,
+                        materials,      scene,        wall,      size,  oversample};
+  return gaussavatar::guarded([&] {
+    gaussavatar::parallel_for(size, [&](int y) {
+      for (int32_t x = 0; x < size; ++x) shade_pixel(shading, x, y, out);
+    });
+  });
+}
+
+int ga_shade_strands(const float* points, const float* normals, const float* colours, const float* sky_seen,
+                     const float* key_seen, const GaMeshScene* scene, int32_t n_strands, int32_t n_points,
+                     float* out) {
+  if (n_strands < 0 || n_points < 0) return GA_BAD_ARGUMENT;
+  return gaussavatar::guarded([&] {
+    gaussavatar::parallel_for(n_strands, [&](int strand) {
+      const std::size_t at = static_cast<std::size_t>(strand) * n_points;
+      light_strand(points + 3 * at, normals + 3 * at, colours + 3 * static_cast<std::size_t>(strand), sky_seen + at,
+                   key_seen + at, *scene, n_points, out + 3 * at);
+    });
+  });
 }

@@ -1,12 +1,12 @@
 // The rasterizer's C interface: frames side by side when there are enough of them, threads inside a frame otherwise.
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <vector>
 
 #include "raster_frame.h"
+#include "status.h"
 #include "threads.h"
 
 namespace gaussavatar {
@@ -15,6 +15,8 @@ namespace {
 // Frames that were given back, kept for their memory.
 class FrameStock {
  public:
+  // Room for all at once, so that giving back needs no memory and never fails.
+  FrameStock() { frames_.reserve(kKept); }
   std::unique_ptr<Frame> take() {
     std::lock_guard<std::mutex> lock(mutex_);
     if (frames_.empty()) return std::make_unique<Frame>();
@@ -24,10 +26,12 @@ class FrameStock {
   }
   void give(std::unique_ptr<Frame> frame) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (frames_.size() < 64) frames_.push_back(std::move(frame));
+    if (frames_.size() < kKept) frames_.push_back(std::move(frame));
   }
 
  private:
+  static constexpr size_t kKept = 64;
+
   std::mutex mutex_;
   std::vector<std::unique_ptr<Frame>> frames_;
 };
@@ -135,19 +139,14 @@ int side_by_side(int batch) {
   return batch / threads * threads;
 }
 
+bool is_sound(const GaScene& scene) {
+  return scene.batch >= 0 && scene.count >= 0 && scene.width > 0 && scene.height > 0;
+}
+
 template <class Body>
 void for_each_frame(int batch, Body body) {
   const int together = side_by_side(batch);
-  std::atomic<bool> failed{false};
-  parallel_for(together, [&](int b) {
-    // Exceptions must not leave a pool thread.
-    try {
-      body(b);
-    } catch (const std::bad_alloc&) {
-      failed = true;
-    }
-  });
-  if (failed) throw std::bad_alloc();
+  parallel_for(together, body);
   for (int b = together; b < batch; ++b) body(b);
 }
 
@@ -156,8 +155,9 @@ void for_each_frame(int batch, Body body) {
 
 int ga_raster_forward(const GaScene* scene, float* rgb, float* alpha, void** saved) {
   using namespace gaussavatar;
+  if (!is_sound(*scene)) return GA_BAD_ARGUMENT;
   const size_t pixels = static_cast<size_t>(scene->width) * scene->height;
-  try {
+  return guarded([&] {
     auto state = std::make_unique<Saved>();
     for (int b = 0; b < scene->batch; ++b) state->frames.push_back(stock().take());
     const int together = side_by_side(scene->batch), threads = thread_count();
@@ -168,18 +168,17 @@ int ga_raster_forward(const GaScene* scene, float* rgb, float* alpha, void** sav
       forward_frame(frame, saved != nullptr, rgb + b * pixels * 3, alpha + b * pixels);
     });
     if (saved != nullptr) *saved = state.release();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return -1;
-  }
+  });
 }
 
 int ga_raster_backward(const GaScene* scene, void* saved, const float* v_rgb, const float* v_alpha,
                        const GaSceneGradients* gradients) {
   using namespace gaussavatar;
+  if (saved == nullptr || !is_sound(*scene)) return GA_BAD_ARGUMENT;
   auto& frames = static_cast<Saved*>(saved)->frames;
+  if (frames.size() != static_cast<size_t>(scene->batch)) return GA_BAD_ARGUMENT;
   const size_t pixels = static_cast<size_t>(scene->width) * scene->height, n = scene->count;
-  try {
+  return guarded([&] {
     for_each_frame(scene->batch, [&](int b) {
       Frame& frame = *frames[b];
       attach(frame, *scene, b);
@@ -188,10 +187,10 @@ int ga_raster_backward(const GaScene* scene, void* saved, const float* v_rgb, co
                                gradients->colors + b * n * 3};
       backward_frame(frame, v_rgb + b * pixels * 3, v_alpha + b * pixels, out, gradients->T_camera_world + b * 16);
     });
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return -1;
-  }
+  });
 }
 
-void ga_raster_free(void* saved) { delete static_cast<gaussavatar::Saved*>(saved); }
+int ga_raster_free(void* saved) {
+  delete static_cast<gaussavatar::Saved*>(saved);
+  return GA_OK;
+}

@@ -3,6 +3,7 @@
 // A tile is cut into blocks of one vector: 4 pixels wide and kLanes / 4 high. For chunks of the tile's depth-ordered
 // list, an exact interval test finds the blocks that each splat touches; every block then runs over its own short
 // list with its pixels' state in registers.
+#include "blend_math.h"
 #include "raster_frame.h"
 #include "simd.h"
 
@@ -103,12 +104,6 @@ struct Chunk {
   }
 };
 
-// log2 of the alpha of a splat at pixels whose centres are (x, y).
-GA_INLINE Vec log_alpha(const Splat& splat, Vec x, Vec y, Vec& dx, Vec& dy) {
-  dx = x - Vec(splat.x), dy = y - Vec(splat.y);
-  return fma(dx, fma(Vec(splat.qa), dx, Vec(splat.qb) * dy), fma(Vec(splat.qc) * dy, dy, Vec(splat.log_opacity)));
-}
-
 struct TileState {
   alignas(64) float transmittance[kTilePixels], red[kTilePixels], green[kTilePixels], blue[kTilePixels];
   alignas(64) float last[kTilePixels];
@@ -135,29 +130,20 @@ template <bool kKeep>
 GA_INLINE bool blend_block(TileState& state, const Chunk<kForwardChunk>& chunk, int block, float x0, float y0) {
   const int at = block_offset(block);
   const Vec x = lane_x() + Vec(x0 + 4.0f * block_column(block)), y = lane_y() + Vec(y0 + block_row(block));
-  Vec transmittance = load(state.transmittance + at), last = load(state.last + at);
-  Vec red = load(state.red + at), green = load(state.green + at), blue = load(state.blue + at);
+  PixelBlend<Vec> pixel{load(state.transmittance + at), load(state.red + at), load(state.green + at),
+                        load(state.blue + at)};
+  Vec last = load(state.last + at);
   Mask alive = state.alive[block];
   const uint32_t* list = chunk.lists[block];
   for (int k = 0; k < chunk.lengths[block]; ++k) {
     const Splat& splat = chunk.splats[list[k]];
-    Vec dx, dy;
-    const Vec power = log_alpha(splat, x, y, dx, dy);
-    const Mask hit = both(alive, greater_equal(power, Vec(kLog2MinAlpha)));
-    const Vec alpha = keep(hit, min(exp_2(power), Vec(kMaxAlpha)));
-    const Vec next = negated_fma(alpha, transmittance, transmittance);
-    const Mask going = greater(next, Vec(kMinTransmittance));
-    const Vec weight = keep(going, alpha * transmittance);
-    red = fma(weight, Vec(splat.red), red);
-    green = fma(weight, Vec(splat.green), green);
-    blue = fma(weight, Vec(splat.blue), blue);
-    transmittance = select(going, next, transmittance);
-    alive = both(alive, going);
-    if (kKeep) last = select(both(hit, going), Vec(chunk.position[list[k]]), last);
+    const Vec power = log_alpha(splat, x - Vec(splat.x), y - Vec(splat.y));
+    const Mask added = blend_splat(splat, power, pixel, alive);
+    if (kKeep) last = select(added, Vec(chunk.position[list[k]]), last);
     if (!any(alive)) break;
   }
-  store(state.transmittance + at, transmittance), store(state.last + at, last);
-  store(state.red + at, red), store(state.green + at, green), store(state.blue + at, blue);
+  store(state.transmittance + at, pixel.transmittance), store(state.last + at, last);
+  store(state.red + at, pixel.red), store(state.green + at, pixel.green), store(state.blue + at, pixel.blue);
   state.alive[block] = alive;
   return any(alive);
 }
@@ -276,8 +262,7 @@ void load_tile_gradients(TileGradientState& state, const Frame& frame, int tile,
 
 GA_INLINE void accumulate(float* p, Vec a, Vec b) { store(p, fma(a, b, load(p))); }
 
-// Walks one block's list from back to front: T before a splat is T after it over (1 - alpha), and with u = v . color,
-// dL/dalpha = T (u - behind), after which behind = alpha u + (1 - alpha) behind.
+// Walks one block's list from back to front.
 GA_INLINE void unblend_block(TileGradientState& state, const Chunk<kBackwardChunk>& chunk, int block, float x0, float y0,
                              const float* last_position, float (*sums)[kSums * kLanes]) {
   const int at = block_offset(block);
@@ -288,21 +273,15 @@ GA_INLINE void unblend_block(TileGradientState& state, const Chunk<kBackwardChun
   const Vec x = lane_x() + Vec(x0 + 4.0f * block_column(block)), y = lane_y() + Vec(y0 + block_row(block));
   const Vec v_red = load(state.red + at), v_green = load(state.green + at), v_blue = load(state.blue + at);
   const Vec last = load(last_position + at);
-  Vec transmittance = load(state.transmittance + at), behind = load(state.behind + at);
+  PixelUnblend<Vec> pixel{load(state.transmittance + at), load(state.behind + at)};
   for (; k >= 0; --k) {
     const uint32_t which = list[k];
     const Splat& splat = chunk.splats[which];
-    Vec dx, dy;
-    const Vec power = log_alpha(splat, x, y, dx, dy);
+    const Vec dx = x - Vec(splat.x), dy = y - Vec(splat.y);
+    const Vec power = log_alpha(splat, dx, dy);
     const Mask hit = both(greater_equal(power, Vec(kLog2MinAlpha)), greater_equal(last, Vec(chunk.position[which])));
-    const Vec raw = keep(hit, exp_2(power));
-    const Vec alpha = min(raw, Vec(kMaxAlpha));
-    transmittance = transmittance * reciprocal(Vec(1.0f) - alpha);
-    const Vec weight = alpha * transmittance;
-    const Vec u = fma(v_red, Vec(splat.red), fma(v_green, Vec(splat.green), v_blue * Vec(splat.blue)));
-    const Vec difference = u - behind;
-    behind = fma(alpha, difference, behind);
-    const Vec g = keep(greater_equal(Vec(kMaxAlpha), raw), weight * difference);
+    const SplatShare<Vec> share = unblend_splat(splat, power, hit, v_red, v_green, v_blue, pixel);
+    const Vec g = share.g, weight = share.weight;
     const Vec gx = g * dx, gy = g * dy;
     float* sum = sums[which];
     store(sum, load(sum) + g);
@@ -315,7 +294,7 @@ GA_INLINE void unblend_block(TileGradientState& state, const Chunk<kBackwardChun
     accumulate(sum + 7 * kLanes, weight, v_green);
     accumulate(sum + 8 * kLanes, weight, v_blue);
   }
-  store(state.transmittance + at, transmittance), store(state.behind + at, behind);
+  store(state.transmittance + at, pixel.transmittance), store(state.behind + at, pixel.behind);
 }
 
 void blend_backward(const Frame& frame, int tile, const float* v_rgb, const float* v_alpha, float* gradients) {

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "../include/native_api.h"
@@ -18,9 +20,16 @@ struct Job {
   int items;
   int helpers;  // workers with an index below this take part
   std::atomic<int> next{0};
+  std::atomic<bool> failed{false};
 
   void work() {
-    for (int item = next.fetch_add(1); item < items; item = next.fetch_add(1)) body(context, item);
+    for (int item = next.fetch_add(1); item < items && !failed.load(); item = next.fetch_add(1)) {
+      try {
+        body(context, item);
+      } catch (...) {
+        failed.store(true);
+      }
+    }
   }
 };
 
@@ -58,10 +67,18 @@ struct Pool {
     }
   }
 
+  // A thread that the system refuses is done without: the work is the same, in fewer hands.
+  void start_workers(int count) {
+    try {
+      for (; workers < count; ++workers) std::thread(&Pool::worker, this, workers).detach();
+    } catch (const std::exception&) {
+    }
+  }
+
   void run(Job& task) {
     {
       std::lock_guard<std::mutex> lock(mutex);
-      for (; workers < task.helpers; ++workers) std::thread(&Pool::worker, this, workers).detach();
+      start_workers(task.helpers);
       job = &task;
       generation.fetch_add(1);
     }
@@ -78,16 +95,17 @@ std::atomic<Pool*> pool{nullptr};
 std::atomic<int> wanted{0};
 thread_local bool inside = false;
 
-Pool& current_pool() {
+// Null where there is no memory for one.
+Pool* current_pool() {
   Pool* existing = pool.load();
   // After a fork only the calling thread lives on, so the child starts its own pool.
   if (existing == nullptr || existing->owner != getpid()) {
-    Pool* fresh = new Pool;
-    if (pool.compare_exchange_strong(existing, fresh)) return *fresh;
+    Pool* fresh = new (std::nothrow) Pool;
+    if (fresh == nullptr || pool.compare_exchange_strong(existing, fresh)) return fresh;
     delete fresh;
-    return *pool.load();
+    return pool.load();
   }
-  return *existing;
+  return existing;
 }
 
 }  // namespace
@@ -106,19 +124,31 @@ void run_parallel(int items, void (*body)(void*, int), void* context) {
   task.body = body, task.context = context, task.items = items;
   task.helpers = (items < thread_count() ? items : thread_count()) - 1;
   if (task.helpers > 0 && !inside) {
-    Pool& shared = current_pool();
-    std::unique_lock<std::mutex> mine(shared.busy, std::try_to_lock);
+    Pool* shared = current_pool();
+    std::unique_lock<std::mutex> mine;
+    if (shared != nullptr) mine = std::unique_lock<std::mutex>(shared->busy, std::try_to_lock);
     if (mine.owns_lock()) {
       inside = true;
-      shared.run(task);
+      shared->run(task);
       inside = false;
-      return;
+    } else {
+      task.work();
     }
+  } else {
+    task.work();
   }
-  task.work();
+  if (task.failed.load()) throw std::bad_alloc();
 }
 
 }  // namespace gaussavatar
 
-void ga_set_threads(int threads) { gaussavatar::set_thread_count(threads); }
-int ga_get_threads(void) { return gaussavatar::thread_count(); }
+int ga_set_threads(int32_t threads) {
+  if (threads < 0) return GA_BAD_ARGUMENT;
+  gaussavatar::set_thread_count(threads);
+  return GA_OK;
+}
+
+int ga_get_threads(int32_t* threads) {
+  *threads = gaussavatar::thread_count();
+  return GA_OK;
+}

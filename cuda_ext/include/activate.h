@@ -1,4 +1,4 @@
-// Raw Gaussian parameters plus motion to activated ones, and back; mirrors gaussavatar/model/native_activate.py.
+// Raw Gaussian parameters plus motion to activated ones, and back; mirrors gaussavatar/native/abi.py.
 #pragma once
 
 #include <stdint.h>
@@ -21,9 +21,9 @@ typedef struct {
   float *means, *quats, *scales, *opacities, *colors;  // [batch][count][...]
 } GaActivated;
 
-GA_EXPORT void ga_activate(const GaRaw* raw, const GaActivated* out);
+GA_EXPORT int ga_activate(const GaRaw* raw, const GaActivated* out);
 // grad holds the gradients of the activated values; raw_grad receives their sum over the batch, motion_grad
 // [batch][moving][width] the motion's. values are what ga_activate gave.
-GA_EXPORT void ga_activate_backward(const GaRaw* raw, const GaActivated* values, const GaActivated* grad,
-                                    const GaActivated* raw_grad, float* motion_grad);
+GA_EXPORT int ga_activate_backward(const GaRaw* raw, const GaActivated* values, const GaActivated* grad,
+                                   const GaActivated* raw_grad, float* motion_grad);
 }

@@ -18,12 +18,19 @@
 namespace gaussavatar {
 
 GA_HD float fma(float a, float b, float c) { return a * b + c; }
+GA_HD float negated_fma(float a, float b, float c) { return c - a * b; }
 GA_HD float min(float a, float b) { return a < b ? a : b; }
 GA_HD float max(float a, float b) { return a > b ? a : b; }
 GA_HD float square_root(float a) { return sqrtf(a); }
+GA_HD float absolute(float a) { return fabsf(a); }
+GA_HD float reciprocal(float a) { return 1.0f / a; }
 GA_HD float log_2(float a) { return log2f(a); }
+GA_HD float exp_2(float a) { return exp2f(a); }
+GA_HD float exponential(float a) { return expf(a); }
 GA_HD bool greater_equal(float a, float b) { return a >= b; }
+GA_HD bool greater(float a, float b) { return a > b; }
 GA_HD bool both(bool a, bool b) { return a && b; }
 GA_HD float select(bool mask, float a, float b) { return mask ? a : b; }
+GA_HD float keep(bool mask, float a) { return mask ? a : 0.0f; }
 
 }  // namespace gaussavatar

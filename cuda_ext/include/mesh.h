@@ -20,15 +20,15 @@ extern "C" {
 //
 // A triangle with a corner nearer than `near` is left out. With cull != 0, triangles that turn clockwise in the
 // image (y down), seen by the camera, are left out. Ties in depth go to the smaller triangle index.
-GA_EXPORT void ga_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
+GA_EXPORT int ga_rasterize_mesh(const float* vertices, const int32_t* triangles, const float* intrinsics,
                                 int32_t n_batch, int32_t n_vertices, int32_t n_triangles, int32_t width,
-                                int32_t height, float near, int32_t cull, int32_t n_threads,
-                                int32_t* triangle_index, float* barycentrics, float* depth);
+                                int32_t height, float near, int32_t cull, int32_t* triangle_index,
+                                float* barycentrics, float* depth);
 
 // Interpolates per-corner or per-vertex attributes over a raster: out (height * width, n_channels), 0 where empty.
 //
 // corners (n_triangles, 3) rows of `attributes` (n_rows, n_channels) at the corners of every triangle.
-GA_EXPORT void ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
+GA_EXPORT int ga_interpolate_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* corners,
                                   const float* attributes, int64_t n_pixels, int32_t n_channels, float* out);
 
 // A directional light: direction towards it (unit), colour, and whether the key's or the sky's visibility shades it.
@@ -54,20 +54,21 @@ typedef struct {
   int32_t texture_width, texture_height;
 } GaMeshScene;
 
-// Lights a raster of (size * oversample)^2 pixels (oversample at most 4) and filters it to a picture of size^2: sRGB bytes (size, size, 3).
+// Lights a raster of (size * oversample)^2 pixels (oversample 1 to 4) and filters it to a picture of size^2: sRGB bytes
+// (size, size, 3). A colour that is not a number is drawn black.
 //
 // parts      (n_triangles) index into materials
 // corner_uv  (n_triangles, 3, 2)
 // vertices   (n_vertices, 12): normal 3, colour 3, gloss, sky seen, key seen, camera-space position 3
 // wall       (size, size, 3) linear colour behind the mesh
-GA_EXPORT void ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
-                             const int32_t* parts, const float* corner_uv, const float* vertices,
-                             const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall,
-                             int32_t size, int32_t oversample, uint8_t* out);
+GA_EXPORT int ga_shade_mesh(const int32_t* triangle_index, const float* barycentrics, const int32_t* triangles,
+                            const int32_t* parts, const float* corner_uv, const float* vertices,
+                            const GaMeshMaterial* materials, const GaMeshScene* scene, const float* wall,
+                            int32_t size, int32_t oversample, uint8_t* out);
 
 // Lights hair strands: points (n_strands, n_points, 3) in camera space, normal the same, colour (n_strands, 3),
 // sky and key seen per point; writes out (n_strands, n_points, 3).
-GA_EXPORT void ga_shade_strands(const float* points, const float* normals, const float* colours, const float* sky_seen,
-                                const float* key_seen, const GaMeshScene* scene, int32_t n_strands, int32_t n_points,
-                                float* out);
+GA_EXPORT int ga_shade_strands(const float* points, const float* normals, const float* colours, const float* sky_seen,
+                               const float* key_seen, const GaMeshScene* scene, int32_t n_strands, int32_t n_points,
+                               float* out);
 }

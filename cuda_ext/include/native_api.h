@@ -1,6 +1,6 @@
-// The plain C interface of the native CPU library; gaussavatar/native/library.py mirrors it.
+// The plain C interface of the native CPU library; gaussavatar/native/abi.py mirrors it.
 //
-// Functions that return int return 0, or a negative number on failure (-1: out of memory).
+// Every function returns a GaStatus. Where it is not GA_OK, outputs hold nothing of use, and nothing is leaked.
 #pragma once
 
 #include <stdint.h>
@@ -8,6 +8,14 @@
 #define GA_EXPORT __attribute__((visibility("default")))
 
 extern "C" {
+
+enum GaStatus {
+  GA_OK = 0,
+  GA_OUT_OF_MEMORY = -1,
+  GA_NOT_AVAILABLE = -2,  // this processor or this build does not have it
+  GA_BAD_ARGUMENT = -3,   // a size below zero, or a null where something has to be
+  GA_DEVICE_ERROR = -4    // the CUDA runtime reported an error
+};
 
 // A batch of frames. Strides are in floats from one frame to the next; 0 shares one frame's data.
 typedef struct {
@@ -23,18 +31,22 @@ typedef struct {
   float *means, *quats, *scales, *opacities, *colors, *T_camera_world;
 } GaSceneGradients;
 
-GA_EXPORT const char* ga_isa(void);
-GA_EXPORT int ga_force_isa(const char* name);  // -2: this processor or this build does not have it
-GA_EXPORT int ga_isa_available(const char* name);
-GA_EXPORT void ga_set_threads(int threads);
-GA_EXPORT int ga_get_threads(void);
+GA_EXPORT int ga_isa(const char** name);
+GA_EXPORT int ga_force_isa(const char* name);
+GA_EXPORT int ga_isa_available(const char* name, int32_t* available);
+GA_EXPORT int ga_set_threads(int32_t threads);  // 0: as many as there are cores
+GA_EXPORT int ga_get_threads(int32_t* threads);
+
+// The index-th constant that another language mirrors: a number of the semantics, or the size of a struct.
+// GA_NOT_AVAILABLE behind the last one.
+GA_EXPORT int ga_fact(int32_t index, const char** name, double* value);
 
 // rgb [batch][height][width][3], alpha [batch][height][width]. When saved is not null it receives a handle for
 // ga_raster_backward, which ga_raster_free gives back.
 GA_EXPORT int ga_raster_forward(const GaScene* scene, float* rgb, float* alpha, void** saved);
 GA_EXPORT int ga_raster_backward(const GaScene* scene, void* saved, const float* v_rgb, const float* v_alpha,
                                  const GaSceneGradients* gradients);
-GA_EXPORT void ga_raster_free(void* saved);
+GA_EXPORT int ga_raster_free(void* saved);
 
 // loss = sum over pixels of weight * (mean_c |pred - target| + dssim_weight * mean_c (1 - SSIM)) / sum of weight; zero
 // where all weights are, not a number where their sum is negative or not a number.

@@ -7,6 +7,13 @@
 
 #include "native_api.h"
 
+namespace gaussavatar {
+
+constexpr float kGrazing = 0.2f, kFull = 0.6f;  // cosines between normal and view: unseen below, wholly seen above
+constexpr float kLeastArea = 0.05f;             // share of a facing tangent square's area in the image
+
+}  // namespace gaussavatar
+
 extern "C" {
 
 // Frames and what they show: grey images [frames][height][width], head-to-camera poses [frames][12] (rotation

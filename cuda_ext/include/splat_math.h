@@ -1,5 +1,5 @@
 // One Gaussian from 3D to 2D and back: the element-wise mathematics of the rasterizer.
-// Semantics: gaussavatar/render/api.py. EWA splatting: Zwicker et al. 2001.
+// Semantics: gaussavatar/render/semantics.py. EWA splatting: Zwicker et al. 2001.
 #pragma once
 
 #include "hd.h"

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from gaussavatar.image.losses import photometric_loss
-from gaussavatar.native.library import force_isa, native_info, set_threads
+from gaussavatar.native.library import force_isa, native_info
+from gaussavatar.native.threads import set_threads
 from gaussavatar.render.api import Rasterizer, get_rasterizer
 from gaussavatar.types import Activated, Cameras
 

@@ -6,12 +6,12 @@ same in numpy, the oracle of the tests.
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32
+
+from gaussavatar.native.library import load_library
 
 NEAR = 0.01
 """Triangles with a corner nearer than this many metres are left out."""
@@ -39,9 +39,8 @@ def rasterize_mesh(
     *,
     cull: bool = False,
     near: float = NEAR,
-    threads: int = 1,
 ) -> MeshRaster:
-    """Rasterize one mesh, or a batch of meshes with common triangles, on the CPU.
+    """Rasterize one mesh, or a batch of meshes with common triangles, on the CPU; images of a batch side by side.
 
     Args:
         vertices_camera: vertices in OpenCV camera space, metres; with or without a batch dimension.
@@ -51,7 +50,6 @@ def rasterize_mesh(
         height: image height in pixels.
         cull: leave out triangles seen from their back.
         near: triangles with a corner nearer than this (metres) are left out.
-        threads: images of the batch drawn at the same time.
     """
     batched = vertices_camera.ndim == 3
     vertices = np.ascontiguousarray(vertices_camera if batched else vertices_camera[None], np.float32)
@@ -61,13 +59,11 @@ def rasterize_mesh(
     triangle_index = np.empty((n_batch, height, width), np.int32)
     barycentrics = np.empty((n_batch, height, width, 3), np.float32)
     depth = np.empty((n_batch, height, width), np.float32)
-    _library().ga_rasterize_mesh(
-        *(array.ctypes.data for array in (vertices, faces, intrinsics)),
+    load_library().ga_rasterize_mesh(
+        *(vertices, faces, intrinsics),
         *(n_batch, vertices.shape[1], len(faces), width, height),
-        near,
-        int(cull),
-        threads,
-        *(array.ctypes.data for array in (triangle_index, barycentrics, depth)),
+        *(near, int(cull)),
+        *(triangle_index, barycentrics, depth),
     )
     if batched:
         return MeshRaster(triangle_index, barycentrics, depth)
@@ -92,9 +88,7 @@ def interpolate(
     if index.max(initial=-1) >= len(rows):
         raise ValueError(f"the raster names triangle {index.max()}, there are {len(rows)} rows of corners")
     out = np.empty((*index.shape, values.shape[1]), np.float32)
-    _library().ga_interpolate_mesh(
-        *(array.ctypes.data for array in (index, weights, rows, values)), index.size, values.shape[1], out.ctypes.data
-    )
+    load_library().ga_interpolate_mesh(index, weights, rows, values, index.size, values.shape[1], out)
     return out
 
 
@@ -110,26 +104,6 @@ def _intrinsics(K: np.ndarray, n_batch: int) -> np.ndarray:
     return np.ascontiguousarray(
         np.stack([matrices[:, 0, 0], matrices[:, 1, 1], matrices[:, 0, 2], matrices[:, 1, 2]], 1), np.float32
     )
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    """The native library with this module's two functions declared."""
-    from gaussavatar.native.library import load_library
-
-    library = load_library()
-    pointer, integer = ctypes.c_void_p, ctypes.c_int32
-    library.ga_rasterize_mesh.argtypes = [
-        *[pointer] * 3,
-        *[integer] * 5,
-        ctypes.c_float,
-        *[integer] * 2,
-        *[pointer] * 3,
-    ]
-    library.ga_rasterize_mesh.restype = None
-    library.ga_interpolate_mesh.argtypes = [*[pointer] * 4, ctypes.c_int64, integer, pointer]
-    library.ga_interpolate_mesh.restype = None
-    return library
 
 
 def rasterize_mesh_reference(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from gaussavatar.model.binding import Anchors, Binding, BoundStart, HeadRig
 from gaussavatar.model.config import BranchConfig, ModelConfig
+from gaussavatar.model.deform.blendshapes import Blendshapes
 from gaussavatar.model.deform.design import DeformationRequest, make_deformation
-from gaussavatar.model.gaussians import Gaussians, InitialBranch, activate, motion_width
+from gaussavatar.model.gaussians import Gaussians, InitialBranch, activate, activate_blended, motion_width
 from gaussavatar.model.harmonics import view_colors
 from gaussavatar.model.shading import Shading
 from gaussavatar.render.api import Rasterizer
@@ -50,8 +51,11 @@ class Branch(nn.Module):
         Neither the head that carries bound Gaussians nor the direction of view is in it: see
         :meth:`AvatarModel.activate`.
         """
+        moves = self.config.moves
+        if isinstance(self.motion, Blendshapes) and not still:
+            return activate_blended(self.gaussians, self.motion.weights(codes), self.motion.basis, moves)
         deltas = None if still else self.deltas(codes)
-        return activate(self.gaussians, deltas, self.config.moves, codes.shape[0]), deltas
+        return activate(self.gaussians, deltas, moves, codes.shape[0]), deltas
 
     def seen(
         self,

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from gaussavatar.model.config import Channel
 from gaussavatar.model.harmonics import n_coefficients
-from gaussavatar.model.native_activate import NativeActivate
 from gaussavatar.model.per_gaussian import PerGaussian
+from gaussavatar.native.activation import WIDTHS, MotionLayout, Raw
+from gaussavatar.native.operations import OPERATIONS
 from gaussavatar.types import Activated
 
-CHANNEL_WIDTH: dict[Channel, int] = {"position": 3, "rotation": 4, "scale": 3, "color": 3, "opacity": 1}
+CHANNELS: tuple[Channel, ...] = ("position", "rotation", "scale", "color", "opacity")
+CHANNEL_WIDTH: dict[Channel, int] = dict(zip(CHANNELS, WIDTHS, strict=True))
 """Numbers per Gaussian of each attribute that may move."""
 
 MOTION_SCALE: dict[Channel, float] = {
@@ -86,45 +88,28 @@ def activate(
     """Raw parameters plus motion to what the rasterizer takes.
 
     ``motion`` holds, for the first m Gaussians, the channels ``moves`` in order and in
-    the units of :data:`MOTION_SCALE`. Float32 on the CPU goes through the native library.
+    the units of :data:`MOTION_SCALE`.
     """
-    if gaussians.means.device.type != "cpu" or gaussians.means.dtype != torch.float32:
-        return activate_in_torch(gaussians, motion, moves, batch)
+    return Activated(*OPERATIONS["activate"](_raw(gaussians), motion, motion_layout(moves), batch))
+
+
+def activate_blended(
+    gaussians: Gaussians, weights: Float[Tensor, "b k"], basis: Float[Tensor, "k mw"], moves: tuple[Channel, ...]
+) -> tuple[Activated, Float[Tensor, "b m w"]]:
+    """:func:`activate` with the motion ``weights @ basis``, which is returned too; one kernel where there is one."""
+    width = motion_width(moves)
+    activated, motion = OPERATIONS["blendshapes"](weights, basis, width, _raw(gaussians), motion_layout(moves))
+    return Activated(*activated), motion
+
+
+def motion_layout(moves: tuple[Channel, ...]) -> MotionLayout:
+    """Where the channels that move lie in a motion, and their units."""
     offsets, units, start = dict.fromkeys(CHANNEL_WIDTH, -1), dict.fromkeys(CHANNEL_WIDTH, 0.0), 0
     for channel in moves:
         offsets[channel], units[channel] = start, MOTION_SCALE[channel]
         start += CHANNEL_WIDTH[channel]
-    raw = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logit_opacities, gaussians.colors)
-    layout = (tuple(offsets.values()), tuple(units.values()))
-    return Activated(*NativeActivate.apply(batch, layout, motion, *raw))  # type: ignore[misc]
+    return MotionLayout(tuple(offsets.values()), tuple(units.values()))
 
 
-def activate_in_torch(
-    gaussians: Gaussians, motion: Float[Tensor, "b m w"] | None, moves: tuple[Channel, ...], batch: int
-) -> Activated:
-    """The torch form of :func:`activate`: any device, any precision, and the native form's oracle."""
-    raw: dict[str, Tensor] = {
-        "position": gaussians.means,
-        "rotation": gaussians.quats,
-        "scale": gaussians.log_scales,
-        "color": gaussians.colors,
-        "opacity": gaussians.logit_opacities[:, None],
-    }
-    moved = {name: value.expand(batch, *value.shape) for name, value in raw.items()}
-    if motion is not None:
-        count = motion.shape[1]
-        start = 0
-        for channel in moves:
-            width = CHANNEL_WIDTH[channel]
-            delta = motion[..., start : start + width] * MOTION_SCALE[channel]
-            start += width
-            head = raw[channel][:count] + delta
-            tail = raw[channel][count:].expand(batch, -1, -1)
-            moved[channel] = torch.cat([head, tail], dim=1) if count < len(gaussians) else head
-    return Activated(
-        means=moved["position"],
-        quats=torch.nn.functional.normalize(moved["rotation"], dim=-1),
-        scales=moved["scale"].exp(),
-        opacities=moved["opacity"].sigmoid().squeeze(-1),
-        colors=moved["color"],
-    )
+def _raw(gaussians: Gaussians) -> Raw:
+    return Raw(gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logit_opacities, gaussians.colors)

@@ -1,1 +1,1 @@
-"""The native CPU library: finding, building, loading, calling."""
+"""The native libraries: finding, building, loading, calling; and the table of operations that have native forms."""

@@ -1,8 +1,7 @@
-"""Finds, builds on first use, and loads the native CPU library (sources: cuda_ext)."""
+"""Finds, builds on first use, and loads the native libraries, one per backend (sources: cuda_ext)."""
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import threading
@@ -10,19 +9,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from gaussavatar.errors import UserError
+from gaussavatar.native import abi
+from gaussavatar.native.threads import thread_count
 
 ISA_VARIABLE = "GAUSSAVATAR_ISA"
 """Environment variable that forces an instruction set: generic, avx2 or avx512."""
-THREADS_VARIABLE = "GAUSSAVATAR_THREADS"
-"""Environment variable with the number of threads; torch's number when it is not set."""
 ISA_NAMES = ("generic", "avx2", "avx512")
 
 _lock = threading.Lock()
-_loaded: tuple[ctypes.CDLL, Path] | None = None
-_threads: int | None = None
+_loaded: dict[str, tuple[abi.Library, Path]] = {}
+_failed: dict[str, UserError] = {}
+"""Why a backend cannot be had in this process: the compiler is not run a second time to hear the same."""
 
 
 def sources() -> Path:
@@ -42,39 +40,23 @@ def cache_folder() -> Path:
     return Path(base) / "gaussavatar" / "native"
 
 
-def load_library() -> ctypes.CDLL:
-    """The native library; built by the first call that needs it.
+def load_library() -> abi.Library:
+    """The CPU library, which is built by the first call that needs it; its threads are those of the moment.
 
     Raises:
         UserError: it cannot be built or loaded here, or ``GAUSSAVATAR_ISA`` names an
-            instruction set that this machine lacks.
+            instruction set that this machine lacks. A build that failed is not tried again.
     """
-    global _loaded
     with _lock:
-        if _loaded is None:
-            path = _find_or_build()
-            try:
-                library = ctypes.CDLL(str(path))
-            except OSError as error:
-                raise UserError(
-                    "a loadable native library", f"{path} ({error})", "delete the file and run again"
-                ) from error
-            _declare(library)
+        if "cpu" not in _loaded:
+            library, path = _open("cpu")
             forced = os.environ.get(ISA_VARIABLE)
             if forced:
                 _force_isa(library, forced, ISA_VARIABLE)
-            _loaded = library, path
-        library = _loaded[0]
-    library.ga_set_threads(_threads or _threads_from_environment() or torch.get_num_threads())
+            _loaded["cpu"] = library, path
+        library = _loaded["cpu"][0]
+    library.ga_set_threads(thread_count())
     return library
-
-
-def set_threads(threads: int | None) -> None:
-    """Use this many threads in the native library; ``None`` follows torch's number again."""
-    global _threads
-    if threads is not None and threads < 1:
-        raise UserError("a number of threads of at least 1", str(threads), "give 1 or more")
-    _threads = threads
 
 
 def force_isa(name: str) -> None:
@@ -88,58 +70,61 @@ def force_isa(name: str) -> None:
 
 def available_isas() -> list[str]:
     """The instruction sets that this machine can run, slowest first."""
-    library = load_library()
-    return [name for name in ISA_NAMES if library.ga_isa_available(name.encode())]
+    return _isas(load_library())
 
 
 def native_info() -> dict[str, Any]:
     """What the native library is and runs with: path, instruction set, alternatives, threads."""
     library = load_library()
-    assert _loaded is not None
     return {
-        "library": str(_loaded[1]),
-        "isa": library.ga_isa().decode(),
-        "isas": available_isas(),
-        "threads": library.ga_get_threads(),
+        "library": str(_loaded["cpu"][1]),
+        "isa": abi.out_text(library.ga_isa),
+        "isas": _isas(library),
+        "threads": abi.out_integer(library.ga_get_threads),
     }
 
 
-def check_status(status: int, what: str) -> None:
-    """Raise for a non-zero status of a native function."""
-    if status == -1:
-        raise MemoryError(f"out of memory in {what}")
-    if status != 0:
-        raise RuntimeError(f"native {what} failed with status {status}")
+def _isas(library: abi.Library) -> list[str]:
+    return [name for name in ISA_NAMES if abi.out_integer(library.ga_isa_available, name.encode())]
 
 
-def _threads_from_environment() -> int | None:
-    text = os.environ.get(THREADS_VARIABLE)
-    if not text:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"a number of threads in {THREADS_VARIABLE}", repr(text), "set it to 1 or more, or unset it")
-    return int(text)
-
-
-def _force_isa(library: ctypes.CDLL, name: str, where: str) -> None:
-    if library.ga_force_isa(name.encode()) != 0:
-        here = [isa for isa in ISA_NAMES if library.ga_isa_available(isa.encode())]
+def _force_isa(library: abi.Library, name: str, where: str) -> None:
+    here = _isas(library)
+    if name not in here:
         raise UserError(f"{where} among {', '.join(here)}", repr(name), "choose one of these")
+    library.ga_force_isa(name.encode())
 
 
-def _find_or_build() -> Path:
+def _open(backend: str) -> tuple[abi.Library, Path]:
+    if backend in _failed:
+        told = _failed[backend]
+        raise UserError(told.expected, told.came, told.do)
+    try:
+        path = _find_or_build(backend)
+        try:
+            return abi.open_library(path, backend), path
+        except OSError as error:
+            raise UserError(
+                "a loadable native library", f"{path} ({error})", "delete the file and run again"
+            ) from error
+    except UserError as error:
+        _failed[backend] = error
+        raise
+
+
+def _find_or_build(backend: str) -> Path:
     folder = sources()
     builder = _load_builder(folder / "build.py")
-    prebuilt = folder / "prebuilt" / builder.library_name()
+    prebuilt = folder / "prebuilt" / builder.library_name(backend)
     if prebuilt.is_file():
         return prebuilt
     cache = cache_folder()
     try:
         try:
-            return builder.build(cache / builder.compiler_key(builder.find_compiler()))
+            return builder.build(cache / builder.compiler_key(builder.find_compiler(backend)), backend)
         except builder.BuildError:
             # A library that another compiler built from the same sources is as good.
-            built = sorted(cache.glob(f"*/{builder.library_name()}"))
+            built = sorted(cache.glob(f"*/{builder.library_name(backend)}"))
             if built:
                 return built[0]
             raise
@@ -159,10 +144,3 @@ def _load_builder(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _declare(library: ctypes.CDLL) -> None:
-    library.ga_isa.restype = ctypes.c_char_p
-    for function in (library.ga_force_isa, library.ga_isa_available):
-        function.argtypes, function.restype = [ctypes.c_char_p], ctypes.c_int
-    library.ga_set_threads.argtypes, library.ga_set_threads.restype = [ctypes.c_int], None

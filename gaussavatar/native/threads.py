@@ -8,7 +8,38 @@ from contextlib import contextmanager
 
 import torch
 
-from gaussavatar.native.library import set_threads
+from gaussavatar.errors import UserError
+
+THREADS_VARIABLE = "GAUSSAVATAR_THREADS"
+"""Environment variable with the number of threads; torch's number when it is not set."""
+
+_threads: int | None = None
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this many threads in the native library; ``None`` follows torch's number again."""
+    global _threads
+    if threads is not None and threads < 1:
+        raise UserError("a number of threads of at least 1", str(threads), "give 1 or more")
+    _threads = threads
+
+
+def thread_count() -> int:
+    """Threads of the next native call: what was set, else the environment's number, else torch's.
+
+    Raises:
+        UserError: the environment's is no number of threads.
+    """
+    return _threads or _from_environment() or torch.get_num_threads()
+
+
+def _from_environment() -> int | None:
+    text = os.environ.get(THREADS_VARIABLE)
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"a number of threads in {THREADS_VARIABLE}", repr(text), "set it to 1 or more, or unset it")
+    return int(text)
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gaussavatar.errors import UserError
-from gaussavatar.native.library import check_status, load_library
+from gaussavatar.native import abi
+from gaussavatar.native.library import load_library
 from gaussavatar.render.semantics import check_scene
 from gaussavatar.types import Activated, Cameras, Rendered
 
@@ -51,40 +51,11 @@ def _frames(tensor: Tensor) -> Tensor:
     return tensor.contiguous()
 
 
-class _Scene(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("means", "quats", "scales", "opacities", "colors", "T", "K")),
-        *((f"{name}_stride", ctypes.c_int64) for name in ("means", "quats", "scales", "opacities", "colors", "T", "K")),
-        *((name, ctypes.c_int32) for name in ("batch", "count", "width", "height")),
-    ]
-
-
-class _Gradients(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("means", "quats", "scales", "opacities", "colors", "T")]
-
-
-class _SavedFrames:
-    """Owns what the library keeps between forward and backward."""
-
-    def __init__(self) -> None:
-        self.handle = ctypes.c_void_p()
-        self._free = load_library().ga_raster_free
-        self._free.argtypes, self._free.restype = [ctypes.c_void_p], None
-
-    def __del__(self) -> None:
-        if self.handle:
-            self._free(self.handle)
-
-
-def _scene(tensors: tuple[Tensor, ...], width: int, height: int) -> _Scene:
+def _scene(tensors: tuple[Tensor, ...], width: int, height: int) -> abi.GaScene:
     batch, count = tensors[3].shape
-    pointers = [tensor.data_ptr() for tensor in tensors]
+    arrays = [abi.address(tensor) for tensor in tensors]
     strides = [tensor.stride(0) for tensor in tensors]
-    return _Scene(*pointers, *strides, batch, count, width, height)
-
-
-def _pointer(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+    return abi.GaScene(*arrays, *strides, batch, count, width, height)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -92,15 +63,10 @@ class _Rasterize(torch.autograd.Function):
     def forward(ctx: Any, keep: bool, width: int, height: int, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         batch = tensors[0].shape[0]
         rgb, alpha = torch.empty(batch, height, width, 3), torch.empty(batch, height, width)
-        saved = _SavedFrames() if keep else None
+        library = load_library()
+        saved = abi.RasterHandle(library) if keep else None
         scene = _scene(tensors, width, height)
-        status = load_library().ga_raster_forward(
-            ctypes.byref(scene),
-            _pointer(rgb),
-            _pointer(alpha),
-            ctypes.byref(saved.handle) if saved is not None else None,
-        )
-        check_status(status, "rasterization")
+        library.ga_raster_forward(scene, rgb, alpha, None if saved is None else saved.pointer)
         if saved is not None:
             ctx.saved_frames = saved
             ctx.size = width, height
@@ -113,10 +79,7 @@ class _Rasterize(torch.autograd.Function):
         tensors = ctx.saved_tensors
         scene = _scene(tensors, *ctx.size)
         gradients = [torch.empty(tensor.shape) for tensor in tensors[:6]]
-        pointers = _Gradients(*(gradient.data_ptr() for gradient in gradients))
-        v_rgb, v_alpha = v_rgb.contiguous(), v_alpha.contiguous()
-        status = load_library().ga_raster_backward(
-            ctypes.byref(scene), ctx.saved_frames.handle, _pointer(v_rgb), _pointer(v_alpha), ctypes.byref(pointers)
-        )
-        check_status(status, "rasterization backward")
+        to = abi.GaSceneGradients(*(abi.address(gradient) for gradient in gradients))
+        saved: abi.RasterHandle = ctx.saved_frames
+        load_library().ga_raster_backward(scene, saved.pointer, v_rgb.contiguous(), v_alpha.contiguous(), to)
         return None, None, None, *gradients, None

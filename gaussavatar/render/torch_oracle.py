@@ -52,7 +52,7 @@ def project(
     width: int,
     height: int,
 ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2 2"], Float[Tensor, "n"]]:
-    """EWA projection to pixel means, blurred 2D covariances, and depths (api.py, points 1-4)."""
+    """EWA projection to pixel means, blurred 2D covariances, and depths (semantics.py, points 1-4)."""
     R_camera_world, t_camera_world = T_camera_world[:3, :3], T_camera_world[:3, 3]
     points = means @ R_camera_world.T + t_camera_world
     x, y, z = points.unbind(-1)

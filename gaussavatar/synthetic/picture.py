@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.ndimage import gaussian_filter
 
 from gaussavatar.mesh.zbuffer import MeshRaster, rasterize_mesh
+from gaussavatar.native import abi
 from gaussavatar.native.library import load_library
 from gaussavatar.synthetic.body import PARTS, ActorBody, PosedActor
 from gaussavatar.synthetic.light import FILL_DIRECTION, KEY_DIRECTION, RIM_DIRECTION, SeenLight, unit
@@ -62,51 +63,25 @@ def paint_wall(size: int, look: ActorLook) -> Float32[np.ndarray, "s s 3"]:
     return (wall * (1 - 0.18 * skirting)[..., None]).astype(np.float32)
 
 
-class _Light(ctypes.Structure):
-    _fields_ = [("direction", ctypes.c_float * 3), ("colour", ctypes.c_float * 3)]
+def _light(direction: np.ndarray, colour: np.ndarray) -> abi.GaMeshLight:
+    return abi.GaMeshLight(abi.floats(unit(direction)), abi.floats(colour))
 
 
-class _Material(ctypes.Structure):
-    _fields_ = [
-        ("wrap", ctypes.c_float * 3),
-        *((name, ctypes.c_float) for name in ("broad", "tight")),
-        *((name, ctypes.c_int32) for name in ("emissive", "textured")),
-    ]
-
-
-class _Scene(ctypes.Structure):
-    _fields_ = [
-        *((name, _Light) for name in ("key", "fill", "rim")),
-        *((name, ctypes.c_float * 3) for name in ("sky", "ground")),
-        ("texture", ctypes.c_void_p),
-        *((name, ctypes.c_float) for name in ("left", "top", "scale", "exposure")),
-        *((name, ctypes.c_int32) for name in ("texture_width", "texture_height")),
-    ]
-
-
-def _light(direction: np.ndarray, colour: np.ndarray) -> _Light:
-    return _Light((ctypes.c_float * 3)(*unit(direction)), (ctypes.c_float * 3)(*colour))
-
-
-def _scene(texture: SkinTexture) -> _Scene:
-    return _Scene(
+def _scene(texture: SkinTexture) -> abi.GaMeshScene:
+    return abi.GaMeshScene(
         _light(KEY_DIRECTION, KEY),
         _light(FILL_DIRECTION, FILL),
         _light(RIM_DIRECTION, RIM),
-        (ctypes.c_float * 3)(*SKY),
-        (ctypes.c_float * 3)(*GROUND),
-        texture.texels.ctypes.data,
+        *(abi.floats(SKY), abi.floats(GROUND)),
+        abi.address(texture.texels),
         *(CHART[0], CHART[1], TEXELS, EXPOSURE),
         *(texture.texels.shape[1], texture.texels.shape[0]),
     )
 
 
-def _materials() -> ctypes.Array:
-    rows = [
-        _Material((ctypes.c_float * 3)(*wrap), broad, tight, emissive, textured)
-        for wrap, broad, tight, emissive, textured in (MATERIALS[name] for name in PARTS)
-    ]
-    return (_Material * len(rows))(*rows)
+def _materials() -> Any:
+    rows = (MATERIALS[name] for name in PARTS)
+    return abi.records([abi.GaMeshMaterial(abi.floats(wrap), *answer) for wrap, *answer in rows])
 
 
 def draw_actor(
@@ -145,19 +120,12 @@ def _shade(
     sky, key = (np.ascontiguousarray(values[start::2]) for values in (seen.sky, seen.key))
     tones = np.ascontiguousarray(body.colour[start :: 2 * points])
     hair = np.empty((strands * points, 3), np.float32)
-    library.ga_shade_strands(
-        *(ctypes.c_void_p(array.ctypes.data) for array in (middle, normals, tones, sky, key)),
-        *(ctypes.byref(scene), ctypes.c_int32(strands), ctypes.c_int32(points), ctypes.c_void_p(hair.ctypes.data)),
-    )
+    library.ga_shade_strands(middle, normals, tones, sky, key, scene, strands, points, hair)
     packed = np.empty((len(posed.vertices), 12), np.float32)
     packed[:, :3], packed[:, 3:6], packed[:, 9:] = posed.normals, body.colour, posed.vertices
     packed[:, 6], packed[:, 7], packed[:, 8] = body.gloss, seen.sky, seen.key
     packed[start:, 3:6] = np.repeat(hair, 2, axis=0)
     picture = np.empty(wall.shape, np.uint8)
     arrays = (raster.triangle_index, raster.barycentrics, body.triangles, body.part, body.corner_uv, packed)
-    library.ga_shade_mesh(
-        *(ctypes.c_void_p(array.ctypes.data) for array in arrays),
-        *(materials, ctypes.byref(scene), ctypes.c_void_p(wall.ctypes.data)),
-        *(ctypes.c_int32(len(wall)), ctypes.c_int32(OVERSAMPLE), ctypes.c_void_p(picture.ctypes.data)),
-    )
+    library.ga_shade_mesh(*arrays, materials, scene, wall, len(wall), OVERSAMPLE, picture)
     return picture

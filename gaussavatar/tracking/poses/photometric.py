@@ -21,7 +21,7 @@ from gaussavatar.progress import Progress
 from gaussavatar.storage import FrameStore
 from gaussavatar.tracking.poses.rotations import exp_rotation, log_rotation
 from gaussavatar.tracking.poses.skin_images import LEVELS, SkinImages, cameras_of_windows, write_skin_images
-from gaussavatar.tracking.poses.skin_native import SkinView, normal_equations, template_sums
+from gaussavatar.tracking.poses.skin_sums import SkinView, normal_equations, template_sums
 from gaussavatar.tracking.poses.skull_skin import SkullSkin, skull_skin
 from gaussavatar.tracking.poses.smoothness import acceleration_weights
 from gaussavatar.tracking.poses.solve import solve_chain

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from gaussavatar.image.losses import photometric_loss, ssim
-from gaussavatar.image.losses_oracle import gaussian_window, photometric_loss_torch, ssim_torch
-from gaussavatar.native.library import available_isas, force_isa, native_info, set_threads
+from gaussavatar.native.image_loss import gaussian_window, photometric_loss_torch, ssim_torch
+from gaussavatar.native.library import available_isas, force_isa, native_info
+from gaussavatar.native.threads import set_threads
 
 SHAPES = [(2, 37, 29), (1, 70, 41), (3, 5, 7), (1, 1, 1), (1, 130, 64)]
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaussavatar.mesh.zbuffer import interpolate, rasterize_mesh, rasterize_mesh_reference
+from gaussavatar.native.threads import set_threads
 
 K = np.array([[40.0, 0, 16], [0, 42.0, 12], [0, 0, 1]])
 
@@ -81,7 +82,9 @@ def test_a_batch_is_the_same_as_its_frames_with_any_number_of_threads() -> None:
     triangles = random_mesh(0)[1]
     cameras = np.stack([K + np.diag([index, 0, 0]) for index in range(5)])
     for threads in (1, 3):
-        batch = rasterize_mesh(np.stack(meshes), triangles, cameras, 32, 24, threads=threads)
+        set_threads(threads)
+        batch = rasterize_mesh(np.stack(meshes), triangles, cameras, 32, 24)
+        set_threads(None)
         for index, mesh in enumerate(meshes):
             alone = rasterize_mesh(mesh, triangles, cameras[index], 32, 24)
             np.testing.assert_array_equal(batch.triangle_index[index], alone.triangle_index)

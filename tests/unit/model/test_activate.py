@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from gaussavatar.model.config import Channel
-from gaussavatar.model.gaussians import Gaussians, RawGaussians, activate, activate_in_torch, motion_width
+from gaussavatar.model.gaussians import Gaussians, RawGaussians, activate, motion_layout, motion_width
+from gaussavatar.native.activation import Raw, activate_torch
+from gaussavatar.types import Activated
 
 MOVES: tuple[tuple[Channel, ...], ...] = (
     ("position", "rotation", "scale", "color"),
@@ -19,6 +21,11 @@ def make(n_moving: int) -> Gaussians:
     generator = torch.Generator().manual_seed(1)
     shapes = ((30, 3), (30, 4), (30, 3), (30,), (30, 3))
     return Gaussians(RawGaussians(*(torch.randn(*shape, generator=generator) for shape in shapes)), n_moving)
+
+
+def activate_in_torch(gaussians: Gaussians, motion, moves, batch: int) -> Activated:  # noqa: ANN001
+    raw = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logit_opacities, gaussians.colors)
+    return Activated(*activate_torch(Raw(*raw), motion, motion_layout(moves), batch))
 
 
 @pytest.mark.parametrize("moves", MOVES)

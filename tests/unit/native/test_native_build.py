@@ -19,7 +19,8 @@ from gaussavatar.render.api import get_rasterizer
 def unloaded(monkeypatch):
     """The state of a process that has not loaded the library yet."""
     isa = native_info()["isa"]
-    monkeypatch.setattr(native_library, "_loaded", None)
+    monkeypatch.setattr(native_library, "_loaded", {})
+    monkeypatch.setattr(native_library, "_failed", {})
     yield monkeypatch
     monkeypatch.undo()
     native_library.force_isa(isa)
@@ -50,6 +51,7 @@ def test_missing_compiler_is_explained(unloaded, tmp_path):
     unloaded.setenv("CXX", "/no/such/compiler")
     with pytest.raises(UserError, match="a C\\+\\+ compiler in CXX"):
         native_library.load_library()
+    unloaded.setattr(native_library, "_failed", {})
     unloaded.setenv("CXX", "")
     unloaded.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="install one"):
@@ -58,7 +60,7 @@ def test_missing_compiler_is_explained(unloaded, tmp_path):
 
 def test_a_built_library_needs_no_compiler(unloaded, tmp_path):
     built = Path(native_info()["library"])
-    unloaded.setattr(native_library, "_loaded", None)
+    unloaded.setattr(native_library, "_loaded", {})
     folder = tmp_path / "gaussavatar" / "native" / "another-compiler"
     folder.mkdir(parents=True)
     shutil.copy(built, folder)
@@ -78,6 +80,22 @@ def test_failing_compiler_is_explained(unloaded, tmp_path):
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
+def test_a_failed_build_is_remembered(unloaded, tmp_path):
+    runs = tmp_path / "runs"
+    compiler = tmp_path / "counting-compiler"
+    compiler.write_text(f"#!/bin/sh\necho run >> {runs}\necho 'error: no' >&2\nexit 3\n")
+    compiler.chmod(0o755)
+    unloaded.setenv("CXX", str(compiler))
+    unloaded.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UserError) as first:
+        native_library.load_library()
+    after_first = runs.read_text()
+    with pytest.raises(UserError) as second:
+        get_rasterizer("cpu", "native")
+    assert str(second.value) == str(first.value) and second.value is not first.value
+    assert runs.read_text() == after_first != ""
+
+
 def test_unwritable_cache_is_explained(unloaded, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -93,7 +111,7 @@ def test_two_processes_may_build_at_once(tmp_path):
         "from pathlib import Path; import ctypes, importlib.util as u; "
         f"s = u.spec_from_file_location('b', {str(sources() / 'build.py')!r}); m = u.module_from_spec(s); "
         f"s.loader.exec_module(m); p = m.build(Path({str(tmp_path)!r})); "
-        "print(ctypes.CDLL(str(p)).ga_get_threads())"
+        "n = ctypes.c_int32(); ctypes.CDLL(str(p)).ga_get_threads(ctypes.byref(n)); print(n.value)"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert all(int(process.communicate()[0]) >= 1 for process in processes)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from gaussavatar.errors import UserError
-from gaussavatar.native.library import available_isas, force_isa, native_info, set_threads
+from gaussavatar.native.library import available_isas, force_isa, native_info
+from gaussavatar.native.threads import set_threads
 from gaussavatar.render.native import NativeRasterizer
 from gaussavatar.render.torch_oracle import TorchRasterizer
 from gaussavatar.types import Activated, Cameras

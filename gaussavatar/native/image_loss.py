@@ -1,11 +1,16 @@
-"""Image losses in plain torch: the twin of the native ones, and the path for CUDA tensors."""
+"""L1 + SSIM of images with gradients: native on the CPU, and the twin in plain torch."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from gaussavatar.native import abi
+from gaussavatar.native.library import load_library
 
 SSIM_WINDOW = 11
 """Taps of the Gaussian window (Wang et al. 2004)."""
@@ -51,10 +56,54 @@ def photometric_loss_torch(
     weight: Float[Tensor, "b h w"],
     dssim_weight: float,
 ) -> Float[Tensor, ""]:
-    """Weighted L1 plus ``dssim_weight`` times weighted 1 - SSIM (see :func:`photometric_loss`)."""
+    """Weighted L1 plus ``dssim_weight`` times weighted 1 - SSIM (see ``gaussavatar.image.losses``)."""
     target, weight = target.detach(), weight.detach()
     error = (pred - target).abs().mean(-1)
     if dssim_weight:
         error = error + dssim_weight * (1 - ssim_torch(pred, target)).mean(-1)
     total = weight.sum()
     return (weight * error).sum() / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def ssim_cpu(pred: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"]) -> Float[Tensor, "b h w 3"]:
+    """Structural similarity of float32 images on the CPU; without gradients."""
+    pred, target = pred.contiguous(), target.contiguous()
+    similarity = torch.empty_like(pred)
+    load_library().ga_ssim(pred, target, *pred.shape[:3], similarity)
+    return similarity
+
+
+def photometric_loss_cpu(
+    pred: Float[Tensor, "b h w 3"],
+    target: Float[Tensor, "b h w 3"],
+    weight: Float[Tensor, "b h w"],
+    dssim_weight: float,
+) -> Float[Tensor, ""]:
+    """The loss of float32 images on the CPU, with its gradient in the same pass."""
+    need_gradient = torch.is_grad_enabled() and pred.requires_grad
+    return _Photometric.apply(  # type: ignore[return-value]
+        need_gradient, pred.contiguous(), target.contiguous(), weight.contiguous(), float(dssim_weight)
+    )
+
+
+class _Photometric(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, need_gradient: bool, pred: Tensor, target: Tensor, weight: Tensor, dssim_weight: float
+    ) -> Tensor:
+        # Everything happens in the native library: a torch reduction here would wake torch's own threads, which then
+        # spin for a while on the cores that the native ones need.
+        gradient = torch.empty_like(pred) if need_gradient else None
+        loss = abi.out_double(
+            load_library().ga_photometric, pred, target, weight, *pred.shape[:3], dssim_weight, last=(gradient,)
+        )
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return torch.tensor(loss, dtype=torch.float32)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, v_loss: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        scale = v_loss.item()
+        return None, gradient if scale == 1.0 else gradient * scale, None, None, None

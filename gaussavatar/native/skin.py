@@ -1,15 +1,15 @@
-"""The two native sums over all frames and skin points, and their twins in numpy, which are the tests' oracle."""
+"""Sums over all frames and points of a rigid surface: native on the CPU, and the twins in numpy."""
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
-from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from gaussavatar.native.library import check_status, load_library
+from gaussavatar.native import abi
+from gaussavatar.native.library import load_library
 
 GRAZING, FULL = 0.2, 0.6
 """Cosines between normal and line of sight: nothing is seen below the first, all above the second."""
@@ -18,12 +18,11 @@ LEAST_AREA = 0.05
 """A tangent square whose image is smaller than this share of a facing one's says nothing."""
 
 
-@dataclass(frozen=True)
-class SkinView:
+class SkinView(NamedTuple):
     """Some frames and the surface that they show.
 
     ``poses`` are rotation (row-major) and translation from head to camera; ``cameras`` are focal length and principal
-    point in each image's own pixels; ``surface`` is :meth:`SkullSkin.packed`.
+    point in each image's own pixels; ``surface`` is point, unit normal and two unit tangents in head space.
     """
 
     images: UInt8[np.ndarray, "f h w"]
@@ -32,87 +31,42 @@ class SkinView:
     surface: Float32[np.ndarray, "p 12"]
 
 
-class _Scene(ctypes.Structure):
-    _fields_ = (
-        ("images", ctypes.c_void_p),
-        *((name, ctypes.c_void_p) for name in ("poses", "cameras", "surface")),
-        *((name, ctypes.c_int32) for name in ("frames", "height", "width", "points")),
-    )
+Sums = tuple[Float64[np.ndarray, "p 6"], Float32[np.ndarray, "f p"] | None, Float32[np.ndarray, "f p"] | None]
+"""Sums of every point; grey value and visibility of every sample, where they were asked for."""
 
 
-def template_sums(
-    view: SkinView, known: Float32[np.ndarray, "p"] | None, sigma: float, *, samples: bool = False
-) -> tuple[Float64[np.ndarray, "p 6"], Float32[np.ndarray, "f p"] | None, Float32[np.ndarray, "f p"] | None]:
-    """Sums over the frames for every point.
-
-    In this order: visibility V, robust weight w, w times grey value, V times the derivative along either tangent (per
-    metre), V times the squared residual clipped at 9 sigma^2. ``w = V / (1 + (r / 2 sigma)^2)`` with the residual r
-    from ``known`` (0 where that is None). With ``samples`` also every grey value and visibility.
-    """
-    scene, held = _scene(view)
-    n_points = len(view.surface)
+def template_sums_cpu(view: SkinView, known: Float32[np.ndarray, "p"] | None, sigma: float, samples: bool) -> Sums:
+    """See :func:`gaussavatar.tracking.poses.skin_sums.template_sums`; contiguous arrays."""
+    n_frames, n_points = len(view.images), len(view.surface)
     sums = np.zeros((n_points, 6))
-    values = np.empty((len(view.images), n_points), np.float32) if samples else None
+    values = np.empty((n_frames, n_points), np.float32) if samples else None
     visible = np.empty_like(values) if values is not None else None
-    reference = None if known is None else np.ascontiguousarray(known, np.float32)
-    status = _library().ga_skin_template(
-        ctypes.byref(scene), _pointer(reference), sigma, _pointer(sums), _pointer(values), _pointer(visible)
-    )
-    check_status(status, "skin_template")
-    del held
+    load_library().ga_skin_template(_scene(view), known, sigma, sums, values, visible)
     return sums, values, visible
 
 
-def normal_equations(
+def normal_equations_cpu(
     view: SkinView, appearance: Float32[np.ndarray, "p 4"], sigma: float
 ) -> tuple[Float64[np.ndarray, "f 6 6"], Float64[np.ndarray, "f 6"]]:
-    """Gauss-Newton's matrix and right side of every frame's pose.
-
-    The pose's six numbers are a turn about the camera's axes through the head's origin, then a shift; ``appearance``
-    is grey value, derivatives along the tangents (per metre) and weight of every point.
-    """
-    scene, held = _scene(view)
+    """See :func:`gaussavatar.tracking.poses.skin_sums.normal_equations`; contiguous arrays."""
     H, g = np.empty((len(view.images), 6, 6)), np.empty((len(view.images), 6))
-    look = np.ascontiguousarray(appearance, np.float32)
-    status = _library().ga_skin_normal(ctypes.byref(scene), _pointer(look), sigma, _pointer(H), _pointer(g))
-    check_status(status, "skin_normal")
-    del held
+    load_library().ga_skin_normal(_scene(view), appearance, sigma, H, g)
     return H, g
 
 
-def _pointer(array: np.ndarray | None) -> int | None:
-    return None if array is None else array.ctypes.data
+def _scene(view: SkinView) -> abi.GaSkinScene:
+    """The native record of a view, which the caller keeps alive."""
+    return abi.GaSkinScene(*(abi.address(array) for array in view), *view.images.shape, len(view.surface))
 
 
-def _scene(view: SkinView) -> tuple[_Scene, list[np.ndarray]]:
-    """The native record of a view, and the arrays that have to outlive it."""
-    f, height, width = view.images.shape
-    if view.poses.shape != (f, 12) or view.cameras.shape != (f, 3) or view.surface.shape[1] != 12:
-        raise ValueError(f"poses {view.poses.shape}, cameras {view.cameras.shape} for {f} images")
-    held = [np.ascontiguousarray(view.images, np.uint8)]
-    held += [np.ascontiguousarray(array, np.float32) for array in (view.poses, view.cameras, view.surface)]
-    return _Scene(*(array.ctypes.data for array in held), f, height, width, len(view.surface)), held
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    library = load_library()
-    pointer = ctypes.c_void_p
-    library.ga_skin_template.argtypes = [pointer, pointer, ctypes.c_float, *[pointer] * 3]
-    library.ga_skin_normal.argtypes = [pointer, pointer, ctypes.c_float, *[pointer] * 2]
-    for function in (library.ga_skin_template, library.ga_skin_normal):
-        function.restype = ctypes.c_int
-    return library
-
-
-def template_sums_reference(
-    view: SkinView, known: Float[np.ndarray, "p"] | None, sigma: float
-) -> Float64[np.ndarray, "p 6"]:
-    """The sums of :func:`template_sums` in numpy, float64."""
+def template_sums_twin(view: SkinView, known: Float[np.ndarray, "p"] | None, sigma: float, samples: bool) -> Sums:
+    """The sums of :func:`template_sums_cpu` in numpy, float64."""
     sums = np.zeros((len(view.surface), 6))
+    values, visible = np.zeros((2, len(view.images), len(view.surface)), np.float32)
     for frame in range(len(view.images)):
         seen = _see(view, frame)
         value, slope = _sample(view.images[frame].astype(np.float64), seen.pixels, seen.visible > 0)
+        values[frame], visible[frame] = value, seen.visible
         residual = np.zeros_like(value) if known is None else value - known
         weight = seen.visible / (1 + (residual / (2 * sigma)) ** 2)
         derivative = np.einsum("pk,pkt->pt", slope, seen.along)
@@ -120,13 +74,13 @@ def template_sums_reference(
             [seen.visible, weight, weight * value, *(seen.visible * derivative.T),
              seen.visible * np.minimum(residual**2, 9 * sigma**2)], 1,
         )  # fmt: skip
-    return sums
+    return (sums, values, visible) if samples else (sums, None, None)
 
 
-def normal_equations_reference(
+def normal_equations_twin(
     view: SkinView, appearance: Float[np.ndarray, "p 4"], sigma: float
 ) -> tuple[Float64[np.ndarray, "f 6 6"], Float64[np.ndarray, "f 6"]]:
-    """The equations of :func:`normal_equations` in numpy, float64."""
+    """The equations of :func:`normal_equations_cpu` in numpy, float64."""
     H, g = np.zeros((len(view.images), 6, 6)), np.zeros((len(view.images), 6))
     for frame in range(len(view.images)):
         seen = _see(view, frame)
