@@ -209,10 +209,12 @@ def content_key(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def file_key(path: Path) -> str:
-    """A hash of a file's bytes."""
-    digest = hashlib.sha256()
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_key(path: Path) -> str:
+    """A short hash of a file's bytes that names a stage's input."""
+    return file_digest(path)[:16]

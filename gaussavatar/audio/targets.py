@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.types import FaceMotion
@@ -19,10 +19,14 @@ def audio_targets(motion: FaceMotion) -> Float32[np.ndarray, "n m_plus_2"]:
 
 
 def closed_target(motion: FaceMotion) -> Float32[np.ndarray, "m_plus_2"]:
-    """The targets of this person's closed mouth: the mean over the frames with the smallest aperture."""
-    targets = audio_targets(motion)
-    closed = motion.aperture <= np.quantile(motion.aperture, CLOSED_SHARE)
-    return targets[closed].mean(0)
+    """The targets of this person's closed mouth."""
+    return closed_mean(audio_targets(motion), motion.aperture)
+
+
+def closed_mean(values: Float[np.ndarray, "n d"], aperture: Float[np.ndarray, "n"]) -> Float[np.ndarray, "d"]:
+    """Values of the closed mouth: the mean over :data:`CLOSED_SHARE` of the frames, three or more."""
+    order = np.argsort(aperture)
+    return values[order[: max(3, int(len(order) * CLOSED_SHARE))]].mean(axis=0)
 
 
 def lip_displacement(motion: FaceMotion) -> Float32[np.ndarray, "m"]:

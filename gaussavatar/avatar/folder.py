@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from gaussavatar.avatar.record import FORMAT, VERSION, AvatarRecord, FileEntry, record_from_plain, record_to_plain
 from gaussavatar.errors import UserError
-from gaussavatar.storage import read_json, write_json
+from gaussavatar.storage import file_digest, read_json, write_json
 
 HEADER = "avatar.json"
 WEIGHTS, TRACK, UNDER, PLATE = "avatar.safetensors", "track.safetensors", "under.mp4", "plate.png"
@@ -24,12 +23,6 @@ class AvatarFolder:
 
     path: Path
     record: AvatarRecord
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_record(folder: Path, record: AvatarRecord) -> AvatarRecord:

@@ -16,6 +16,7 @@ from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
 from gaussavatar.audio.targets import audio_targets, closed_target, lip_displacement
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, LIPS
 from gaussavatar.progress import Progress, QuietProgress
+from gaussavatar.statistics import correlation
 from gaussavatar.types import FaceMotion, Tracking
 
 GAP_FRAMES = 4
@@ -124,19 +125,18 @@ def bench_lips(
 
 
 def _block_record(shifted: dict[int, np.ndarray], gated: np.ndarray, real: np.ndarray, gain: float) -> dict:
-    def correlation(predicted: np.ndarray, column: int) -> float:
-        a, b = predicted[:, column], real[:, column]
-        return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
+    def told(predicted: np.ndarray, column: int) -> float:
+        return correlation(predicted[:, column], real[:, column])
 
     in_time = shifted[0]
-    r = correlation(in_time, -2)
+    r = told(in_time, -2)
     return {
         "aperture_r": r,
-        "width_r": correlation(in_time, -1),
-        "drop": r - max(correlation(shifted[-SHIFT_FRAMES], -2), correlation(shifted[SHIFT_FRAMES], -2)),
+        "width_r": told(in_time, -1),
+        "drop": r - max(told(shifted[-SHIFT_FRAMES], -2), told(shifted[SHIFT_FRAMES], -2)),
         "std_ratio": float(gain * in_time[:, -2].std() / max(float(real[:, -2].std()), 1e-9)),
-        "gated_aperture_r": correlation(gated, -2),
-        "codes_r": [correlation(in_time, k) for k in range(real.shape[1] - 2)],
+        "gated_aperture_r": told(gated, -2),
+        "codes_r": [told(in_time, k) for k in range(real.shape[1] - 2)],
     }
 
 
@@ -159,6 +159,5 @@ def _ridge_block_correlations(mel: np.ndarray, targets: np.ndarray, config: Lips
     x = windows(normalise(mel), n, offset_frames=config.pretrain.batches.offset_frames).reshape(n, -1)
     predicted = ridge_block_prediction(x, targets[:, -2:-1], blocks=config.blocks, penalty=0.6, gap=GAP_FRAMES)
     return [
-        float(np.corrcoef(predicted[start:stop, 0], targets[start:stop, -2])[0, 1])
-        for start, stop in block_bounds(n, config.blocks)
+        correlation(predicted[start:stop, 0], targets[start:stop, -2]) for start, stop in block_bounds(n, config.blocks)
     ]

@@ -20,6 +20,7 @@ from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER, RIGID
 from gaussavatar.landmarks.measures import lip_aperture
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
+from gaussavatar.statistics import correlation
 from gaussavatar.storage import FrameStore, read_json
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.head.track import load_head_track
@@ -27,7 +28,7 @@ from gaussavatar.tracking.poses.fit import TrackingConfig, load_tracking, point_
 from gaussavatar.tracking.poses.photometric import PhotometricConfig, align_points
 from gaussavatar.tracking.poses.rotations import log_rotation
 from gaussavatar.tracking.poses.skull_skin import skull_skin
-from gaussavatar.tracking.poses.steadiness import correlation, fast, shaking
+from gaussavatar.tracking.poses.steadiness import fast, shaking
 from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
 STAGES = ("capture", "landmarks", "tracking", "head", "masks", "quality")

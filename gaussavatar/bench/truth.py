@@ -21,6 +21,7 @@ from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.segmentation.measure import mask_iou
 from gaussavatar.segmentation.records import MASK_CHANNELS, Segmentation, load_segmentation
+from gaussavatar.statistics import correlation
 from gaussavatar.storage import FrameStore
 from gaussavatar.synthetic.actor import ActorTruth, actor_head, make_actor_clip
 from gaussavatar.synthetic.motion import Performance
@@ -152,8 +153,8 @@ def face_figures(track: HeadTrack, motion: FaceMotion, truth: ActorTruth) -> dic
     hits = [np.abs(found - middle).min() <= 1.0 if len(found) else False for middle in wanted]
     closed = true_shut > 0.85
     return {
-        "lip_mesh_r": float(np.corrcoef(mesh_lip_opening(track), truth.aperture)[0, 1]),
-        "lip_landmark_r": float(np.corrcoef(motion.aperture, truth.aperture)[0, 1]),
+        "lip_mesh_r": correlation(mesh_lip_opening(track), truth.aperture),
+        "lip_landmark_r": correlation(motion.aperture, truth.aperture),
         "blinks": float(len(wanted)),
         "blinks_in_time": float(np.mean(hits)) if hits else 0.0,
         "blink_depth": float(shut[closed].mean()) if closed.any() else 0.0,
@@ -204,7 +205,7 @@ def mask_figures(segmentation: Segmentation, true_masks: FrameStore, truth: Acto
                     continue
             shares[name].append(mask_iou(own[..., MASK_CHANNELS.index(name)], true[..., channel]))
     figures = {f"iou_{name}": float(np.mean(values)) if values else 1.0 for name, values in shares.items()}
-    return figures | {"lip_opening_r": float(np.corrcoef(np.array(openings).T)[0, 1])}
+    return figures | {"lip_opening_r": correlation(*np.array(openings).T)}
 
 
 def mouth_height(mask: UInt8[np.ndarray, "h w"], corners: Float[np.ndarray, "2 2"]) -> float:

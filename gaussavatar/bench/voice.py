@@ -12,8 +12,9 @@ from gaussavatar.avatar.behind import torso_as_filmed
 from gaussavatar.avatar.driving import layers, motion_for_sound, opaque_frames
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.evaluate.faces import measure_faces
-from gaussavatar.evaluate.metrics import correlation, jitter
+from gaussavatar.evaluate.metrics import jitter
 from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.statistics import correlation
 
 
 def bench_voice(avatar: Path, audio: Path) -> dict[str, float]:

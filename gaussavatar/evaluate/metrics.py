@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from gaussavatar.landmarks.indices import LEFT_EYE_CORNERS, LIPS_INNER, LIPS_OUTER, RIGHT_EYE_CORNERS
+from gaussavatar.statistics import correlation
 
 LIPS = LIPS_OUTER + LIPS_INNER
 EYE_CORNERS = RIGHT_EYE_CORNERS + LEFT_EYE_CORNERS
@@ -27,14 +28,6 @@ def psnr(
     if squared.size == 0:
         return float("nan")
     return float(-10 * np.log10(max(float(squared.mean()), 1e-10)))
-
-
-def correlation(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
-    """Pearson's r over the entries where both are finite; 0 where one of them does not vary."""
-    both = np.isfinite(a) & np.isfinite(b)
-    a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
-    norm = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / norm) if norm > 1e-12 else 0.0
 
 
 def lip_distance(rendered: Float[np.ndarray, "n 478 3"], real: Float[np.ndarray, "n 478 3"]) -> Float[np.ndarray, "n"]:

@@ -7,7 +7,6 @@ every channel counts alike; figures of that kind are called perceptual distance 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import pickle
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gaussavatar.errors import UserError
+from gaussavatar.storage import file_digest
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """Mean and deviation of photographs in -1..1 that the backbones were trained with (ImageNet)."""
@@ -85,7 +85,7 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         state = read_state(weights)
         self.kind, self.layers = backbone_of(state, weights)
-        self.checksum = sha256(weights)
+        self.checksum = file_digest(weights)
         for layer in self.layers:
             for part in ("weight", "bias"):
                 self.register_buffer(f"{part}{layer.number}", state[f"features.{layer.number}.{part}"].float())
@@ -224,9 +224,3 @@ def installed_heads(kind: str) -> Path | None:
         return None
     path = Path(spec.origin).parent / "weights" / "v0.1" / f"{'vgg' if kind == 'vgg16' else kind}.pth"
     return path if path.is_file() else None
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

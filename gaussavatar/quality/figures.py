@@ -12,7 +12,8 @@ from scipy.ndimage import median_filter
 from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.indices import CHIN, FOREHEAD_TOP
 from gaussavatar.quality.pictures import Pictures
-from gaussavatar.tracking.poses.steadiness import correlation, fast, shaking
+from gaussavatar.statistics import correlation
+from gaussavatar.tracking.poses.steadiness import fast, shaking
 from gaussavatar.types import VIDEO_FPS, FaceMotion, Landmarks, Tracking
 
 _REFERENCE_SIZE = 512

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.errors import UserError
+from gaussavatar.media.images import resize
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
@@ -137,9 +138,9 @@ def find_persons(
                 with lock:
                     local.network = networks.pop()
             image = source.read(index)
-            small = _resize(image, NETWORK_SIDE)
+            small = resize(image, NETWORK_SIDE)
             probability = local.network.segment(small)
-            return small if size == NETWORK_SIDE else _resize(image, size), to_bytes(probability)
+            return small if size == NETWORK_SIDE else resize(image, size), to_bytes(probability)
 
         side = NETWORK_SIDE
         linked = _link_frames(source, frames, size)
@@ -169,14 +170,6 @@ def _link_frames(source: FrameStore, frames: Path, size: int) -> bool:
     except (OSError, UserError):
         return False
     return True
-
-
-def _resize(image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
-    """Area mean when shrinking, cubic when growing, the image itself otherwise."""
-    if image.shape[0] == size:
-        return image
-    method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=method)
 
 
 def _write_masks(

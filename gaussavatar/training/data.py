@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gaussavatar.audio.targets import closed_mean
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.segmentation.records import Segmentation
@@ -250,7 +251,6 @@ def reference_frames(clip: Clip) -> list[int]:
     return [int(candidates[np.argmin(cost)]), int(candidates[np.argmin(yaw)]), int(candidates[np.argmax(yaw)])]
 
 
-def closed_mouth(motion: FaceMotion, share: float = 0.08) -> Float[np.ndarray, "m"]:
-    """Mouth codes of this person's closed mouth: the mean over the frames with the smallest lip gap."""
-    order = np.argsort(motion.aperture)
-    return motion.mouth_codes[order[: max(3, int(len(order) * share))]].mean(axis=0)
+def closed_mouth(motion: FaceMotion) -> Float[np.ndarray, "m"]:
+    """Mouth codes of this person's closed mouth."""
+    return closed_mean(motion.mouth_codes, motion.aperture)

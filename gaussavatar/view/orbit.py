@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import roma
+import torch
 from jaxtyping import Float, Float32
 
 SMALLEST, LARGEST = 160, 768
@@ -34,14 +36,8 @@ def view_matrix(wxyz: Sequence[float], position: Sequence[float]) -> Float32[np.
 
     Both sides are OpenCV: z forward, y down.
     """
-    w, x, y, z = np.asarray(wxyz, float) / np.linalg.norm(wxyz)
-    R_world_camera = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    w, *xyz = np.asarray(wxyz, float) / np.linalg.norm(wxyz)
+    R_world_camera = roma.unitquat_to_rotmat(torch.tensor([*xyz, w], dtype=torch.float64)).numpy()
     T = np.eye(4, dtype=np.float32)
     T[:3, :3] = R_world_camera.T
     T[:3, 3] = -R_world_camera.T @ np.asarray(position, float)

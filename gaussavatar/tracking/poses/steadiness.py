@@ -57,8 +57,3 @@ def fast(values: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "n *d"]:
     """The part of a signal of every frame that is above :data:`SHAKE_HZ` (Butterworth, without delay)."""
     sections = butter(3, SHAKE_HZ / (VIDEO_FPS / 2), "high", output="sos")
     return sosfiltfilt(sections, values, axis=0)
-
-
-def correlation(a: Float[np.ndarray, "m"], b: Float[np.ndarray, "m"]) -> float:
-    """Pearson's correlation; 0 where either signal does not move."""
-    return float(np.corrcoef(a, b)[0, 1]) if min(a.std(), b.std()) > 1e-9 else 0.0

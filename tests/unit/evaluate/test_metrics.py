@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussavatar.evaluate.metrics import FaceSeries, compare_faces, correlation, jitter, lip_distance, psnr
+from gaussavatar.evaluate.metrics import FaceSeries, compare_faces, jitter, lip_distance, psnr
 
 
 def test_psnr_of_a_known_error_and_in_a_region() -> None:
@@ -18,13 +18,6 @@ def test_psnr_of_a_known_error_and_in_a_region() -> None:
     assert psnr(rendered, real) == pytest.approx(psnr(rendered, real, region) + 10 * np.log10(2), abs=1e-4)
     assert psnr(rendered, real, ~region) >= 99
     assert np.isnan(psnr(rendered, real, np.zeros((8, 8), bool)))
-
-
-def test_correlation_ignores_missing_frames_and_scale() -> None:
-    a = np.array([1.0, 2.0, np.nan, 4.0])
-    assert correlation(a, 3 * a - 5) == pytest.approx(1.0)
-    assert correlation(a, -a) == pytest.approx(-1.0)
-    assert correlation(a, np.ones(4)) == 0.0
 
 
 def series(random: np.random.Generator, count: int = 60) -> FaceSeries:
