@@ -168,7 +168,7 @@ def _check_whole(info: MediaInfo, samples: list[Sample]) -> None:
         UserError: the file is cut off or damaged.
     """
     if not samples or samples[-1].seconds < 0.8 * info.seconds:
-        for _ in read_frames(info.path, width=64, height=64, fps=2.0):
+        for _ in read_frames(info, width=64, height=64, fps=2.0):
             pass
 
 
@@ -191,7 +191,7 @@ def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
         # At a low constant rate key frames repeat until the next one, which gives each its time.
         rate = min(2.0, _MAX_SAMPLES / max(info.seconds, 1.0))
         previous: np.ndarray | None = None
-        for index, image in enumerate(read_frames(info.path, **size, fps=rate, keyframes_only=True)):
+        for index, image in enumerate(read_frames(info, **size, fps=rate, keyframes_only=True)):
             if previous is None or not np.array_equal(image, previous):
                 look(image, index / rate)
             previous = image
@@ -216,7 +216,7 @@ def _look_all_over(
     # A frame may show what comes half an interval later, so the file is read finer than it is looked at.
     rate = _FINER * target / max(info.seconds, 1.0)
     try:
-        for index, image in enumerate(read_frames(info.path, **size, fps=rate)):
+        for index, image in enumerate(read_frames(info, **size, fps=rate)):
             if index % _FINER == _FINER // 2:
                 look(image, index / rate)
     except UserError:
@@ -225,7 +225,7 @@ def _look_all_over(
 
 def _frame_at(info: MediaInfo, moment: float, size: dict[str, int]) -> np.ndarray | None:
     """The frame at a moment, or None where the file cannot be entered there; decoding it whole will tell."""
-    stretch = read_frames(info.path, **size, start=moment, seconds=0.2)
+    stretch = read_frames(info, **size, start=moment, seconds=0.2)
     try:
         return next(stretch, None)
     except UserError:
@@ -286,7 +286,7 @@ def _write_frames(
     info: MediaInfo, folder: Path, crop: tuple[int, int, int], config: CaptureConfig, progress: Progress
 ) -> int:
     shape = (config.size, config.size, 3)
-    frames = read_frames(info.path, width=config.size, height=config.size, crop=crop, fps=VIDEO_FPS)
+    frames = read_frames(info, width=config.size, height=config.size, crop=crop, fps=VIDEO_FPS)
     with (
         progress.stage("decoding", round(info.seconds * VIDEO_FPS)) as advance,
         frame_writer(folder / FRAMES_NAME, shape) as writer,

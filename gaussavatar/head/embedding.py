@@ -184,7 +184,7 @@ def _fill_from_front(
 def camera_yaw(R: Float[np.ndarray, "*b 3 3"], t: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b"]:
     """How far the camera stands from the head's front, radians, positive towards the head's +x.
 
-    ``R`` and ``t`` take head space to camera space.
+    ``R`` and ``t`` take template space to camera space.
     """
     place = -(t[..., None, :] @ R)[..., 0, :]
     return np.arctan2(place[..., 0], -place[..., 2])

@@ -63,7 +63,7 @@ def install_head(
     variant = _variant(source, path)
     name = name or DEFAULT_NAMES.get(variant, _tidy(path.stem))
     head_path(name)
-    head, T_source_head = _convert(source, name)
+    head, T_source_template = _convert(source, name)
     say(f"{variant}: {len(head.template)} vertices; looking for the face from all sides")
     head = _finish(head, source.kind)
     validate_head(head)
@@ -81,7 +81,7 @@ def install_head(
         identities=len(head.identity_names),
         expressions=len(head.expression_names),
         joints=head.joint_names,
-        T_source_head=tuple(tuple(float(value) for value in row) for row in T_source_head),
+        T_source_template=tuple(tuple(float(value) for value in row) for row in T_source_template),
     )
     return store_head(head, record)
 
@@ -109,7 +109,7 @@ def _variant(source: Source, path: Path) -> str:
 
 
 def _convert(source: Source, name: str) -> tuple[HeadModel, np.ndarray]:
-    """The head of a read file, and the transform from head space to the file's own space."""
+    """The head of a read file, and the transform from template space to the file's own space."""
     if source.kind == "flame":
         return flame_head(source.arrays, name)
     if source.kind == "ict":

@@ -23,8 +23,9 @@ FLAME_RELEASES = ("FLAME 2023 Open", "FLAME 2023", "FLAME 2020", "FLAME", "FLAME
 class InstalledHead:
     """What is recorded of an installed head, in ``NAME.json`` beside ``NAME.npz``.
 
-    ``T_source_head`` (4, 4) takes head space to the source model's own space and unit. ``source_sha256`` is the file's
-    that it came from (for a folder, of the list of its files' names and hashes); ``key`` is of the ``.npz``.
+    ``T_source_template`` (4, 4) takes template space to the source model's own space and unit. ``source_sha256``
+    is the file's that it came from (for a folder, of the list of its files' names and hashes); ``key`` is of the
+    ``.npz``.
     """
 
     name: str
@@ -39,7 +40,7 @@ class InstalledHead:
     identities: int
     expressions: int
     joints: tuple[str, ...]
-    T_source_head: tuple[tuple[float, ...], ...]
+    T_source_template: tuple[tuple[float, ...], ...]
 
 
 def heads_folder() -> Path:
@@ -76,7 +77,9 @@ def _read_record(path: Path) -> InstalledHead:
     try:
         values = read_json(path)
         values["joints"] = tuple(values["joints"])
-        values["T_source_head"] = tuple(tuple(row) for row in values["T_source_head"])
+        # Records of before the two head spaces had names of their own.
+        rows = values.pop("T_source_head", None) or values["T_source_template"]
+        values["T_source_template"] = tuple(tuple(row) for row in rows)
         return InstalledHead(**values)
     except (TypeError, KeyError) as error:
         raise UserError(f"the record of a head in {path}", f"{error}", "install the head again") from error

@@ -100,7 +100,7 @@ class LandmarkEmbedding:
 class HeadModel:
     """A parametric head; what every supported head (built in, FLAME, ...) is turned into.
 
-    Head space: metres, x to the image's right for a frontal face (the person's left), y
+    Template space (see docs/conventions.md): metres, x to the image's right for a frontal face (the person's left), y
     down, z away from the camera; the origin lies halfway between the eyeballs' centres.
     Expression weights of the ARKit shapes are 0 at rest and 1 at the full movement;
     identity weights are about -1..1 (their meaning differs between models).

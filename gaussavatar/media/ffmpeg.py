@@ -144,7 +144,7 @@ def require_sound(info: MediaInfo) -> None:
 
 
 def read_frames(
-    path: Path,
+    video: Path | MediaInfo,
     *,
     width: int,
     height: int,
@@ -157,7 +157,7 @@ def read_frames(
     """Decode frames as RGB, turned upright, at a constant rate, scaled to ``width`` x ``height``.
 
     Args:
-        path: Any video that ffmpeg reads.
+        video: Any video that ffmpeg reads, or what :func:`probe` said of it, which saves looking again.
         width: Width of the frames that come out, pixels.
         height: Their height, pixels.
         crop: Square ``(x, y, side)`` in shown source pixels; what lies outside the picture repeats its border.
@@ -169,7 +169,8 @@ def read_frames(
     Raises:
         UserError: no video, undecodable, or cut off (errors and under 95 % of the announced length).
     """
-    info = probe(path)
+    info = video if isinstance(video, MediaInfo) else probe(video)
+    path = info.path
     require_video(info)
     command = _frames_command(info, width, height, crop, fps, start, seconds, keyframes_only)
     count = 0

@@ -44,9 +44,6 @@ NOISE = 0.2
 """Effective standard deviation of one pixel's residual; far above the sensor's, because neighbouring
 residuals are not independent."""
 
-LEAST_STEP_SHARE = 0.02
-"""A solve whose cost falls by less than this share keeps its last accepted pose."""
-
 
 @dataclass(frozen=True)
 class _Scene:

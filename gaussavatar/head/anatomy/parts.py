@@ -30,7 +30,7 @@ def append_part(
 
     Args:
         head: the head; a landmark embedding stays valid.
-        vertices: of the piece, head space, metres.
+        vertices: of the piece, template space, metres.
         triangles: of the piece, from 0.
         weights: skinning weights of the piece.
         regions: values of the piece.

@@ -25,7 +25,7 @@ SQUARENESS = 0.45
 
 @dataclass(frozen=True)
 class TeethRow:
-    """One jaw's teeth and gum in head space (metres); the first ``n_teeth`` vertices are enamel, the rest gum."""
+    """One jaw's teeth and gum in template space (metres); the first ``n_teeth`` vertices are enamel, the rest gum."""
 
     vertices: Float64[np.ndarray, "v 3"]
     triangles: Int32[np.ndarray, "t 3"]

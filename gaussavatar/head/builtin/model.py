@@ -43,7 +43,7 @@ BELOW_EYES = 0.40
 HALF_WIDTH = 0.30
 """The arms are cut this many metres beside the middle."""
 
-# MakeHuman's axes (y up, z forward) in head space (y down, z away from the camera); decimetres to metres.
+# MakeHuman's axes (y up, z forward) in template space (y down, z away from the camera); decimetres to metres.
 TO_HEAD_SPACE = np.array([0.1, -0.1, -0.1])
 
 GROUP_REGIONS = {
@@ -69,7 +69,7 @@ REGION_COLOURS = {
 IRIS_COLOUR = (0.30, 0.22, 0.14)
 GUM_COLOUR = (0.72, 0.38, 0.36)
 TONGUE_SHIFT = (0.0, 0.0055, -0.0015)
-"""Metres, head space: brings the tongue to its place behind the new teeth."""
+"""Metres, template space: brings the tongue to its place behind the new teeth."""
 
 
 def builtin_head(*, embedded: bool = True) -> HeadModel:

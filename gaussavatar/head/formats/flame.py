@@ -21,7 +21,7 @@ from gaussavatar.mesh.components import component_labels
 JOINTS = ("root", "neck", "jaw", "eye_left", "eye_right")
 N_IDENTITY, N_EXPRESSION = 300, 100
 AXES = np.array([1.0, -1.0, -1.0])
-"""FLAME's axes in head space: the diagonal of a half turn about x, its own inverse."""
+"""FLAME's axes in template space: the diagonal of a half turn about x, its own inverse."""
 
 
 def flame_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, Float64[np.ndarray, "4 4"]]:
@@ -35,7 +35,7 @@ def flame_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, 
         name: the head's name.
 
     Returns:
-        The head, and ``T_source_head``: head space to FLAME's own space.
+        The head, and ``T_source_template``: template space to FLAME's own space.
 
     Raises:
         UserError: the eyeballs cannot be found.
@@ -67,16 +67,16 @@ def flame_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, 
         pose_correctives=pose_features_to_head_space(arrays["posedirs"]).astype(np.float32),
         regions=regions,
     )
-    T_source_head = np.eye(4)
-    T_source_head[:3, :3], T_source_head[:3, 3] = np.diag(AXES), centre
-    return head, T_source_head
+    T_source_template = np.eye(4)
+    T_source_template[:3, :3], T_source_template[:3, 3] = np.diag(AXES), centre
+    return head, T_source_template
 
 
 def pose_features_to_head_space(posedirs: Float[np.ndarray, "v 3 p"]) -> Float64[np.ndarray, "p v 3"]:
-    """Pose correctives of a model with y up and z to the viewer, in head space; nine columns per joint.
+    """Pose correctives of a model with y up and z to the viewer, in template space; nine columns per joint.
 
-    A joint's rotation in head space is ``A R A`` with A the diagonal of :data:`AXES`, so entry (a, b) of R minus the
-    identity changes its sign by ``A_a A_b``, which is moved into the corrective.
+    A joint's rotation in template space is ``A R A`` with A the diagonal of :data:`AXES`, so entry (a, b) of R minus
+    the identity changes its sign by ``A_a A_b``, which is moved into the corrective.
     """
     sign = np.tile(np.outer(AXES, AXES).ravel(), posedirs.shape[2] // 9)
     return np.moveaxis(posedirs * sign, 2, 0) * AXES

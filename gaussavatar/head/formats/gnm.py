@@ -46,7 +46,7 @@ def gnm_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, Fl
         name: the head's name.
 
     Returns:
-        The head, and ``T_source_head``: head space to GNM's own space.
+        The head, and ``T_source_template``: template space to GNM's own space.
 
     Raises:
         UserError: the groups of the eyes are missing.
@@ -86,9 +86,9 @@ def gnm_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, Fl
         corner_uv=None if uv is None else (uv[kept] * [1, -1] + [0, 1]).astype(np.float32),
         regions=_regions(groups, used),
     )
-    T_source_head = np.eye(4)
-    T_source_head[:3, :3], T_source_head[:3, 3] = np.diag(AXES), centre
-    return head, T_source_head
+    T_source_template = np.eye(4)
+    T_source_template[:3, :3], T_source_template[:3, 3] = np.diag(AXES), centre
+    return head, T_source_template
 
 
 def _kept(triangles: np.ndarray, groups: Mapping[str, np.ndarray], n_vertices: int) -> Bool[np.ndarray, "t"]:

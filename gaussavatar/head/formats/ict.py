@@ -19,7 +19,7 @@ from gaussavatar.head.safe.checks import ICT_EYES
 from gaussavatar.mesh.components import component_labels
 
 AXES = 0.01 * np.array([1.0, -1.0, -1.0])
-"""Its axes and centimetres in head space."""
+"""Its axes and centimetres in template space."""
 
 HIDDEN = ("M_EyeBlend", "M_EyeOcclusion", "M_LacrimalFluid", "M_IrisLeft", "M_IrisRight")
 """Materials left out: clear layers before the eyes, and the inner shell of the eyeballs, which nothing would show."""
@@ -46,7 +46,7 @@ def ict_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, Fl
         name: the head's name.
 
     Returns:
-        The head, and ``T_source_head``: head space to the source's centimetres.
+        The head, and ``T_source_template``: template space to the source's centimetres.
     """
     triangles, material = _triangles(arrays)
     names = [str(entry) for entry in arrays["mats"]]
@@ -85,9 +85,9 @@ def ict_head(arrays: Mapping[str, np.ndarray], name: str) -> tuple[HeadModel, Fl
         skin_weights=rig.weights.astype(np.float32),
         regions=_regions(template, triangles, has),
     )
-    T_source_head = np.eye(4)
-    T_source_head[:3, :3], T_source_head[:3, 3] = np.diag(1 / AXES), centre
-    return head, T_source_head
+    T_source_template = np.eye(4)
+    T_source_template[:3, :3], T_source_template[:3, 3] = np.diag(1 / AXES), centre
+    return head, T_source_template
 
 
 def _triangles(arrays: Mapping[str, np.ndarray]) -> tuple[Int[np.ndarray, "t 3"], Int[np.ndarray, "t"]]:
@@ -103,7 +103,7 @@ def _triangles(arrays: Mapping[str, np.ndarray]) -> tuple[Int[np.ndarray, "t 3"]
 
 
 def _expressions(arrays: Mapping[str, np.ndarray], used: np.ndarray) -> tuple[Float[np.ndarray, "e v 3"], list[str]]:
-    """Expression shapes in head space and their names, ARKit's where there is one."""
+    """Expression shapes in template space and their names, ARKit's where there is one."""
     found: dict[str, np.ndarray] = {}
     for row, entry in zip(arrays["expr"], arrays["expr_names"], strict=True):
         name, _, side = str(entry).partition("_")

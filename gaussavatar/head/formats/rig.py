@@ -39,9 +39,9 @@ def borrow_rig(
     (teeth, tongue, lashes) go with the head, eyeballs with their own joint.
 
     Args:
-        template: in head space, metres.
+        template: in template space, metres.
         triangles: vertex indices.
-        identity: identity shapes in head space.
+        identity: identity shapes in template space.
         eyes: which vertices are the left and the right eyeball.
     """
     source = builtin_head(embedded=False)

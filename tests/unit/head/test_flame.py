@@ -72,14 +72,14 @@ def random_parameters(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
 def test_posing_the_head_is_posing_flame(
     arrays: dict[str, np.ndarray], plain: tuple[HeadModel, np.ndarray], seed: int, dtype: torch.dtype
 ) -> None:
-    head, T_source_head = plain
+    head, T_source_template = plain
     shape, expression, pose = random_parameters(seed)
     expected = flame_oracle(arrays, shape, expression, pose).numpy()
     ours = pose_vertices(
         head, shape[None].to(dtype), expression[None].to(dtype), (pose * torch.from_numpy(AXES))[None].to(dtype)
     )[0]
     assert ours.dtype == dtype
-    in_flame_space = ours.double().numpy() @ T_source_head[:3, :3].T + T_source_head[:3, 3]
+    in_flame_space = ours.double().numpy() @ T_source_template[:3, :3].T + T_source_template[:3, 3]
     assert np.abs(in_flame_space - expected).max() < 1e-5
     # The comparison has something to find: correctives, expression-driven joints and turns all matter.
     assert np.abs(expected - arrays["v_template"]).max() > 0.02
@@ -88,14 +88,14 @@ def test_posing_the_head_is_posing_flame(
 def test_pose_correctives_and_joints_of_the_expression_count(
     arrays: dict[str, np.ndarray], plain: tuple[HeadModel, np.ndarray]
 ) -> None:
-    head, T_source_head = plain
+    head, T_source_template = plain
     shape, expression, pose = random_parameters(3)
     expected = flame_oracle(arrays, shape, expression, pose).numpy()
     turns = (pose * torch.from_numpy(AXES))[None]
     for part in ("pose_correctives", "joint_expression"):
         without = replace(head, **{part: None})
         moved = pose_vertices(without, shape[None], expression[None], turns)[0].numpy()
-        assert np.abs(moved @ T_source_head[:3, :3].T + T_source_head[:3, 3] - expected).max() > 2e-5, part
+        assert np.abs(moved @ T_source_template[:3, :3].T + T_source_template[:3, 3] - expected).max() > 2e-5, part
 
 
 def test_posing_is_differentiable_in_every_parameter(plain: tuple[HeadModel, np.ndarray]) -> None:
@@ -126,7 +126,7 @@ def test_posing_is_differentiable_in_every_parameter(plain: tuple[HeadModel, np.
 
 
 def test_head_space_lies_between_the_eyes(plain: tuple[HeadModel, np.ndarray]) -> None:
-    head, T_source_head = plain
+    head, T_source_template = plain
     assert head.joint_names == ("root", "neck", "jaw", "eye_left", "eye_right")
     left, right = (head.joint_positions[head.joint_names.index(name)] for name in ("eye_left", "eye_right"))
     np.testing.assert_allclose((left + right) / 2, 0, atol=2e-4)
@@ -135,7 +135,7 @@ def test_head_space_lies_between_the_eyes(plain: tuple[HeadModel, np.ndarray]) -
     nose = head.template[head.template[:, 2].argmin()]
     assert nose[2] < -0.02 and 0.01 < nose[1] < 0.08
     assert len(head.identity_names) == 300 and len(head.expression_names) == 100
-    np.testing.assert_allclose(np.abs(np.linalg.det(T_source_head[:3, :3])), 1)
+    np.testing.assert_allclose(np.abs(np.linalg.det(T_source_template[:3, :3])), 1)
 
 
 @pytest.mark.parametrize(("protocol", "python2"), [*((protocol, False) for protocol in range(6)), (1, True), (2, True)])

@@ -39,7 +39,7 @@ def gnm_oracle(identity: np.ndarray, expression: np.ndarray, pose: np.ndarray) -
 
 
 def test_posing_the_head_is_posing_gnm(converted: tuple[HeadModel, np.ndarray]) -> None:
-    head, T_source_head = converted
+    head, T_source_template = converted
     validate_head(head)
     assert head.joint_names == ("root", "neck", "head", "eye_left", "eye_right")
     random = np.random.default_rng(1)
@@ -47,7 +47,7 @@ def test_posing_the_head_is_posing_gnm(converted: tuple[HeadModel, np.ndarray]) 
     expected = gnm_oracle(identity, expression, pose)
     turns = np.concatenate([np.zeros((1, 3)), pose * AXES])
     ours = pose_vertices(head, *(torch.from_numpy(part)[None] for part in (identity, expression, turns)))[0].numpy()
-    in_source_space = ours @ T_source_head[:3, :3].T + T_source_head[:3, 3]
+    in_source_space = ours @ T_source_template[:3, :3].T + T_source_template[:3, 3]
     assert np.abs(in_source_space - expected).max() < 1e-5
     # The root joint's correctives count: without them the two would differ.
     assert np.abs(gnm_arrays()["pose_correctives_regressor"][:9]).max() > 1e-5

@@ -28,12 +28,12 @@ def finished(converted: tuple[HeadModel, np.ndarray]) -> HeadModel:
 
 
 def test_centimetres_become_metres_between_the_eyes(converted: tuple[HeadModel, np.ndarray]) -> None:
-    head, T_source_head = converted
+    head, T_source_template = converted
     validate_head(head)
     source = builtin_head(embedded=False)
     assert len(head.template) == len(source.template), "the inner shell of the eye is left out"
     np.testing.assert_allclose(head.template, source.template, atol=2e-4)
-    back = head.template @ T_source_head[:3, :3].T + T_source_head[:3, 3]
+    back = head.template @ T_source_template[:3, :3].T + T_source_template[:3, 3]
     np.testing.assert_allclose(back, ict_arrays()["v"][: len(back)], atol=1e-3)
     assert len(head.triangles) == len(source.triangles), "clear layers before the eyes are left out"
 

@@ -70,8 +70,8 @@ def test_a_downloaded_archive_of_flame_becomes_what_is_used(tmp_path: Path, data
     head = get_head()
     assert head.name == "flame2023" and head.embedding is not None and head.region("teeth_upper").any()
     assert head_key() == head_key("flame2023") != key == head_key("built-in")
-    T_source_head = np.array(record.T_source_head)
-    assert T_source_head.shape == (4, 4) and np.allclose(T_source_head[:3, :3], np.diag([1, -1, -1]))
+    T_source_template = np.array(record.T_source_template)
+    assert T_source_template.shape == (4, 4) and np.allclose(T_source_template[:3, :3], np.diag([1, -1, -1]))
     text = file.with_suffix(".json").read_text()
     assert str(tmp_path) not in text, "the path of the machine is nobody's business"
     assert remove_head("flame2023") == file and not list(heads_folder().iterdir())
@@ -183,3 +183,13 @@ def test_the_process_that_reads_files_imports_little() -> None:
     code = f"import sys, gaussavatar.head.safe.sandbox_child; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_record_of_before_the_spaces_had_names_is_read(tmp_path: Path, data: Path) -> None:
+    save_head(tmp_path / "own.npz", builtin_head())
+    record = install_head(tmp_path / "own.npz", "own")
+    path = data / "gaussavatar/heads/own.json"
+    values = json.loads(path.read_text())
+    values["T_source_head"] = values.pop("T_source_template")
+    path.write_text(json.dumps(values))
+    assert installed_heads() == [record]

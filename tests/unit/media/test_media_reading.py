@@ -204,3 +204,16 @@ def test_the_binary_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     named = find_ffmpeg()
     monkeypatch.setenv("GAUSSAVATAR_FFMPEG", named)
     assert find_ffmpeg() == named
+
+
+def test_what_is_known_of_a_file_is_not_asked_again(make_clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip("known.mp4", TEST_PICTURE.format(rate=25, seconds=0.4), None, "-pix_fmt", "yuv420p")
+    wanted = list(read_frames(clip, width=64, height=64))
+    info = probe(clip)
+
+    def asked(path: Path) -> None:
+        raise AssertionError(f"{path} was probed again")
+
+    monkeypatch.setattr(ffmpeg, "probe", asked)
+    came = list(read_frames(info, width=64, height=64))
+    assert len(came) == len(wanted) == 10 and all(map(np.array_equal, came, wanted))
