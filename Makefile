@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= demo_out
+# Files of tests run side by side; `make test WORKERS=` runs them in one process.
+WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test lint setup clean
 
@@ -11,7 +13,7 @@ demo: setup
 	$(BIN)/gaussavatar demo --out $(OUT)
 
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(WORKERS) --durations 12 $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
