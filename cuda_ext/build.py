@@ -1,7 +1,7 @@
-"""Builds the native CPU library from the sources beside this file, with the system's C++ compiler.
+"""Builds the native libraries from the sources beside this file: "cpu" with a C++ compiler, "cuda" with nvcc.
 
 Standard library only and independent of the package, so that a packaging hook can call
-:func:`build` too. Files named ``*.isa.cpp`` are compiled once per instruction set.
+:func:`build` too. Of the CPU's sources, files named ``*.isa.cpp`` are compiled once per instruction set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
-LIBRARY_STEM = {"cpu": "gaussavatar_native"}
+LIBRARY_STEM = {"cpu": "gaussavatar_native", "cuda": "gaussavatar_cuda"}
 FLAGS = [
     *("-std=c++17", "-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"),
     *("-Wall", "-Wno-uninitialized", "-Wno-maybe-uninitialized"),
@@ -28,6 +28,13 @@ ISA_FLAGS = {
     "avx2": ["-DGA_AVX2", "-mavx2", "-mfma", "-mbmi2"],
     "avx512": ["-DGA_AVX512", *(f"-mavx512{part}" for part in ("f", "dq", "bw", "vl")), "-mavx2", "-mfma", "-mbmi2"],
 }
+
+# Machine code for Ampere and Hopper, and PTX that the driver compiles for what comes after.
+CUDA_TARGETS = ("arch=compute_80,code=sm_80", "arch=compute_90,code=sm_90", "arch=compute_90,code=compute_90")
+CUDA_FLAGS = [
+    *("-std=c++17", "-O3", "-cudart", "static", "-Xcompiler", "-fPIC,-fvisibility=hidden"),
+    *(part for target in CUDA_TARGETS for part in ("-gencode", target)),
+]
 
 
 class BuildError(Exception):
@@ -55,19 +62,28 @@ def source_key(backend: str = "cpu") -> str:
 
 
 def find_compiler(backend: str = "cpu") -> list[str]:
-    """The C++ compiler's command: ``$CXX``, else g++, c++ or clang++ from the PATH.
+    """The compiler's command.
+
+    For the CPU ``$CXX``, else g++, c++ or clang++ from the PATH; for CUDA ``$CUDACXX``, else nvcc from the PATH or
+    from ``/usr/local/cuda``.
 
     Raises:
         BuildError: there is none.
     """
-    command = shlex.split(os.environ.get("CXX", ""))
+    variable, kind = ("CUDACXX", "a CUDA") if backend == "cuda" else ("CXX", "a C++")
+    command = shlex.split(os.environ.get(variable, ""))
     if command:
         if shutil.which(command[0]) is None:
-            raise BuildError("a C++ compiler in CXX", f"no program {command[0]!r}", "set CXX to g++ or clang++")
+            do = f"set {variable} to " + ("nvcc" if backend == "cuda" else "g++ or clang++")
+            raise BuildError(f"{kind} compiler in {variable}", f"no program {command[0]!r}", do)
         return command
-    for name in ("g++", "c++", "clang++"):
+    names = ("nvcc", "/usr/local/cuda/bin/nvcc") if backend == "cuda" else ("g++", "c++", "clang++")
+    for name in names:
         if shutil.which(name):
             return [name]
+    if backend == "cuda":
+        do = "install the CUDA toolkit, or set CUDACXX to its nvcc"
+        raise BuildError("nvcc to build the CUDA kernels", "none on the PATH", do)
     raise BuildError(
         "a C++17 compiler (g++ or clang++) to build the CPU rasterizer",
         "none on the PATH",
@@ -103,13 +119,21 @@ def build(out_dir: Path, backend: str = "cpu") -> Path:
     compiler = find_compiler(backend)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".building-") as folder:
-        jobs = _compile_jobs(compiler, Path(folder))
-        with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
-            list(executor.map(_run, [command for command, _ in jobs]))
         library = Path(folder) / target.name
-        _run([*compiler, "-shared", "-o", str(library), *(str(output) for _, output in jobs), "-pthread"])
+        if backend == "cuda":
+            sources = map(str, sorted(SOURCES.glob("cuda/*.cu")))
+            _run([*compiler, *CUDA_FLAGS, f"-I{SOURCES / 'include'}", "-shared", *sources, "-o", str(library)], backend)
+        else:
+            _compile_cpu(compiler, Path(folder), library)
         os.replace(library, target)
     return target
+
+
+def _compile_cpu(compiler: list[str], folder: Path, library: Path) -> None:
+    jobs = _compile_jobs(compiler, folder)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
+        list(executor.map(_run, [command for command, _ in jobs]))
+    _run([*compiler, "-shared", "-o", str(library), *(str(output) for _, output in jobs), "-pthread"])
 
 
 def _compile_jobs(compiler: list[str], folder: Path) -> list[tuple[list[str], Path]]:
@@ -124,16 +148,22 @@ def _compile_jobs(compiler: list[str], folder: Path) -> list[tuple[list[str], Pa
     return jobs
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], backend: str = "cpu") -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()[-1:]
+        said = (result.stderr + result.stdout).splitlines()
+        lines = [line for line in said if "error" in line] or said[-1:]
+        what, do = {
+            "cpu": ("the CPU rasterizer", "use g++ 9 or newer, or clang++ 12 or newer (set CXX)"),
+            "cuda": ("the CUDA kernels", "use CUDA 12 or newer with a C++ compiler that it knows (set CUDACXX)"),
+        }[backend]
         raise BuildError(
-            f"{command[0]} to compile the CPU rasterizer",
+            f"{command[0]} to compile {what}",
             f"exit {result.returncode}: {lines[0] if lines else 'no message'}",
-            "use g++ 9 or newer, or clang++ 12 or newer (set CXX)",
+            do,
         )
 
 
 if __name__ == "__main__":
-    print(build(Path(sys.argv[1] if len(sys.argv) > 1 else "build")))
+    arguments = sys.argv[1:]
+    print(build(Path(arguments[0] if arguments else "build"), arguments[1] if len(arguments) > 1 else "cpu"))

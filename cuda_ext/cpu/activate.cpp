@@ -12,7 +12,7 @@ constexpr int64_t kBlock = 1024;  // Gaussians
 
 bool is_sound(const GaRaw& raw) {
   if (raw.batch < 0 || raw.count < 0 || raw.moving < 0 || raw.moving > raw.count || raw.width < 0) return false;
-  return raw.moving == 0 || raw.motion != nullptr;
+  return raw.moving == 0 || raw.batch == 0 || raw.motion != nullptr;
 }
 
 RawParts moved(const GaRaw& raw, const MotionLayout& layout, int b, int64_t i) {

@@ -1,6 +1,7 @@
 // What other languages mirror of these sources: see ga_fact.
 #include "activate.h"
 #include "activate_math.h"
+#include "blendshapes.h"
 #include "mesh.h"
 #include "native_api.h"
 #include "skin.h"
@@ -37,6 +38,7 @@ constexpr Fact kFacts[] = {
     {"FULL", gaussavatar::kFull},
     {"LEAST_AREA", gaussavatar::kLeastArea},
     {"CHANNELS", gaussavatar::kChannels},
+    {"BLEND_PARTS", GA_BLEND_PARTS},
     {"OK", GA_OK},
     {"OUT_OF_MEMORY", GA_OUT_OF_MEMORY},
     {"NOT_AVAILABLE", GA_NOT_AVAILABLE},
@@ -46,6 +48,7 @@ constexpr Fact kFacts[] = {
     {"sizeof GaSceneGradients", sizeof(GaSceneGradients)},
     {"sizeof GaRaw", sizeof(GaRaw)},
     {"sizeof GaActivated", sizeof(GaActivated)},
+    {"sizeof GaBlend", sizeof(GaBlend)},
     {"sizeof GaSkinScene", sizeof(GaSkinScene)},
     {"sizeof GaMeshLight", sizeof(GaMeshLight)},
     {"sizeof GaMeshMaterial", sizeof(GaMeshMaterial)},

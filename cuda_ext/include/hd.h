@@ -9,10 +9,12 @@
 
 #if defined(__CUDACC__)
 #define GA_HD static __host__ __device__ __forceinline__
+#define GA_HD_MEMBER __host__ __device__ __forceinline__
 #else
 // Internal linkage matters: the same header is compiled for several instruction sets, and
 // the linker must never pick the AVX-512 copy of a function for the generic path.
 #define GA_HD static inline __attribute__((always_inline, unused))
+#define GA_HD_MEMBER inline __attribute__((always_inline))
 #endif
 
 namespace gaussavatar {

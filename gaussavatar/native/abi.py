@@ -62,6 +62,12 @@ class GaActivated(ctypes.Structure):
     _fields_ = _fields(ctypes.c_void_p, *ARRAYS)
 
 
+class GaBlend(ctypes.Structure):
+    """Blend weights and the basis that they weigh."""
+
+    _fields_ = [*_fields(ctypes.c_void_p, "weights", "basis"), *_fields(ctypes.c_int32, "shapes")]
+
+
 class GaSkinScene(ctypes.Structure):
     """Frames, poses, cameras and the surface that they show."""
 
@@ -99,7 +105,17 @@ class GaMeshScene(ctypes.Structure):
     ]
 
 
-STRUCTS = (GaScene, GaSceneGradients, GaRaw, GaActivated, GaSkinScene, GaMeshLight, GaMeshMaterial, GaMeshScene)
+STRUCTS = (
+    GaScene,
+    GaSceneGradients,
+    GaRaw,
+    GaActivated,
+    GaBlend,
+    GaSkinScene,
+    GaMeshLight,
+    GaMeshMaterial,
+    GaMeshScene,
+)
 
 
 def address(array: np.ndarray | torch.Tensor | None) -> int | None:
@@ -158,7 +174,15 @@ _CPU: dict[str, Sequence[Any]] = {
     "ga_skin_template": [_to(GaSkinScene), _f32, _float, _f64, _f32, _f32],
     "ga_skin_normal": [_to(GaSkinScene), _f32, _float, _f64, _f64],
 }
-FUNCTIONS: dict[str, dict[str, Sequence[Any]]] = {"cpu": _CPU}
+_CUDA: dict[str, Sequence[Any]] = {
+    "ga_cuda_usable": [_int],
+    "ga_cuda_blendshapes": [_to(GaRaw), _to(GaBlend), _to(GaActivated), _f32, _int, _handle],
+    "ga_cuda_blendshapes_backward": [
+        *(_to(GaRaw), _to(GaBlend), _to(GaActivated), _to(GaActivated), _f32),
+        *(_to(GaActivated), _f32, _f32, _f32, _f32, _int, _handle),
+    ],
+}
+FUNCTIONS: dict[str, dict[str, Sequence[Any]]] = {"cpu": _CPU, "cuda": _CUDA}
 """Of each backend: every function and the types of its arguments. All return a status."""
 
 

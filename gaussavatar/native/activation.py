@@ -75,26 +75,6 @@ def activate_cpu(raw: Raw, motion: Float[Tensor, "b m w"] | None, layout: Motion
     return ActivatedTensors(*_Activate.apply(batch, layout, motion, *raw))  # type: ignore[misc]
 
 
-def blendshapes_torch(
-    weights: Float[Tensor, "b k"], basis: Float[Tensor, "k mw"], width: int, raw: Raw, layout: MotionLayout
-) -> tuple[ActivatedTensors, Float[Tensor, "b m w"]]:
-    """Motion linear in ``weights``, and the Gaussians that it activates. Any device, any precision."""
-    motion = _blended(weights, basis, width)
-    return activate_torch(raw, motion, layout, len(weights)), motion
-
-
-def blendshapes_cpu(
-    weights: Float[Tensor, "b k"], basis: Float[Tensor, "k mw"], width: int, raw: Raw, layout: MotionLayout
-) -> tuple[ActivatedTensors, Float[Tensor, "b m w"]]:
-    """The same for float32 on the CPU: torch's matrix product, then the native activation."""
-    motion = _blended(weights, basis, width)
-    return activate_cpu(raw, motion, layout, len(weights)), motion
-
-
-def _blended(weights: Tensor, basis: Tensor, width: int) -> Tensor:
-    return (weights @ basis).unflatten(-1, (basis.shape[1] // width, width))
-
-
 def empty_activated(batch: int, count: int, like: Tensor) -> ActivatedTensors:
     """Room for activated Gaussians, uninitialised."""
     sizes = ((3,), (4,), (3,), (), (3,))

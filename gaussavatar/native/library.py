@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from gaussavatar.errors import UserError
 from gaussavatar.native import abi
 from gaussavatar.native.threads import thread_count
@@ -57,6 +59,30 @@ def load_library() -> abi.Library:
         library = _loaded["cpu"][0]
     library.ga_set_threads(thread_count())
     return library
+
+
+def cuda_library() -> abi.Library | None:
+    """The library of CUDA kernels, built by the first call; None where it cannot be built or does not run here.
+
+    Nothing is lost without it but speed, so that this is no error: :func:`cuda_failure` tells why.
+    """
+    with _lock:
+        if "cuda" not in _loaded and "cuda" not in _failed:
+            try:
+                library, path = _open("cuda")
+                library.ga_cuda_usable(torch.cuda.current_device() if torch.cuda.is_available() else 0)
+                _loaded["cuda"] = library, path
+            except UserError:
+                pass
+            except RuntimeError:
+                came = "a driver or device that the built kernels do not run on"
+                _failed["cuda"] = UserError("CUDA kernels that run on this device", came, "update the driver")
+        return _loaded["cuda"][0] if "cuda" in _loaded else None
+
+
+def cuda_failure() -> UserError | None:
+    """Why :func:`cuda_library` gave None, where it did."""
+    return _failed.get("cuda")
 
 
 def force_isa(name: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from gaussavatar.native import activation, image_loss, layers, skin
+from gaussavatar.native import activation, blendshapes, image_loss, layers, skin
+from gaussavatar.native.library import cuda_library
 
 Form = Callable[..., Any]
 Backend = Literal["cpu", "cuda", "torch"]
@@ -32,11 +33,11 @@ class Operation:
     cuda: Form | None = None
 
     def backend(self, *inputs: Any) -> Backend:
-        """Which form these inputs go to: the native one of their device if all are there in float32, else torch."""
+        """Which form these inputs go to: their device's own if all are float32 there and it can be had, else torch."""
         kinds = {_kind(array) for array in _arrays(inputs)}
         if kinds == {"cpu"} and self.cpu is not None:
             return "cpu"
-        if kinds == {"cuda"} and self.cuda is not None:
+        if kinds == {"cuda"} and self.cuda is not None and cuda_library() is not None:
             return "cuda"
         return "torch"
 
@@ -63,7 +64,7 @@ def _kind(array: torch.Tensor | np.ndarray) -> str:
 
 OPERATIONS: dict[str, Operation] = {
     "activate": Operation(activation.activate_torch, activation.activate_cpu),
-    "blendshapes": Operation(activation.blendshapes_torch, activation.blendshapes_cpu),
+    "blendshapes": Operation(blendshapes.blendshapes_torch, blendshapes.blendshapes_cpu, blendshapes.blendshapes_cuda),
     "photometric": Operation(image_loss.photometric_loss_torch, image_loss.photometric_loss_cpu),
     "ssim": Operation(image_loss.ssim_torch, image_loss.ssim_cpu),
     "composite": Operation(layers.composite_torch, layers.composite_cpu),

@@ -49,6 +49,15 @@ def test_native_equals_torch(moves: tuple[Channel, ...], n_moving: int, still: b
         torch.testing.assert_close(native, twin, rtol=1e-4, atol=1e-5)
 
 
+def test_a_batch_of_no_frames_is_empty() -> None:
+    motion = torch.ones(0, 12, 3, requires_grad=True)
+    gaussians = make(12)
+    activated = activate(gaussians, motion, ("position",), 0)
+    activated.means.sum().backward()
+    assert activated.means.shape == (0, 30, 3) and motion.grad is not None and motion.grad.shape == motion.shape
+    assert gaussians.means.grad is not None and not gaussians.means.grad.any()
+
+
 def test_unmoved_gaussians_stay() -> None:
     gaussians = make(12)
     motion = torch.ones(1, 12, 3)

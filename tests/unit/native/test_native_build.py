@@ -125,11 +125,20 @@ def test_the_shared_mathematics_compiles_for_cuda(tmp_path):
         pytest.skip("nvcc is not installed")
     kernel = tmp_path / "kernel.cu"
     kernel.write_text(
-        '#include "splat_math.h"\nusing namespace gaussavatar;\n'
+        '#include "blend_math.h"\n#include "ssim_math.h"\nusing namespace gaussavatar;\n'
         "__global__ void both(const Gaussian3<float>* g, Camera c, const Splat2Gradient<float>* v,\n"
         "                     Projection<float>* o, Gaussian3Gradient<float>* d) {\n"
         "  Projection<float> p;\n  project_forward(g[threadIdx.x], c, p);\n  o[threadIdx.x] = p;\n"
         "  project_backward(g[threadIdx.x], c, p, v[threadIdx.x], d[threadIdx.x]);\n}\n"
+        "struct S { float qa, qb, qc, log_opacity, red, green, blue; };\n"
+        "__global__ void pixel(S splat, float* x, PixelBlend<float>* p, PixelUnblend<float>* u,\n"
+        "                      LayerShares<float>* l, WindowMeans<float>* m, WindowGradient<float>* g) {\n"
+        "  bool alive = true;\n  const float power = log_alpha(splat, x[0], x[1]);\n"
+        "  const bool hit = blend_splat(splat, power, *p, alive);\n"
+        "  x[2] = unblend_splat(splat, power, hit, x[3], x[4], x[5], *u).g;\n"
+        "  x[6] = over(x[0], x[1], x[2], x[3], x[4]), *l = over_backward(x[0], x[1], x[2], x[3], x[4]);\n"
+        "  *g = similarity_backward(*m, similarity_of(*m), x[7]);\n"
+        "  x[8] = blurred_backward(x[0], x[1], *g) + l1_backward(x[0], x[1]);\n}\n"
     )
     command = ["nvcc", "-arch=sm_90", "-O3", "-Xptxas", "-v", f"-I{sources() / 'include'}", "-c", str(kernel)]
     result = subprocess.run([*command, "-o", str(tmp_path / "k.o")], capture_output=True, text=True, check=False)
