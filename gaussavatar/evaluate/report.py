@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from gaussavatar import __version__
-from gaussavatar.evaluate.curves import Point, curve_svg
 from gaussavatar.evaluate.tables import DRIVES, drives, facts, figure, rows, shown_value
-from gaussavatar.pages.style import STYLE
-from gaussavatar.storage import atomic_path
+from gaussavatar.pages.charts import Point, curve_svg
+from gaussavatar.pages.page import chart_cards, fact_list, folded, inline_jpeg, inline_video, panel, section, write_page
 
 Pair = tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], str]
 """A real frame, the rendered one, and a label."""
@@ -65,18 +61,15 @@ def write_report(
         _stages(stages),
         _config(config_yaml),
     ]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)} · gaussavatar</title><style>{STYLE}</style></head><body><main>"
-        f"<header><p>gaussavatar report</p><h1>{escape(title)}</h1>"
-        "<p>Every figure here is of frames at the end of the clip that training never saw.</p></header>"
-        + "".join(sections)
-        + f"<footer>Made by gaussavatar {__version__}. Rendered frames and videos are synthetic media of a real "
-        "person and are marked so in their metadata.</footer></main></body></html>\n"
+    write_page(
+        path,
+        title=title,
+        kind="gaussavatar",
+        above="gaussavatar report",
+        below="<p>Every figure here is of frames at the end of the clip that training never saw.</p>",
+        sections=sections,
+        note="Rendered frames and videos are synthetic media of a real person and are marked so in their metadata.",
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def _headlines(metrics: Mapping[str, Any]) -> str:
@@ -102,14 +95,14 @@ def _headlines(metrics: Mapping[str, Any]) -> str:
 def _video(video: Path | None, folder: Path) -> str:
     if video is None or not video.is_file():
         return ""
-    if video.stat().st_size > MAX_INLINE_VIDEO:
+    source = inline_video(video, MAX_INLINE_VIDEO)
+    if source is None:
         source = escape(video.name if video.parent == folder else video.resolve().as_uri(), quote=True)
-    else:
-        source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode()
-    return (
-        "<section><h2>Real beside rendered</h2><p>From left to right: the held-out video, the avatar as it hears the "
-        "sound, the avatar with the real mouth motion (oracle).</p>"
-        f'<video controls playsinline preload="metadata" src="{source}"></video></section>'
+    return section(
+        "Real beside rendered",
+        "<p>From left to right: the held-out video, the avatar as it hears the sound, the avatar with the real mouth "
+        "motion (oracle).</p>",
+        f'<video controls playsinline preload="metadata" src="{source}"></video>',
     )
 
 
@@ -117,16 +110,12 @@ def _pairs(pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
     figures = "".join(
-        f'<figure><div><img alt="real frame" src="{_jpeg(real)}"><img alt="rendered frame" src="{_jpeg(rendered)}">'
+        f'<figure><div><img alt="real frame" src="{inline_jpeg(real, JPEG_QUALITY)}">'
+        f'<img alt="rendered frame" src="{inline_jpeg(rendered, JPEG_QUALITY)}">'
         f"</div><figcaption><span>real | rendered</span><span>{escape(label)}</span></figcaption></figure>"
         for real, rendered, label in pairs
     )
-    return f'<section><h2>Frames</h2><div class="pairs">{figures}</div></section>'
-
-
-def _jpeg(image: UInt8[np.ndarray, "h w 3"]) -> str:
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return section("Frames", f'<div class="pairs">{figures}</div>')
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
@@ -136,10 +125,11 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     head = "".join(f"<th>{DRIVES[name][0]}</th>" for name in columns)
     body = "".join(_figure_row(key, metrics, columns) for key in rows(metrics))
     legend = "".join(f"<p><b>{DRIVES[name][0]}</b>: {DRIVES[name][1]}.</p>" for name in columns)
-    return (
-        f'<section><h2>Figures</h2><div class="panel"><table class="figures" style="--columns:{len(columns)}">'
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>{legend}</section>"
+    table = (
+        f'<table class="figures" style="--columns:{len(columns)}">'
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+    return section("Figures", panel(table), legend)
 
 
 def _figure_row(key: str, metrics: Mapping[str, Any], columns: Sequence[str]) -> str:
@@ -159,28 +149,22 @@ def _protocol(metrics: Mapping[str, Any]) -> str:
     found = facts(metrics)
     if not found:
         return ""
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in found)
-    return (
-        "<section><h2>How it was measured</h2><p>The head poses of the held-out frames come from the held-out video in "
-        "every column, and so do blinks and brows (except in the static one), since no sound tells them. With landmark "
-        "poses the head sits where the tracker put it; with refined poses each frame's pose was fitted to its pixels "
-        "on the frozen avatar, which raises PSNR in every column alike. Figures of "
-        f'different pose protocols must not be compared.</p><div class="panel"><dl>{items}</dl></div></section>'
+    return section(
+        "How it was measured",
+        "<p>The head poses of the held-out frames come from the held-out video in every column, and so do blinks and "
+        "brows (except in the static one), since no sound tells them. With landmark poses the head sits where the "
+        "tracker put it; with refined poses each frame's pose was fitted to its pixels on the frozen avatar, which "
+        "raises PSNR in every column alike. Figures of different pose protocols must not be compared.</p>",
+        panel(fact_list(found)),
     )
 
 
 def _curves(curves: Mapping[str, Sequence[Point]]) -> str:
-    charts = []
-    for name, points in curves.items():
-        drawn = curve_svg(name, points)
-        if drawn:
-            charts.append(f'<div class="card"><h3>{escape(name)}</h3>{drawn}</div>')
-    if not charts:
+    cards = chart_cards((name, curve_svg(name, points), "") for name, points in curves.items())
+    if not cards:
         return ""
-    return (
-        "<section><h2>Training</h2><p>Each curve over the iterations of all stages. A wide range has a "
-        f'logarithmic axis.</p><div class="charts">{"".join(charts)}</div></section>'
-    )
+    about = "<p>Each curve over the iterations of all stages. A wide range has a logarithmic axis.</p>"
+    return section("Training", about, cards)
 
 
 def _stages(stages: Mapping[str, float]) -> str:
@@ -192,10 +176,8 @@ def _stages(stages: Mapping[str, float]) -> str:
         f"<td>{_duration(seconds)}</td></tr>"
         for name, seconds in stages.items()
     )
-    return (
-        f"<section><h2>Where the time went</h2><p>{_duration(sum(stages.values()))} in all.</p>"
-        f'<div class="panel"><table class="stages">{lines}</table></div></section>'
-    )
+    about = f"<p>{_duration(sum(stages.values()))} in all.</p>"
+    return section("Where the time went", about, panel(f'<table class="stages">{lines}</table>'))
 
 
 def _duration(seconds: float) -> str:
@@ -207,7 +189,4 @@ def _duration(seconds: float) -> str:
 def _config(config_yaml: str) -> str:
     if not config_yaml:
         return ""
-    return (
-        '<section><h2>Recipe</h2><div class="panel"><details><summary>All fields as they were used</summary>'
-        f"<pre>{escape(config_yaml)}</pre></details></div></section>"
-    )
+    return section("Recipe", folded("All fields as they were used", f"<pre>{escape(config_yaml)}</pre>"))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gaussavatar import __version__
-from gaussavatar.pages.style import STYLE
-from gaussavatar.quality.charts import clock, pose_svg, timeline_svg
+from gaussavatar.pages.charts import clock, pose_svg, timeline_svg
+from gaussavatar.pages.page import chart_cards, fact_list, folded, inline_jpeg, inline_video, panel, section, write_page
 from gaussavatar.quality.records import Finding, Quality
 from gaussavatar.quality.tables import CARDS, FIGURES, UNCLEAR, card_value
-from gaussavatar.storage import atomic_path
 
 MAX_INLINE_VIDEO = 48 * 2**20
 """A larger overlay is named instead of being put into the page: a phone would not load it."""
@@ -76,7 +72,7 @@ class Still:
     image: UInt8[np.ndarray, "h w 3"]
 
 
-def write_page(
+def write_quality_page(
     path: Path,
     quality: Quality,
     series: Sequence[Series],
@@ -113,16 +109,7 @@ def write_page(
         _dropped(quality),
         _figures(quality),
     ]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(name)} · quality</title><style>{STYLE}{PAGE_STYLE}</style></head><body><main>"
-        f"<header><p>gaussavatar quality check</p><h1>{escape(name)}</h1></header>"
-        + "".join(sections)
-        + f"<footer>Made by gaussavatar {__version__}.</footer></main></body></html>\n"
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_page(path, title=name, kind="quality", above="gaussavatar quality check", sections=sections, style=PAGE_STYLE)
 
 
 def _verdict(quality: Quality) -> str:
@@ -164,53 +151,46 @@ def _cards(quality: Quality) -> str:
 def _overlay(overlay: Path | None, stills: Sequence[Still], tints: dict[str, tuple[int, int, int]], mesh: bool) -> str:
     if overlay is None or not overlay.is_file():
         return ""
-    if overlay.stat().st_size > MAX_INLINE_VIDEO:
+    source = inline_video(overlay, MAX_INLINE_VIDEO)
+    if source is None:
         video = f"<p>The video is beside this page: {escape(overlay.name)}.</p>"
     else:
-        source = "data:video/mp4;base64," + base64.b64encode(overlay.read_bytes()).decode()
-        poster = f' poster="{_jpeg(stills[0].image)}"' if stills else ""
+        poster = f' poster="{inline_jpeg(stills[0].image, JPEG_QUALITY)}"' if stills else ""
         video = f'<video class="overlay" controls playsinline preload="metadata"{poster} src="{source}"></video>'
     legend = "".join(
         f'<span><i style="background:rgb{tint}"></i>{escape(name.replace("_", " "))}</span>'
         for name, tint in tints.items()
     )
     pictures = "".join(
-        f'<figure><div><img alt="overlay at {clock(still.seconds)}" src="{_jpeg(still.image)}"></div>'
+        f'<figure><div><img alt="overlay at {clock(still.seconds)}" '
+        f'src="{inline_jpeg(still.image, JPEG_QUALITY)}"></div>'
         f"<figcaption><span>{clock(still.seconds)}</span></figcaption></figure>"
         for still in stills
     )
     sides = "Left: what belongs to what, the person outlined in white. Right: the" if tints else "The"
-    return (
-        f"<section><h2>What was understood</h2><p>{sides} {'tracked head' if mesh else 'landmarks'} over the picture. "
-        "Lids, lips and chin must lie where the person has them, without trembling. A red frame marks pictures "
-        f'that will not be used.</p>{video}<div class="legend">{legend}</div>'
-        f'<div class="stills">{pictures}</div></section>'
+    return section(
+        "What was understood",
+        f"<p>{sides} {'tracked head' if mesh else 'landmarks'} over the picture. Lids, lips and chin must lie where "
+        "the person has them, without trembling. A red frame marks pictures that will not be used.</p>",
+        f'{video}<div class="legend">{legend}</div><div class="stills">{pictures}</div>',
     )
 
 
-def _jpeg(image: UInt8[np.ndarray, "h w 3"]) -> str:
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
-
-
 def _time(series: Sequence[Series], quality: Quality) -> str:
-    charts = []
-    for one in series:
-        if drawn := timeline_svg(one.name, one.values, quality.dropped):
-            charts.append(
-                f'<div class="card"><h3>{escape(one.name)}</h3>{drawn}<span>{escape(one.meaning)}</span></div>'
-            )
+    lost = [(part.start, part.end) for part in quality.dropped]
+    charts = [(one.name, timeline_svg(one.name, one.values, lost), one.meaning) for one in series]
     note = "Reddish stretches are not used." if quality.dropped else ""
-    return f'<section><h2>Over time</h2><p>{note}</p><div class="charts">{"".join(charts)}</div></section>'
+    return section("Over time", f"<p>{note}</p>", chart_cards(charts))
 
 
 def _poses(angles: Float[np.ndarray, "n 3"]) -> str:
     if not len(angles):
         return ""
-    return (
-        "<section><h2>Where the head looked</h2><p>The middle is the camera; darker means longer. The avatar knows the "
-        "views that are marked, and not much beyond.</p>"
-        f'<div class="charts"><div class="card">{pose_svg(angles[:, 0], angles[:, 1])}</div></div></section>'
+    return section(
+        "Where the head looked",
+        "<p>The middle is the camera; darker means longer. The avatar knows the views that are marked, and not much "
+        "beyond.</p>",
+        f'<div class="charts"><div class="card">{pose_svg(angles[:, 0], angles[:, 1])}</div></div>',
     )
 
 
@@ -223,26 +203,13 @@ def _dropped(quality: Quality) -> str:
     ]
     if len(quality.dropped) > MOST_LISTED:
         lines.append(f"<li>and {len(quality.dropped) - MOST_LISTED} more, all in quality.json</li>")
-    return (
-        '<section><h2>What is left out</h2><div class="panel"><ul class="lost-list">'
-        + "".join(lines)
-        + "</ul></div></section>"
-    )
+    return section("What is left out", panel(f'<ul class="lost-list">{"".join(lines)}</ul>'))
 
 
 def _figures(quality: Quality) -> str:
-    rows = "".join(
-        f"<dt>{escape(FIGURES.get(name, name.replace('_', ' ')))}</dt><dd>{_plain(value)}</dd>"
-        for name, value in quality.figures.items()
-    )
-    facts = "".join(
-        f"<dt>{escape(str(name).replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
-        for name, value in quality.source.items()
-    )
-    return (
-        '<section><h2>All figures</h2><div class="panel"><details><summary>For the curious</summary>'
-        f"<dl>{rows}{facts}</dl></details></div></section>"
-    )
+    figures = [(FIGURES.get(name, name.replace("_", " ")), _plain(value)) for name, value in quality.figures.items()]
+    facts = [(str(name).replace("_", " "), _plain(value)) for name, value in quality.source.items()]
+    return section("All figures", folded("For the curious", fact_list([*figures, *facts])))
 
 
 def _plain(value: object) -> str:

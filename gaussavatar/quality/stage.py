@@ -30,7 +30,7 @@ from gaussavatar.quality.figures import (
     steadiness_figures,
 )
 from gaussavatar.quality.overlay import TINTS, open_masks, write_overlay
-from gaussavatar.quality.page import Series, Still, write_page
+from gaussavatar.quality.page import Series, Still, write_quality_page
 from gaussavatar.quality.pictures import Pictures, measure_pictures, repeated_frames
 from gaussavatar.quality.records import OVERLAY_NAME, PAGE_NAME, Dropped, Quality, save_quality
 from gaussavatar.quality.verdict import judge, source_findings
@@ -86,7 +86,7 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
         progress,
         audio=tracked.capture.audio,
     )
-    write_page(
+    write_quality_page(
         capture_folder / PAGE_NAME,
         quality,
         _series(tracked, pictures),

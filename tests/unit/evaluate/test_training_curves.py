@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gaussavatar.evaluate.curves import curve_svg
 from gaussavatar.evaluate.publish import training_curves
+from gaussavatar.pages.charts import curve_svg
 
 
 def line(stage: str, number: int, step: int, loss: float, face: int) -> str:
