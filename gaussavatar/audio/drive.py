@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.audio.gate import GateConfig, silence_gate
-from gaussavatar.audio.mel import AudioStatistics, log_mel, mel_statistics, normalise, windows
+from gaussavatar.audio.encoder import AudioEncoder, heard_by
+from gaussavatar.audio.gate import GateConfig
+from gaussavatar.audio.normalise import AudioStatistics, normalise
+from gaussavatar.audio.windows import windows
 from gaussavatar.errors import UserError
 from gaussavatar.motion.track import frames_of_seconds
 from gaussavatar.types import Waveform
@@ -53,17 +54,20 @@ def codes_for_audio(
         config: gain and gate.
 
     Raises:
-        UserError: the sound is empty or holds values that are not finite.
+        UserError: the sound is empty or holds values that are not finite, or what the encoder hears cannot be had
+            here (:func:`gaussavatar.audio.encoder.heard_by`).
     """
     if len(waveform.samples) == 0:
         raise UserError("a sound to speak", "one without a single sample", "give another audio file")
     if not np.isfinite(waveform.samples).all():
         raise UserError("a sound with finite samples", "NaN or infinity in it", "export the audio file again")
-    mel = log_mel(waveform)
-    statistics = statistics or mel_statistics(mel)
+    feature = heard_by(encoder.config)
+    raw = feature.extract(waveform)
+    statistics = statistics or feature.statistics(raw)
     seen = windows(
-        normalise(mel, statistics),
+        normalise(raw, statistics),
         frames_of_seconds(waveform.seconds) if n_frames is None else n_frames,
+        feature.facts.window,
         fill=statistics.silence,
     )
     return codes_for_windows(encoder, seen, closed=closed, config=config)
@@ -71,7 +75,7 @@ def codes_for_audio(
 
 def codes_for_windows(
     encoder: AudioEncoder,
-    windows: Float32[np.ndarray, "n 33 40"],
+    windows: Float32[np.ndarray, "n w d"],
     *,
     closed: Float32[np.ndarray, "n_codes"],
     config: DriveConfig | None = None,
@@ -92,5 +96,5 @@ def codes_for_windows(
     answer = codes.numpy().astype(np.float32)
     if config.gate is None:
         return answer
-    gate = silence_gate(windows, config.gate)[:, None].astype(np.float32)
+    gate = heard_by(encoder.config).gate(windows, config.gate)[:, None].astype(np.float32)
     return closed + gate * (answer - closed)

@@ -1,4 +1,4 @@
-"""The small network that hears the mouth: 33 x 40 log-mel values to mouth codes."""
+"""The small network that hears the mouth: a window of audio features to mouth codes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gaussavatar.audio.mel import N_MELS, WINDOW_LENGTH
+from gaussavatar.audio.features.api import AudioFeature, open_features
+from gaussavatar.errors import UserError
+
+SHORTEST_WINDOW, LONGEST_WINDOW = 33, 40
+"""Feature frames that the four convolutions make one answer of."""
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Size of the encoder.
+    """Size of the encoder, and what it hears. The defaults of the latter read headers from before they were written.
 
     Attributes:
         n_codes: outputs.
@@ -22,6 +26,9 @@ class EncoderConfig:
         members: independent networks whose mean is the answer.
         linear: whether a linear map of the whole window is one more member.
         dropout: share of activations dropped in training.
+        features: names of the audio features, in order.
+        width: numbers per feature frame.
+        window: feature frames of a window.
     """
 
     n_codes: int
@@ -29,6 +36,26 @@ class EncoderConfig:
     members: int = 3
     linear: bool = True
     dropout: float = 0.15
+    features: tuple[str, ...] = ("mel",)
+    width: int = 40
+    window: int = 33
+
+
+def heard_by(config: EncoderConfig) -> AudioFeature:
+    """The features that an encoder was trained on, ready to hear.
+
+    Raises:
+        UserError: they are not known or not installed here, or of another width or window than the encoder's.
+    """
+    feature = open_features(config.features)
+    facts = feature.facts
+    if (facts.dimension, facts.window.length) != (config.width, config.window):
+        raise UserError(
+            f"audio features {', '.join(config.features)} of {config.window} x {config.width} values per frame",
+            f"{facts.window.length} x {facts.dimension} from this version",
+            "fit the avatar again",
+        )
+    return feature
 
 
 class MemberConv(nn.Module):
@@ -71,16 +98,16 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         m, h = config.members, config.hidden
-        self.stem = MemberConv(m, N_MELS, h, 5, 2)
+        self.stem = MemberConv(m, config.width, h, 5, 2)
         self.middle = MemberConv(m, h, h, 3, 2)
         self.top = MemberConv(m, h, h, 3, 2)
         self.head = MemberConv(m, h, config.n_codes, 3, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(WINDOW_LENGTH * N_MELS, config.n_codes) if config.linear else None
+        self.linear = nn.Linear(config.window * config.width, config.n_codes) if config.linear else None
         self.register_buffer("centre", torch.zeros(config.n_codes))
         self.register_buffer("spread", torch.ones(config.n_codes))
 
-    def each(self, windows: Float[Tensor, "b 33 40"]) -> Float[Tensor, "members b n_codes"]:
+    def each(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""
         x = functional.relu(self.stem(windows[None]))
         x = functional.relu(self.middle(self.dropout(x)))
@@ -90,6 +117,6 @@ class AudioEncoder(nn.Module):
             return answers
         return torch.cat([answers, self.linear(windows.flatten(1))[None]])
 
-    def forward(self, windows: Float[Tensor, "b 33 40"]) -> Float[Tensor, "b n_codes"]:
+    def forward(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "b n_codes"]:
         """Mouth codes in units of the targets."""
         return self.centre + self.spread * self.each(windows).mean(0)

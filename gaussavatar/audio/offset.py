@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float, Float32, Int
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, sosfiltfilt
 
-from gaussavatar.audio.mel import MEL_RATE, normalise, window_centres
+from gaussavatar.audio.features.mel import FACTS, mel_statistics
+from gaussavatar.audio.features.mel_bands import MEL_RATE
+from gaussavatar.audio.normalise import normalise
 from gaussavatar.types import VIDEO_FPS
 
 _LAG_STEP = 0.01
@@ -136,7 +138,7 @@ def estimate_av_offset(
 
 def _sound_features(mel: np.ndarray) -> Float[np.ndarray, "t f"] | None:
     """Ten bands, smoothed over 40 ms, and their slopes, at unit variance."""
-    bands = normalise(mel).astype(np.float64).reshape(len(mel), _BANDS, -1).mean(2)
+    bands = normalise(mel, mel_statistics(mel)).astype(np.float64).reshape(len(mel), _BANDS, -1).mean(2)
     bands = uniform_filter1d(bands, _SMOOTH_FEATURES, axis=0, mode="nearest")
     padded = np.pad(bands, ((_SLOPE_FEATURES // 2,) * 2, (0, 0)), mode="edge")
     features = np.concatenate([bands, padded[_SLOPE_FEATURES:] - padded[:-_SLOPE_FEATURES]], 1)
@@ -163,7 +165,7 @@ def _block_products(
     features: Float[np.ndarray, "t f"], targets: Float[np.ndarray, "n 3"], blocks: np.ndarray, lags: np.ndarray
 ) -> Float[np.ndarray, "b l f 3"]:
     """Sums over every block of frames of feature times target, for every lag."""
-    centres = window_centres(np.arange(len(targets)))
+    centres = FACTS.window.centres(np.arange(len(targets)))
     out = np.zeros((int(blocks.max()) + 1, len(lags), features.shape[1], targets.shape[1]))
     for place, lag in enumerate(lags):
         rows = centres + lag

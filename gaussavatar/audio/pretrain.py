@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
-from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.encoder import LONGEST_WINDOW, SHORTEST_WINDOW, AudioEncoder, EncoderConfig
+from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.offset import block_bounds
 from gaussavatar.seeding import seeded
 
@@ -21,6 +22,7 @@ class AudioPretrainConfig:
     """How the encoder is pre-trained.
 
     Attributes:
+        features: what the encoder hears, by name (:data:`gaussavatar.audio.features.api.KNOWN`).
         steps: optimiser steps.
         batch: windows per step, silence included.
         learning_rate, weight_decay: of AdamW, with a cosine decay to 2 %.
@@ -38,6 +40,7 @@ class AudioPretrainConfig:
         batches: the bank of augmented versions.
     """
 
+    features: tuple[str, ...] = ("mel",)
     steps: int = 1000
     batch: int = 128
     learning_rate: float = 3e-3
@@ -56,7 +59,7 @@ class AudioPretrainConfig:
 
 
 def pretrain_encoder(
-    mel: Float32[np.ndarray, "t 40"],
+    heard: AudioBatcher,
     targets: Float32[np.ndarray, "n d"],
     train_mask: Bool[np.ndarray, "n"],
     closed_target: Float32[np.ndarray, "d"],
@@ -64,13 +67,12 @@ def pretrain_encoder(
     seed: int,
     *,
     displacement: Float32[np.ndarray, "d"] | None = None,
-    batcher: AudioBatcher | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> AudioEncoder:
     """Fit an encoder from sound to mouth motion.
 
     Args:
-        mel: raw log-mel of the clip.
+        heard: the clip's sound.
         targets: what to predict for every video frame (mouth codes, aperture, width).
         train_mask: frames that may be learnt from.
         closed_target: the target of silence.
@@ -78,7 +80,6 @@ def pretrain_encoder(
         seed: of everything random.
         displacement: how far a unit of each target moves the lips (:func:`gaussavatar.audio.targets.lip_displacement`);
             all alike by default.
-        batcher: an existing bank of the same mel, instead of a new one.
         advance: called with the number of steps done.
 
     Raises:
@@ -89,11 +90,10 @@ def pretrain_encoder(
         raise ValueError(f"pre-training wants at least 50 frames, got {len(frames)}")
     if not np.isfinite(targets[train_mask]).all():
         raise ValueError("pre-training targets hold NaN or infinity")
-    batcher = batcher or AudioBatcher(mel, config.batches, seed)
     moved = np.ones(targets.shape[1], np.float32) if displacement is None else displacement
-    encoder = _fitted(targets, frames, closed_target, moved, config, batcher, seed, advance)
+    encoder = _fitted(targets, frames, closed_target, moved, config, heard, seed, advance)
     if config.shrink_folds > 1:
-        predicted, middle = _cross_predicted(targets, frames, closed_target, moved, config, batcher, seed)
+        predicted, middle = _cross_predicted(targets, frames, closed_target, moved, config, heard, seed)
         shares = reliable_shares(predicted - middle, targets[train_mask] - middle, moved)
         encoder.spread.mul_(torch.from_numpy(shares))
     return encoder
@@ -110,7 +110,7 @@ def _fitted(
     advance: Callable[[int], None] | None = None,
 ) -> AudioEncoder:
     generator = torch.Generator().manual_seed(seed)
-    encoder = _new_encoder(targets[frames.numpy()], config, generator)
+    encoder = _new_encoder(batcher.feature, targets[frames.numpy()], config, generator)
     wanted = (torch.from_numpy(targets).float() - encoder.centre) / encoder.spread
     closed = (torch.from_numpy(closed_target).float() - encoder.centre) / encoder.spread
     if encoder.linear is not None:
@@ -162,8 +162,33 @@ def reliable_shares(
     return np.clip(0.5 * (own + common), 0.0, 1.0).astype(np.float32)
 
 
-def _new_encoder(targets: np.ndarray, config: AudioPretrainConfig, generator: torch.Generator) -> AudioEncoder:
-    size = EncoderConfig(targets.shape[1], config.hidden, config.members, config.linear, config.dropout)
+def encoder_config(feature: AudioFeature, n_codes: int, config: AudioPretrainConfig) -> EncoderConfig:
+    """The encoder that a recipe describes, for what it hears.
+
+    Raises:
+        ValueError: the feature's window is too short or too long for the convolutions.
+    """
+    facts = feature.facts
+    if not SHORTEST_WINDOW <= facts.window.length <= LONGEST_WINDOW:
+        raise ValueError(
+            f"an encoder's window has {SHORTEST_WINDOW} to {LONGEST_WINDOW} frames, got {facts.window.length}"
+        )
+    return EncoderConfig(
+        n_codes=n_codes,
+        hidden=config.hidden,
+        members=config.members,
+        linear=config.linear,
+        dropout=config.dropout,
+        features=facts.names,
+        width=facts.dimension,
+        window=facts.window.length,
+    )
+
+
+def _new_encoder(
+    feature: AudioFeature, targets: np.ndarray, config: AudioPretrainConfig, generator: torch.Generator
+) -> AudioEncoder:
+    size = encoder_config(feature, targets.shape[1], config)
     # Modules draw their first weights from torch's global generator; a fork keeps the caller's state.
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         encoder = AudioEncoder(size)

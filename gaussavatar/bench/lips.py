@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from gaussavatar.audio.batches import AudioBatcher
-from gaussavatar.audio.gate import silence_gate
-from gaussavatar.audio.mel import normalise, windows
+from gaussavatar.audio.features.api import AudioFeature, Recording, open_features
+from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.offset import block_bounds, ridge_block_prediction
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
 from gaussavatar.audio.targets import audio_targets, closed_target, lip_displacement
+from gaussavatar.audio.windows import windows
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, LIPS
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.statistics import correlation
-from gaussavatar.types import FaceMotion, Tracking
+from gaussavatar.types import FaceMotion, Tracking, Waveform
 
 GAP_FRAMES = 4
 """Frames beside a held-out block that are not learnt from: their windows reach into it."""
@@ -41,7 +42,7 @@ class LipsBenchConfig:
 
 
 def bench_lips(
-    mel: Float32[np.ndarray, "t 40"],
+    waveform: Waveform,
     motion: FaceMotion,
     config: LipsBenchConfig | None = None,
     *,
@@ -56,7 +57,7 @@ def bench_lips(
     network, except in ``gated_aperture_r``.
 
     Args:
-        mel: raw log-mel of the clip.
+        waveform: the clip's sound.
         motion: its motion; the last two targets are aperture and width.
         config: blocks, gain and schedule.
         tracking: the clip's, for lip distances in pixels of a picture of 512 rather than in millimetres.
@@ -82,7 +83,9 @@ def bench_lips(
     displacement = np.concatenate([moved, np.full(2, moved.max(), np.float32)])
     lips = _flat_lips(motion, tracking)
     n = len(targets)
-    batcher = AudioBatcher(mel, config.pretrain.batches, seed)
+    feature = open_features(config.pretrain.features)
+    recording = Recording(feature.extract(waveform), waveform)
+    batcher = AudioBatcher(feature, recording, config.pretrain.batches, seed)
     bounds = block_bounds(n, config.blocks)
     records = []
     with (progress or QuietProgress()).stage("lips, block by block", len(bounds)) as advance:
@@ -90,12 +93,12 @@ def bench_lips(
             train = np.ones(n, bool)
             train[max(0, start - GAP_FRAMES) : stop + GAP_FRAMES] = False
             encoder = pretrain_encoder(
-                mel, targets, train, closed, config.pretrain, seed, displacement=displacement, batcher=batcher
+                batcher, targets, train, closed, config.pretrain, seed, displacement=displacement
             )
             frames = torch.arange(start, stop)
             with torch.no_grad():
                 shifted = {k: encoder(batcher.clean(frames + k)).numpy() for k in (-SHIFT_FRAMES, 0, SHIFT_FRAMES)}
-            gate = silence_gate(batcher.clean(frames).numpy())[:, None]
+            gate = feature.gate(batcher.clean(frames).numpy())[:, None]
             gated = closed + gate * (shifted[0] - closed)
             real = targets[start:stop]
             record = _block_record(shifted, gated, real, config.mouth_gain)
@@ -104,7 +107,7 @@ def bench_lips(
             drives = {"lmd": wide, "lmd_gated": closed + gate * (wide - closed), "lmd_still": middle[None]}
             records.append(record | {name: _lip_distance(codes - real, lips) for name, codes in drives.items()})
             advance(1)
-    ridge = _ridge_block_correlations(mel, targets, config)
+    ridge = _ridge_block_correlations(feature, recording.raw, targets, config)
     for record, r in zip(records, ridge, strict=True):
         record["ridge_aperture_r"] = r
     scalars = (
@@ -154,9 +157,13 @@ def _lip_distance(error: Float[np.ndarray, "n d"], lips: Float[np.ndarray, "m l 
     return float(np.linalg.norm(np.tensordot(error[:, : len(lips)], lips, 1), axis=-1).mean())
 
 
-def _ridge_block_correlations(mel: np.ndarray, targets: np.ndarray, config: LipsBenchConfig) -> list[float]:
+def _ridge_block_correlations(
+    feature: AudioFeature, raw: np.ndarray, targets: np.ndarray, config: LipsBenchConfig
+) -> list[float]:
     n = len(targets)
-    x = windows(normalise(mel), n, offset_frames=config.pretrain.batches.offset_frames).reshape(n, -1)
+    normalised = normalise(raw, feature.statistics(raw))
+    offset = config.pretrain.batches.offset_frames
+    x = windows(normalised, n, feature.facts.window, offset_frames=offset).reshape(n, -1)
     predicted = ridge_block_prediction(x, targets[:, -2:-1], blocks=config.blocks, penalty=0.6, gap=GAP_FRAMES)
     return [
         correlation(predicted[start:stop, 0], targets[start:stop, -2]) for start, stop in block_bounds(n, config.blocks)

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 
 from gaussavatar.audio.batches import AudioBatcher
-from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.audio.features.api import Recording, open_features
+from gaussavatar.audio.pretrain import encoder_config
 from gaussavatar.avatar.load import blank_model
 from gaussavatar.avatar.player import to_bytes
 from gaussavatar.bench.raster import CAMERA_DISTANCE, HEAD_FRACTION, HEAD_SIZE, head_scene
@@ -20,7 +22,7 @@ from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, write_json
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.training.step import Run
-from gaussavatar.types import FaceMotion, Tracking
+from gaussavatar.types import VIDEO_FPS, FaceMotion, Tracking
 
 SHOWN = 24
 """Frames that hold a picture; the others are holes in the file, and are never drawn."""
@@ -34,15 +36,16 @@ MOVING = 0.65
 
 def made_up_run(config: FitConfig, folder: Path, frames: int, device: torch.device) -> Run:
     """A run of the recipe's sizes on a head-like shell and ``frames`` frames of it in ``folder``."""
-    codes, hearing = config.motion.n_mouth, config.audio
+    codes, feature = config.motion.n_mouth, open_features(config.audio.features)
     model = made_up_model(config, codes)
     clip = made_up_clip(config, model, folder, frames)
-    mel = np.random.default_rng(0).normal(-6, 2, (frames * 4, 40)).astype(np.float32)
-    encoder = AudioEncoder(EncoderConfig(codes, hearing.hidden, hearing.members, hearing.linear, hearing.dropout))
+    size = (frames * feature.facts.window.rate // VIDEO_FPS, feature.facts.dimension)
+    heard = Recording(np.random.default_rng(0).normal(-6, 2, size).astype(np.float32))
+    encoder = AudioEncoder(encoder_config(feature, codes, config.audio))
     return Run(
         model=model.to(device),
         encoder=encoder.to(device),
-        audio=AudioBatcher(mel, config.audio.batches, 0),
+        audio=AudioBatcher(feature, heard, config.audio.batches, 0),
         clip=clip,
         closed=torch.zeros(codes, device=device),
         rasterizer=get_rasterizer(device),

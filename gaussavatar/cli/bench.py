@@ -118,7 +118,6 @@ class Lips(Figures):
 
     def measure(self) -> Mapping[str, Any]:
         """Fit the audio network on parts of the clip."""
-        from gaussavatar.audio.mel import log_mel
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.bench.lips import bench_lips
         from gaussavatar.media.ffmpeg import read_audio
@@ -129,7 +128,7 @@ class Lips(Figures):
         capture = find_avatar(self.avatar) / "capture"
         motion = load_motion(capture / "motion.safetensors")
         figures = bench_lips(
-            log_mel(read_audio(capture / "audio.wav")),
+            read_audio(capture / "audio.wav"),
             motion,
             tracking=load_tracking(capture / "tracking.safetensors"),
             progress=TerminalProgress(),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from gaussavatar.audio.features.api import open_features
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job, preparation_stages, told_quality
 from gaussavatar.fitting.recipe import load_recipe
@@ -69,6 +70,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
         UserError: whatever the user can mend, before the hours are spent.
     """
     job = _job(request, "avatars", progress)
+    open_features(job.config.audio.features)
     device = choose_device(request.device)
     perceptual_net(job.config.training)
     info = probe(request.video)

@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from gaussavatar.audio.drive import DriveConfig
+from gaussavatar.audio.features.api import check_features
 from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
@@ -62,15 +63,17 @@ def build_config(values: Any, source: str) -> FitConfig:
     """Plain data to a :class:`FitConfig`.
 
     Raises:
-        UserError: an unknown key or a value of the wrong type; the message names the key.
+        UserError: an unknown key, a value of the wrong type or an unknown audio feature; the message names it.
     """
     if not isinstance(values, dict):
         raise UserError(f"a mapping of keys in {source}", type(values).__name__, "see recipes/ for examples")
     _check_keys(values, FitConfig, source, "")
     try:
-        return _filled(msgspec.convert(values, FitConfig))
+        config = _filled(msgspec.convert(values, FitConfig))
     except msgspec.ValidationError as error:
         raise UserError(f"valid values in {source}", str(error), "mend the value") from error
+    check_features(config.audio.features)
+    return config
 
 
 def _filled(value: Any) -> Any:

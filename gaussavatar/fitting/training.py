@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from gaussavatar import __version__
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.mel import log_mel
+from gaussavatar.audio.features.api import Recording, open_features
 from gaussavatar.audio.pretrain import pretrain_encoder
 from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.capture.store import load_capture
@@ -56,7 +56,8 @@ class _Prepared:
     clip: Clip
     closed: Float[np.ndarray, "m"]
     """Mouth codes of the closed mouth."""
-    mel: Float32[np.ndarray, "t b"]
+    heard: AudioBatcher
+    """The clip's sound."""
     head: HeadTrack
 
 
@@ -127,20 +128,20 @@ def _open_prepared(job: Job) -> _Prepared:
     )
     clip = leave_out_empty(clip, job.progress.say)
     assert capture.audio is not None
-    return _Prepared(
-        segmentation, clip, closed_mouth(motion), log_mel(read_audio(capture.audio)), load_head_track(folder)
-    )
+    sound, feature = read_audio(capture.audio), open_features(config.audio.features)
+    heard = AudioBatcher(feature, Recording(feature.extract(sound), sound), config.audio.batches, job.request.seed)
+    return _Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(folder))
 
 
 def _start(job: Job, device: torch.device, key: str, prepared: _Prepared) -> Run:
     """Everything that the loop trains and reads, before its first step."""
     config, seed, folder = job.config, job.request.seed, job.folder / "train"
-    encoder = _pretrained(folder, config, prepared.mel, prepared.clip, prepared.closed, seed, key, job.progress)
+    encoder = _pretrained(folder, config, prepared.heard, prepared.clip, prepared.closed, seed, key, job.progress)
     net = perceptual_net(config.training)
     return Run(
         model=build_model(prepared.clip, config.model, seed, prepared.head).to(device),
         encoder=encoder.to(device),
-        audio=AudioBatcher(prepared.mel, config.audio.batches, seed),
+        audio=prepared.heard,
         clip=prepared.clip,
         closed=torch_closed(prepared.closed).to(device),
         rasterizer=get_rasterizer(device),
@@ -195,7 +196,7 @@ def _torso(
 def _pretrained(
     folder: Path,
     config: FitConfig,
-    mel: np.ndarray,
+    heard: AudioBatcher,
     clip: Any,
     closed: np.ndarray,
     seed: int,
@@ -218,7 +219,7 @@ def _pretrained(
             return encoder
     with progress.stage("audio pre-training", config.audio.steps) as advance:
         encoder = pretrain_encoder(
-            mel,
+            heard,
             clip.motion.mouth_codes,
             train_mask,
             closed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from gaussavatar.audio.mel import log_mel
+from gaussavatar.audio.features.mel_bands import log_mel
 from gaussavatar.audio.offset import AvOffset, estimate_av_offset
 from gaussavatar.capture.marks import MARKS_NAME, Marks, load_marks, unmarked
 from gaussavatar.capture.store import Capture, load_capture

@@ -7,15 +7,7 @@ import torch
 from gaussavatar.audio.drive import DriveConfig, codes_for_audio, codes_for_windows
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.energy import frame_energy, frame_level_db, frame_power, silent_frames
-from gaussavatar.audio.gate import GateConfig, silence_gate
-from gaussavatar.audio.mel import (
-    MelStream,
-    RunningNormaliser,
-    log_mel,
-    mel_statistics,
-    normalise,
-    windows,
-)
+from gaussavatar.audio.features.mel_bands import log_mel
 from gaussavatar.audio.offset import estimate_av_offset, ridge_block_prediction
 from gaussavatar.audio.targets import audio_targets, closed_target
 from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
@@ -23,32 +15,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.motion.track import frames_of_seconds
 from gaussavatar.types import ANALYSIS_RATE, FaceMotion, Waveform
 
-
-def spoken(pattern: str, seed: int = 0, noise: float = 1e-3) -> Waveform:
-    """One character per 100 ms: a letter is a syllable of its own loudness and colour, a dot a pause."""
-    rng = np.random.default_rng(seed)
-    piece = ANALYSIS_RATE // 10
-    t = np.arange(piece * len(pattern)) / ANALYSIS_RATE
-    sound = np.zeros(len(t))
-    for k, letter in enumerate(pattern):
-        if letter == ".":
-            continue
-        part = slice(k * piece, (k + 1) * piece)
-        formant = 300.0 + 60.0 * (ord(letter) - ord("a"))
-        for harmonic in range(1, 25):
-            f = 130.0 * harmonic
-            size = np.exp(-(((f - formant) / 250.0) ** 2)) + 0.3 * np.exp(-(((f - 4 * formant) / 500.0) ** 2))
-            sound[part] += 0.2 * (size + 0.01) * np.sin(2 * np.pi * f * t[part])
-    return Waveform((sound + noise * rng.standard_normal(len(t))).astype(np.float32), ANALYSIS_RATE)
-
-
-SENTENCE = "abcmkde........fghkmib....ackdeg.........."
-
-
-def own_windows(waveform: Waveform, n: int) -> np.ndarray:
-    mel = log_mel(waveform)
-    statistics = mel_statistics(mel)
-    return windows(normalise(mel, statistics), n, fill=statistics.silence)
+from .sounds import SENTENCE, long_speech, own_windows, spoken
 
 
 def test_power_is_that_of_the_frame() -> None:
@@ -82,44 +49,6 @@ def test_silent_frames_are_the_pauses_and_not_the_short_gaps() -> None:
     assert level[silent].max() < level[~silent].mean() - 15.0
     hum = Waveform(0.1 * np.sin(np.arange(32000) * 0.1).astype(np.float32), ANALYSIS_RATE)
     assert silent_frames(hum, 45).all()
-
-
-@pytest.mark.parametrize("noise", [0.0, 1e-4, 3e-3])
-def test_gate_opens_for_speech_and_closes_in_pauses(noise: float) -> None:
-    waveform = spoken(SENTENCE, noise=noise)
-    n = frames_of_seconds(waveform.seconds)
-    gate = silence_gate(own_windows(waveform, n))
-    seconds = (np.arange(n) + 0.5) / 25
-    speech = np.array([SENTENCE[min(int(s * 10), len(SENTENCE) - 1)] != "." for s in seconds])
-    assert gate[speech].min() > 0.8
-    far = np.array([not speech[max(0, i - 5) : i + 6].any() for i in range(n)])
-    assert gate[far].max() < 0.15
-    assert np.abs(np.diff(gate)).max() < 0.75  # Opens and closes over several frames.
-    assert ((gate >= 0) & (gate <= 1)).all()
-
-
-def test_gate_keeps_open_over_a_stop_consonant() -> None:
-    waveform = spoken("abcd.efgh......abcd......")
-    gate = silence_gate(own_windows(waveform, frames_of_seconds(waveform.seconds)))
-    assert gate[10:13].min() > 0.8  # 0.4 to 0.5 s is a closure inside a word.
-
-
-def test_streamed_windows_give_the_gate_of_the_file() -> None:
-    waveform = spoken(SENTENCE * 3)
-    n = frames_of_seconds(waveform.seconds)
-    stream, running = MelStream(), RunningNormaliser()
-    pieces = [running.push(stream.push(waveform.samples[k : k + 777])) for k in range(0, len(waveform.samples), 777)]
-    mel = np.concatenate([*pieces, running.push(stream.finish())])
-    live = silence_gate(windows(mel, n, fill=running.statistics.silence))
-    offline = silence_gate(own_windows(waveform, n))
-    assert np.abs(live - offline)[75:].mean() < 0.05
-
-
-def test_a_file_without_speech_keeps_the_gate_shut() -> None:
-    rng = np.random.default_rng(0)
-    for sound in (np.zeros(48000), 0.02 * rng.standard_normal(48000)):
-        gate = silence_gate(own_windows(Waveform(sound.astype(np.float32), ANALYSIS_RATE), 75))
-        assert gate.max() < 0.2
 
 
 def random_encoder(n_codes: int = 4) -> AudioEncoder:
@@ -169,12 +98,6 @@ def test_sound_that_cannot_drive_is_refused_in_words() -> None:
     with pytest.raises(UserError, match="NaN"):
         codes_for_audio(encoder, Waveform(np.full(100, np.nan, np.float32), ANALYSIS_RATE), closed=closed)
     assert codes_for_audio(encoder, Waveform(np.zeros(3, np.float32), ANALYSIS_RATE), closed=closed).shape == (1, 4)
-
-
-def long_speech(seconds: int = 24, seed: int = 1) -> Waveform:
-    rng = np.random.default_rng(seed)
-    letters = rng.choice(list("abcdefghijklm...."), seconds * 10)
-    return spoken("".join(letters), seed)
 
 
 def lips_of(waveform: Waveform, n: int) -> np.ndarray:
@@ -252,25 +175,16 @@ def test_lips_bench_rewards_lips_that_follow_the_sound() -> None:
     from gaussavatar.audio.pretrain import AudioPretrainConfig
 
     waveform = long_speech()
-    mel = log_mel(waveform)
     pretrain = AudioPretrainConfig(
         steps=60, batch=64, hidden=16, average=0.9, batches=BatchConfig(versions=3, plain_versions=2)
     )
     config = LipsBenchConfig(blocks=3, pretrain=pretrain)
     aperture = lips_of(waveform, 600)
-    good = bench_lips(mel, motion_of(aperture), config)
-    other = bench_lips(mel, motion_of(lips_of(long_speech(seed=9), 600)), config)
+    good = bench_lips(waveform, motion_of(aperture), config)
+    other = bench_lips(waveform, motion_of(lips_of(long_speech(seed=9), 600)), config)
     assert good["aperture_r"] > 0.8 and good["drop"] > 0.4 and good["ridge_aperture_r"] > 0.8
     assert other["aperture_r"] < 0.35
     assert len(good["blocks"]) == 3
     assert good["aperture_r"] == pytest.approx(np.mean([b["aperture_r"] for b in good["blocks"]]))
     assert 0.5 < good["gated_aperture_r"] < 1.0 and good["gated_aperture_r"] != good["aperture_r"]
     assert good["codes_r"][1] < 0.5  # A code that the sound does not carry.
-
-
-def test_gate_config_moves_the_threshold() -> None:
-    waveform = spoken(SENTENCE)
-    seen = own_windows(waveform, frames_of_seconds(waveform.seconds))
-    shut = silence_gate(seen, GateConfig(threshold=10.0))
-    open_ = silence_gate(seen, GateConfig(threshold=-10.0))
-    assert shut.max() < 1e-6 and open_.min() > 1.0 - 1e-6

@@ -6,80 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.audio.augment import (
-    AugmentConfig,
-    augment_mel,
-    reverberate,
-    silence_mel,
-    vocal_tract_warp,
-)
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.mel import LOG_FLOOR, N_MELS, WINDOW_LENGTH, mel_frequencies, mel_statistics, normalise, windows
+from gaussavatar.audio.features.api import Recording
+from gaussavatar.audio.features.mel import FACTS, MEL, mel_statistics
+from gaussavatar.audio.features.mel_bands import N_MELS
+from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder, reliable_shares
 from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.audio.windows import windows
 from gaussavatar.landmarks.indices import LIPS_OUTER
 from gaussavatar.types import FaceMotion
+
+from .sounds import babble, generator, own_normalised
 
 SMALL = AudioPretrainConfig(
     steps=200, batch=64, hidden=24, members=2, average=0.97, batches=BatchConfig(versions=6, plain_versions=3)
 )
 
 
-def babble(t: int, seed: int = 0) -> np.ndarray:
-    """Raw log-mel of made-up speech: smooth band modulations, with pauses."""
-    rng = np.random.default_rng(seed)
-    kernel = np.hanning(15) / np.hanning(15).sum()
-    slow = rng.standard_normal((t + 14, 5)) @ rng.standard_normal((5, N_MELS))
-    smooth = np.stack([np.convolve(slow[:, k], kernel, "valid") for k in range(N_MELS)], 1)
-    speaking = np.repeat(rng.uniform(size=t // 50 + 1) > 0.25, 50)[:t, None]
-    speech = -8.0 + 3.0 * smooth + np.linspace(0, -3, N_MELS)
-    return np.where(speaking, speech, -14.0 + 0.5 * rng.standard_normal((t, N_MELS))).astype(np.float32)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def test_vocal_tract_warp_moves_a_resonance_by_its_factor() -> None:
-    centres = mel_frequencies()[1:-1]
-    peak = torch.from_numpy(np.exp(-(((np.arange(N_MELS) - 15.0) / 1.5) ** 2)).astype(np.float32))[None]
-    for factor in (0.82, 1.0, 1.22):
-        warped = vocal_tract_warp(peak, factor)
-        where = float((warped[0] * torch.arange(N_MELS)).sum() / warped.sum())
-        heard = np.interp(where, np.arange(N_MELS), centres)
-        assert heard == pytest.approx(factor * centres[15], rel=0.03)
-    flat = torch.linspace(-3, -9, N_MELS)[None]
-    assert (vocal_tract_warp(flat, 1.22)[0, -1] - flat[0, -1]).abs() < 1e-3
-
-
-def test_augmentation_keeps_shape_and_timing_and_follows_the_seed() -> None:
-    mel = torch.from_numpy(babble(600))
-    a, b, c = (augment_mel(mel, AugmentConfig(), generator(s)) for s in (1, 1, 2))
-    assert a.shape == mel.shape and torch.isfinite(a).all() and float(a.min()) >= LOG_FLOOR
-    assert torch.equal(a, b) and not torch.equal(a, c)
-    loud, was = a.mean(1), mel.mean(1)
-    assert np.corrcoef(loud.numpy(), was.numpy())[0, 1] > 0.6
-
-
-def test_reverberation_only_adds_and_decays() -> None:
-    mel = torch.full((100, N_MELS), -18.0)
-    mel[20:25] = -5.0
-    wet = reverberate(mel, 0.3, 0.5)
-    assert (wet >= mel - 1e-4).all()
-    # 60 dB in 0.3 s are 0.46 nats per 10 ms.
-    slope = (wet[40] - wet[30]) / 10
-    assert float(slope.mean()) == pytest.approx(-13.8 * 0.01 / 0.3, rel=0.15)
-
-
-def test_silence_is_below_speech_and_varied() -> None:
-    mel = babble(2000)
-    quiet = torch.from_numpy(np.percentile(mel, 10, axis=0).astype(np.float32))
-    raw = silence_mel(64, 40, quiet, generator())
-    assert raw.shape == (64, 40, N_MELS)
-    assert float(raw.mean()) < float(mel.mean()) - 2.0
-    assert (raw == LOG_FLOOR).all(-1).all(-1).any()  # Some of it is digital silence.
-    assert float(raw.mean((1, 2)).std()) > 0.5
+def bank(mel: np.ndarray, config: AudioPretrainConfig, seed: int) -> AudioBatcher:
+    return AudioBatcher(MEL, Recording(mel), config.batches, seed)
 
 
 def test_encoder_is_small_and_its_answer_is_the_mean_of_its_members() -> None:
@@ -87,7 +34,7 @@ def test_encoder_is_small_and_its_answer_is_the_mean_of_its_members() -> None:
     assert sum(p.numel() for p in encoder.parameters()) <= 100_000
     encoder.centre.fill_(2.0)
     encoder.spread.fill_(3.0)
-    x = torch.randn((5, WINDOW_LENGTH, N_MELS), generator=generator())
+    x = torch.randn((5, FACTS.window.length, N_MELS), generator=generator())
     each = encoder.each(x)
     assert each.shape[1:] == (5, 12)
     torch.testing.assert_close(encoder(x), 2.0 + 3.0 * each.mean(0))
@@ -97,7 +44,7 @@ def test_encoder_is_small_and_its_answer_is_the_mean_of_its_members() -> None:
 
 def test_encoder_members_are_convolutions_over_time() -> None:
     encoder = AudioEncoder(EncoderConfig(3, members=1, linear=False)).eval()
-    x = torch.randn((4, WINDOW_LENGTH, N_MELS), generator=generator())
+    x = torch.randn((4, FACTS.window.length, N_MELS), generator=generator())
     stem = encoder.stem
     weight = stem.weight[0].reshape(stem.kernel, N_MELS, -1).permute(2, 1, 0)
     wanted = torch.nn.functional.conv1d(x.transpose(1, 2), weight, stem.bias[0, 0], stride=stem.stride)
@@ -106,26 +53,26 @@ def test_encoder_members_are_convolutions_over_time() -> None:
 
 def test_batcher_gathers_what_windows_gives_and_follows_its_generator() -> None:
     mel = babble(800)
-    batcher = AudioBatcher(mel, BatchConfig(versions=4, plain_versions=2), seed=3)
+    batcher = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=4, plain_versions=2), seed=3)
     frames = torch.tensor([0, 3, 100, 199])
     statistics = mel_statistics(mel)
-    wanted = windows(normalise(mel, statistics), 200, fill=statistics.silence)[frames.numpy()]
+    wanted = windows(normalise(mel, statistics), 200, FACTS.window, fill=statistics.silence)[frames.numpy()]
     np.testing.assert_allclose(batcher.clean(frames).numpy(), wanted, atol=1e-6)
     one, two = (batcher.sample(frames, generator(5)) for _ in range(2))
     assert torch.equal(one, two)
     assert not torch.equal(one, batcher.sample(frames, generator(6)))
-    again = AudioBatcher(mel, BatchConfig(versions=4, plain_versions=2), seed=3)
+    again = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=4, plain_versions=2), seed=3)
     assert torch.equal(again.sample(frames, generator(5)), one)
     quiet = batcher.silence(32, generator(1))
-    assert quiet.shape == (32, WINDOW_LENGTH, N_MELS)
+    assert quiet.shape == (32, FACTS.window.length, N_MELS)
     assert float(quiet.mean()) < -0.8
-    assert batcher.every_version(frames).shape == (4, 4, WINDOW_LENGTH, N_MELS)
+    assert batcher.every_version(frames).shape == (4, 4, FACTS.window.length, N_MELS)
 
 
 def test_batcher_offset_shifts_the_windows() -> None:
     mel = babble(800)
-    late = AudioBatcher(mel, BatchConfig(versions=1, plain_versions=1, offset_frames=2.0))
-    plain = AudioBatcher(mel, BatchConfig(versions=1, plain_versions=1))
+    late = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=1, plain_versions=1, offset_frames=2.0))
+    plain = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=1, plain_versions=1))
     torch.testing.assert_close(late.clean(torch.tensor([50])), plain.clean(torch.tensor([52])))
 
 
@@ -134,19 +81,19 @@ def learnt() -> tuple[AudioEncoder, np.ndarray, np.ndarray, np.ndarray]:
     mel = babble(2400, seed=4)
     n = 600
     rng = np.random.default_rng(0)
-    normalised = normalise(mel)
-    seen = windows(normalised, n)[:, 10:23]
+    normalised = own_normalised(mel)
+    seen = windows(normalised, n, FACTS.window)[:, 10:23]
     truth = seen.reshape(n, -1) @ rng.standard_normal((13 * N_MELS, 3)) / 20
     truth[:, 0] = seen[:, :, 5:15].mean((1, 2))
     targets = (truth * [1.0, 0.1, 10.0] + [0.5, 0.0, 3.0]).astype(np.float32)
     train = np.arange(n) < 480
-    encoder = pretrain_encoder(mel, targets, train, np.float32([-2.0, 0.0, 3.0]), SMALL, seed=0)
+    encoder = pretrain_encoder(bank(mel, SMALL, 0), targets, train, np.float32([-2.0, 0.0, 3.0]), SMALL, seed=0)
     return encoder, mel, targets, train
 
 
 def test_pretraining_learns_a_linear_motion_and_knows_the_time(learnt) -> None:
     encoder, mel, targets, train = learnt
-    batcher = AudioBatcher(mel, BatchConfig(versions=1, plain_versions=1))
+    batcher = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=1, plain_versions=1))
     held_out = torch.from_numpy(np.flatnonzero(~train))[:-10]
     with torch.no_grad():
         in_time = encoder(batcher.clean(held_out)).numpy()
@@ -159,7 +106,7 @@ def test_pretraining_learns_a_linear_motion_and_knows_the_time(learnt) -> None:
 
 def test_pretraining_closes_the_mouth_in_silence(learnt) -> None:
     encoder, mel, targets, _ = learnt
-    batcher = AudioBatcher(mel, SMALL.batches, seed=77)
+    batcher = AudioBatcher(MEL, Recording(mel), SMALL.batches, seed=77)
     with torch.no_grad():
         silent = encoder(batcher.silence(200, generator(9))).numpy()
     pause_to_speech = targets[:, 0].std()
@@ -173,12 +120,14 @@ def test_pretraining_repeats_for_a_seed_and_leaves_the_global_chance_alone() -> 
     config = AudioPretrainConfig(steps=5, batch=16, hidden=8, batches=BatchConfig(versions=2, plain_versions=1))
     states, before = [], torch.random.get_rng_state()
     for _ in range(2):
-        encoder = pretrain_encoder(mel, targets, np.ones(150, bool), np.zeros(2, np.float32), config, seed=4)
+        encoder = pretrain_encoder(
+            bank(mel, config, 4), targets, np.ones(150, bool), np.zeros(2, np.float32), config, seed=4
+        )
         states.append(encoder.state_dict())
         torch.rand(3)
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     torch.random.set_rng_state(before)
-    pretrain_encoder(mel, targets, np.ones(150, bool), np.zeros(2, np.float32), config, seed=4)
+    pretrain_encoder(bank(mel, config, 4), targets, np.ones(150, bool), np.zeros(2, np.float32), config, seed=4)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not encoder.training
 
@@ -187,10 +136,10 @@ def test_pretraining_refuses_too_little_and_damaged_targets() -> None:
     mel = babble(600)
     targets = np.zeros((150, 2), np.float32)
     with pytest.raises(ValueError, match="50 frames"):
-        pretrain_encoder(mel, targets, np.arange(150) < 20, np.zeros(2, np.float32), SMALL, seed=0)
+        pretrain_encoder(bank(mel, SMALL, 0), targets, np.arange(150) < 20, np.zeros(2, np.float32), SMALL, seed=0)
     targets[3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        pretrain_encoder(mel, targets, np.ones(150, bool), np.zeros(2, np.float32), SMALL, seed=0)
+        pretrain_encoder(bank(mel, SMALL, 0), targets, np.ones(150, bool), np.zeros(2, np.float32), SMALL, seed=0)
 
 
 def test_reliable_shares_keep_what_is_true_and_still_what_is_not() -> None:
@@ -208,13 +157,13 @@ def test_reliable_shares_keep_what_is_true_and_still_what_is_not() -> None:
 def test_codes_that_sound_does_not_tell_are_narrowed_where_asked() -> None:
     mel = babble(1600, seed=5)
     rng = np.random.default_rng(3)
-    seen = normalise(mel)[2::4][:400, 5:15].mean(1)
+    seen = own_normalised(mel)[2::4][:400, 5:15].mean(1)
     targets = np.stack([seen, rng.standard_normal(400)], 1).astype(np.float32)
     config = dataclasses.replace(SMALL, steps=30, batches=BatchConfig(versions=2, plain_versions=2))
     spreads = []
     for folds in (0, 4):
         encoder = pretrain_encoder(
-            mel,
+            bank(mel, config, 0),
             targets,
             np.ones(400, bool),
             np.zeros(2, np.float32),
@@ -240,18 +189,17 @@ def test_a_code_that_moves_the_lips_more_is_learnt_better() -> None:
         silence_share=0.02,
         batches=BatchConfig(versions=1, plain_versions=1),
     )
-    batcher = AudioBatcher(mel, config.batches)
+    batcher = AudioBatcher(MEL, Recording(mel), config.batches)
     errors = []
     for displacement in ([1.0, 0.1], [0.1, 1.0]):
         encoder = pretrain_encoder(
-            mel,
+            batcher,
             targets,
             np.ones(400, bool),
             np.zeros(2, np.float32),
             config,
             0,
             displacement=np.array(displacement, np.float32),
-            batcher=batcher,
         )
         with torch.no_grad():
             errors.append(np.square(encoder(batcher.clean(torch.arange(400))).numpy() - targets).mean(0))
@@ -267,10 +215,17 @@ def test_one_grimace_pulls_a_robust_encoder_less() -> None:
     middles = []
     for robust in (0.0, 0.2):
         encoder = pretrain_encoder(
-            mel, targets, np.ones(200, bool), np.zeros(1, np.float32), dataclasses.replace(config, robust=robust), 0
+            bank(mel, config, 0),
+            targets,
+            np.ones(200, bool),
+            np.zeros(1, np.float32),
+            dataclasses.replace(config, robust=robust),
+            0,
         )
         with torch.no_grad():
-            middles.append(float(encoder(torch.randn((300, WINDOW_LENGTH, N_MELS), generator=generator())).median()))
+            middles.append(
+                float(encoder(torch.randn((300, FACTS.window.length, N_MELS), generator=generator())).median())
+            )
     assert middles[1] < middles[0]
 
 

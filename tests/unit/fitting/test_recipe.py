@@ -171,3 +171,14 @@ def test_overriding_one_stage_leaves_those_that_share_its_values() -> None:
     before = load_recipe("talking-gaussian").training.stages
     after = load_recipe("talking-gaussian", ("training.stages.static.losses.codes=0.5",)).training.stages
     assert after[0].losses.codes == 0.5 and after[1:] == before[1:]
+
+
+def test_audio_features_are_named_in_the_recipe_and_unknown_ones_refused() -> None:
+    assert load_recipe("preview", ("audio.features=[mel]",)) == load_recipe("preview")
+    for value, part in (
+        ("[mel, lips]", "an audio feature: mel.*'lips'"),
+        ("[]", "at least one"),
+        ("[mel, mel]", "twice"),
+    ):
+        with pytest.raises(UserError, match=part):
+            load_recipe("preview", (f"audio.features={value}",))

@@ -7,7 +7,6 @@ Everything works on raw log-mel of shape (t, 40), in batches (v, t, 40), with a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,32 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaussavatar.audio.mel import LOG_FLOOR, N_MELS, POWER_FLOOR, AudioStatistics, mel_frequencies, normalise
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How far the augmented voices may lie from the recorded one.
-
-    Attributes:
-        warp_low, warp_high: range of the vocal-tract length factor on the frequency axis.
-        equaliser: standard deviation of the smooth random equaliser in nats (4.3 dB each).
-        noise_probability: share of versions with added noise.
-        snr_low, snr_high: range of the noise level under the mean of speech, in dB.
-        level: range of the overall level in nats, up or down.
-        band_limit_probability: share of versions without the upper bands.
-        reverb_probability: share of versions with a decaying tail.
-    """
-
-    warp_low: float = 0.82
-    warp_high: float = 1.22
-    equaliser: float = 0.7
-    noise_probability: float = 0.7
-    snr_low: float = 8.0
-    snr_high: float = 35.0
-    level: float = 1.5
-    band_limit_probability: float = 0.15
-    reverb_probability: float = 0.1
+from gaussavatar.audio.features.api import AugmentConfig
+from gaussavatar.audio.features.mel_bands import LOG_FLOOR, N_MELS, POWER_FLOOR, mel_frequencies
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -152,24 +127,3 @@ def silence_mel(
     out = torch.where((kind > 0.75)[:, None, None], add_power(out, out + breath), out)
     out = torch.where((kind < 0.2)[:, None, None], torch.full_like(out, LOG_FLOOR), out)
     return out.clamp_min(LOG_FLOOR)
-
-
-def silence_windows(
-    n: int,
-    length: int,
-    noise_level: Float[Tensor, "40"],
-    statistics: AudioStatistics,
-    generator: torch.Generator,
-) -> Float[Tensor, "n length 40"]:
-    """:func:`silence_mel`, normalised as the pauses of a recording with these statistics would be.
-
-    Args:
-        n: how many stretches.
-        length: feature frames of each.
-        noise_level: mean raw log-mel of the recording's pauses.
-        statistics: of the whole recording.
-        generator: source of chance.
-    """
-    raw = silence_mel(n, length, noise_level, generator)
-    flat = normalise(raw.reshape(-1, N_MELS).numpy(), statistics)
-    return torch.from_numpy(flat).reshape(n, length, N_MELS)

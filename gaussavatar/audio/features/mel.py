@@ -1,0 +1,165 @@
+"""The feature ``mel``: log-mel, normalised by the levels of a recording's speech and of its pauses."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+
+from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.mel_augment import augment_mel, silence_mel
+from gaussavatar.audio.features.mel_bands import (
+    FFT_WINDOW,
+    HOP,
+    LOG_FLOOR,
+    MEL_RATE,
+    N_MELS,
+    log_mel,
+    log_mel_frames,
+)
+from gaussavatar.audio.gate import GateConfig, silence_gate
+from gaussavatar.audio.normalise import AudioStatistics
+from gaussavatar.audio.stream import FramedStream
+from gaussavatar.audio.windows import Window
+from gaussavatar.types import ANALYSIS_RATE, Waveform
+
+FACTS = FeatureFacts(
+    names=("mel",),
+    dimension=N_MELS,
+    window=Window(MEL_RATE, 16),
+    look_ahead_ms=1000.0 * FFT_WINDOW / 2 / ANALYSIS_RATE,
+    streamable=True,
+)
+"""A video frame sees 160 ms to either side, and needs 172.5 ms of sound after its middle."""
+
+_PAUSE_PERCENTILE = 30
+"""Level of a recording's pauses: their noise, not the breaths and clicks among them."""
+
+_DEPTH = 8.0
+"""Log power (nats, 35 dB) below the mean of speech where everything counts as silence."""
+
+_SPEECH_SHARE = 0.75
+_GAP_PRIOR = 4.5
+_WITHIN_STD_PRIOR = 1.6
+_PRIOR_FRAMES = 50.0
+_MIN_CONTRAST = 2.3
+
+
+def loudness(mel: Float[np.ndarray, "*b 40"]) -> Float[np.ndarray, "*b"]:
+    """Natural logarithm of the power in all bands together."""
+    top = mel.max(-1)
+    return top + np.log(np.exp(mel - top[..., None]).sum(-1))
+
+
+def speech_activity(mel: Float[np.ndarray, "t 40"]) -> Float32[np.ndarray, "t"]:
+    """How much each feature frame belongs to speech rather than to a pause, 0..1.
+
+    The 10th and 98th percentiles of the loudness are taken as the levels of pauses and of
+    speech, and a soft threshold lies at 45 % of the way in decibels. A sound whose
+    loudness does not vary by 10 dB has no speech in it.
+    """
+    level = loudness(mel)
+    loud = float(np.percentile(level, 98))
+    level = np.maximum(level, loud - 2.0 * _DEPTH)
+    quiet = float(np.percentile(level, 10))
+    contrast = loud - quiet
+    if contrast < _MIN_CONTRAST:
+        return np.zeros(len(mel), np.float32)
+    z = (level - (quiet + 0.45 * contrast)) / (0.06 * contrast)
+    return (1.0 / (1.0 + np.exp(-np.clip(z, -30.0, 30.0)))).astype(np.float32)
+
+
+def mel_statistics(mel: Float[np.ndarray, "t 40"]) -> AudioStatistics:
+    """Statistics of a recording, sane also when it is very short or almost all silence.
+
+    ``mean`` and ``std`` are those of a mixture of 75 % speech and 25 % pauses, so they
+    do not depend on how much of the file is silent; values under ``floor`` (35 dB under
+    this recording's speech) count as silence and are raised to it.
+
+    Speech and pauses are averaged apart and mixed 75 : 25. Half a second of typical
+    speech (4.5 nats above the pauses, spread 1.6) is blended in, which decides where one
+    of the two is missing: a file without any speech is normalised to silence, not to an
+    average sound.
+    """
+    if len(mel) == 0:
+        mel = np.full((1, N_MELS), LOG_FLOOR, np.float32)
+    mel = mel.astype(np.float64)
+    active = speech_activity(mel)[:, None].astype(np.float64)
+    n_speech, n_pause = float(active.sum()), float((1.0 - active).sum())
+    speech = (active * mel).sum(0) / max(n_speech, 1e-9)
+    pause = ((1.0 - active) * mel).sum(0) / max(n_pause, 1e-9)
+    if n_speech < 1.0:
+        speech = pause + _GAP_PRIOR
+    if n_pause < 1.0:
+        pause = speech - _GAP_PRIOR
+    clamped = np.maximum(mel, speech - _DEPTH)
+    pause = np.maximum(pause, speech - _DEPTH)
+    pause_guess, speech_guess = speech - _GAP_PRIOR, pause + _GAP_PRIOR
+    k = _PRIOR_FRAMES
+    mean_speech = ((active * clamped).sum(0) + k * speech_guess) / (n_speech + k)
+    mean_pause = (((1.0 - active) * clamped).sum(0) + k * pause_guess) / (n_pause + k)
+    if n_speech < 1.0:
+        mean_pause = pause
+    square_speech = (active * (clamped - mean_speech) ** 2).sum(0)
+    square_pause = ((1.0 - active) * (clamped - mean_pause) ** 2).sum(0)
+    var_speech = (square_speech + k * _WITHIN_STD_PRIOR**2) / (n_speech + k)
+    var_pause = (square_pause + k * (0.5 * _WITHIN_STD_PRIOR) ** 2) / (n_pause + k)
+    share = _SPEECH_SHARE
+    mean = share * mean_speech + (1.0 - share) * mean_pause
+    between = share * (1.0 - share) * (mean_speech - mean_pause) ** 2
+    std = np.sqrt(share * var_speech + (1.0 - share) * var_pause + between)
+    # A band without signal (a band-limited file) must not have its noise blown up.
+    std = np.maximum(std, 0.5 * np.median(std))
+    floor = (mean_speech - _DEPTH).astype(np.float32)
+    return AudioStatistics(mean.astype(np.float32), std.astype(np.float32), floor, quiet=floor)
+
+
+class MelFeature:
+    """Log-mel as an :class:`gaussavatar.audio.features.api.AudioFeature`."""
+
+    @property
+    def facts(self) -> FeatureFacts:
+        """See :data:`FACTS`."""
+        return FACTS
+
+    def extract(self, waveform: Waveform) -> Float32[np.ndarray, "t 40"]:
+        """See :func:`gaussavatar.audio.features.mel_bands.log_mel`."""
+        return log_mel(waveform)
+
+    def stream(self) -> FramedStream:
+        """Feature frame j comes out as soon as 12.5 ms after its centre are there."""
+        return FramedStream(log_mel_frames, FFT_WINDOW, HOP)
+
+    def statistics(self, raw: Float[np.ndarray, "t 40"]) -> AudioStatistics:
+        """See :func:`mel_statistics`."""
+        return mel_statistics(raw)
+
+    def activity(self, raw: Float32[np.ndarray, "t 40"]) -> Float32[np.ndarray, "t"]:
+        """See :func:`speech_activity`."""
+        return speech_activity(raw)
+
+    def gate(self, windows: Float32[np.ndarray, "n w 40"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
+        """Silence as the mean over the bands tells it."""
+        return silence_gate(windows.mean(-1), config)
+
+    def other_voice(
+        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
+    ) -> Float32[np.ndarray, "t 40"]:
+        """Another voice in another room, made from the log-mel alone."""
+        raw = torch.from_numpy(np.ascontiguousarray(recording.raw, np.float32))
+        return augment_mel(raw, config, generator).numpy()
+
+    def pauses(
+        self, n: int, length: int, heard: Float32[np.ndarray, "p 40"], generator: torch.Generator
+    ) -> Float32[np.ndarray, "n length 40"]:
+        """See :func:`gaussavatar.audio.features.mel_augment.silence_mel`."""
+        level = torch.from_numpy(np.percentile(heard, _PAUSE_PERCENTILE, axis=0).astype(np.float32))
+        return silence_mel(n, length, level, generator).numpy()
+
+
+MEL = MelFeature()
+
+
+def build() -> MelFeature:
+    """The one there is: it holds nothing."""
+    return MEL

@@ -1,0 +1,128 @@
+"""Normalisation of any feature by one recording's statistics, for a whole file and for sound that is still coming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+CLIP = 3.5
+"""Normalised values are cut at this many standard deviations."""
+
+
+@dataclass(frozen=True)
+class AudioStatistics:
+    """What one recording's features are normalised with, per column.
+
+    Raw values under ``floor`` are raised to it, then ``mean`` is taken off and divided by ``std``. ``quiet`` is the
+    raw value that stands for silence. What counts as the mean of a recording is for each feature to say.
+    """
+
+    mean: Float32[np.ndarray, "d"]
+    std: Float32[np.ndarray, "d"]
+    floor: Float32[np.ndarray, "d"]
+    quiet: Float32[np.ndarray, "d"]
+
+    @property
+    def silence(self) -> Float32[np.ndarray, "d"]:
+        """The normalised value of silence."""
+        return np.clip((self.quiet - self.mean) / self.std, -CLIP, CLIP)
+
+    def towards(self, other: AudioStatistics, share: float) -> AudioStatistics:
+        """``share`` of the way from these statistics to others."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("mean", "std", "floor", "quiet"))
+        return AudioStatistics(*(((1.0 - share) * a + share * b).astype(np.float32) for a, b in pairs))
+
+
+def normalise(raw: Float[np.ndarray, "t d"], statistics: AudioStatistics) -> Float32[np.ndarray, "t d"]:
+    """Mean and variance normalisation of every column."""
+    s = statistics
+    return np.clip((np.maximum(raw, s.floor) - s.mean) / s.std, -CLIP, CLIP).astype(np.float32)
+
+
+class RunningNormaliser:
+    """Normalisation of features that arrive in pieces; the result does not depend on the pieces.
+
+    The statistics are those of the last ``memory_seconds`` heard so far, taken anew
+    after 0.1, 0.2, 0.4 s and then every 0.5 s, and blended in over the half second that
+    follows. Warm-up: while less than about two seconds were heard, what the feature expects of speech
+    (its ``statistics`` of a short piece) or, where given, ``initial`` (the
+    statistics of an earlier session on the same microphone) still carries weight.
+
+    Args:
+        statistics_of: the statistics of a stretch of raw features.
+        rate: feature frames per second.
+        initial: statistics to start with.
+        memory_seconds: how far back the statistics reach.
+    """
+
+    def __init__(
+        self,
+        statistics_of: Callable[[np.ndarray], AudioStatistics],
+        rate: int,
+        initial: AudioStatistics | None = None,
+        memory_seconds: float = 30.0,
+    ) -> None:
+        self._statistics_of = statistics_of
+        self._refresh_every = rate // 2
+        self._early = (rate // 10, rate // 5, 2 * rate // 5)
+        self._warm = 2.0 * rate
+        self._memory = int(memory_seconds * rate)
+        self._heard: list[np.ndarray] = []
+        self._n = 0
+        self._initial = initial
+        self._now = initial
+        self._next = initial
+
+    @property
+    def statistics(self) -> AudioStatistics | None:
+        """The newest statistics; None before anything was heard."""
+        return self._next
+
+    def push(self, raw: Float32[np.ndarray, "t d"]) -> Float32[np.ndarray, "t d"]:
+        """Take raw feature frames and return them normalised, same length."""
+        out = np.empty_like(raw, dtype=np.float32)
+        start = 0
+        while start < len(raw):
+            stop = min(len(raw), start + self._until_refresh())
+            out[start:stop] = self._push_between(np.asarray(raw[start:stop], np.float32))
+            start = stop
+        return out
+
+    def _until_refresh(self) -> int:
+        if self._n == 0:
+            return 1
+        for early in self._early:
+            if self._n < early:
+                return early - self._n
+        return self._refresh_every - self._n % self._refresh_every
+
+    def _push_between(self, raw: np.ndarray) -> np.ndarray:
+        first, every = self._n, self._refresh_every
+        self._heard.append(raw)
+        self._n += len(raw)
+        if first == 0 and self._next is None:
+            self._now = self._next = self._statistics_of(raw)
+        assert self._now is not None and self._next is not None
+        progress = np.minimum(1.0, (np.arange(first, self._n) % every + 1) / every)[:, None]
+        if self._n <= every:
+            progress = np.ones((len(raw), 1))
+        old, new = self._now, self._next
+        mean, std, floor = (
+            (1.0 - progress) * a + progress * b
+            for a, b in ((old.mean, new.mean), (old.std, new.std), (old.floor, new.floor))
+        )
+        out = np.clip((np.maximum(raw, floor) - mean) / std, -CLIP, CLIP)
+        if self._n in self._early or self._n % every == 0:
+            self._refresh()
+        return out.astype(np.float32)
+
+    def _refresh(self) -> None:
+        heard = np.concatenate(self._heard)[-self._memory :]
+        self._heard = [heard]
+        fresh = self._statistics_of(heard)
+        if self._initial is not None:
+            fresh = self._initial.towards(fresh, min(1.0, self._n / self._warm))
+        self._now, self._next = self._next, fresh
