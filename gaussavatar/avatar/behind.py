@@ -67,11 +67,11 @@ def _drawn_torso(avatar: LoadedAvatar, wish: Background) -> Behind:
     if torso is None:
         raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
     plate = avatar.plate.astype(np.float32) / 255 if wish.filmed else wish.image(avatar.size, avatar.size)
-    background = None if plate is None else torch.from_numpy(plate.copy())
+    background = None if plate is None else avatar.tensor(plate.copy())
 
     def drawn(places: Int[np.ndarray, "b"]) -> Rendered:
-        poses = torch.from_numpy(torso.T_camera_torso[places])
-        K = torch.from_numpy(avatar.K).float().expand(len(places), 3, 3)
+        poses = avatar.tensor(torso.T_camera_torso[places])
+        K = avatar.tensor(avatar.K).expand(len(places), 3, 3)
         layer = torso.draw(avatar.rasterizer, Cameras(poses, K, avatar.size, avatar.size))
         if background is None:
             return layer
@@ -89,10 +89,15 @@ def behind_elsewhere(avatar: LoadedAvatar, wish: Background, camera: Camera) -> 
     """What is behind the head for a camera of one's own: the torso branch, where there is one, before a background."""
     image = np.full((camera.height, camera.width, 3), PLAIN, np.float32) if wish.filmed else wish.image(
         camera.width, camera.height)  # fmt: skip
+    return torso_elsewhere(avatar, image, camera)
+
+
+def torso_elsewhere(avatar: LoadedAvatar, image: Float32[np.ndarray, "h w 3"] | None, camera: Camera) -> Behind:
+    """The torso branch, where there is one, before a picture of the camera's size in 0..1, or before nothing."""
     shape = (camera.height, camera.width)
-    still = torch.zeros(*shape, 3) if image is None else torch.from_numpy(np.array(image))
-    alpha = torch.zeros(shape) if image is None else torch.ones(shape)
-    K, torso = torch.from_numpy(camera.K).float(), avatar.torso
+    still = avatar.tensor(np.zeros((*shape, 3), np.float32) if image is None else np.array(image))
+    alpha = avatar.tensor(np.full(shape, 0 if image is None else 1, np.float32))
+    K, torso = avatar.tensor(camera.K), avatar.torso
 
     def seen(places: Int[np.ndarray, "b"]) -> Rendered:
         count = len(places)
@@ -100,7 +105,7 @@ def behind_elsewhere(avatar: LoadedAvatar, wish: Background, camera: Camera) -> 
         if torso is None:
             return background
         moved = head_motion(torso.T_camera_torso[places], avatar.filmed.T_camera_world[0])
-        poses = torch.from_numpy(camera.T_camera_world @ moved)
+        poses = avatar.tensor(camera.T_camera_world @ moved)
         drawn = torso.draw(avatar.rasterizer, Cameras(poses, K.expand(count, 3, 3), camera.width, camera.height))
         left = 1 - drawn.alpha
         return Rendered(drawn.rgb + left[..., None] * background.rgb, drawn.alpha + left * background.alpha)
@@ -122,7 +127,7 @@ def straight(layer: Rendered) -> list[UInt8[np.ndarray, "h w 4"]]:
     """
     rgb: Float[Tensor, "b h w 3"] = layer.rgb
     images = []
-    for color, alpha in zip(rgb.numpy(), layer.alpha.numpy(), strict=True):
+    for color, alpha in zip(rgb.cpu().numpy(), layer.alpha.cpu().numpy(), strict=True):
         known = np.clip((alpha - 0.25) / 0.5, 0, 1).astype(np.float32)
         own = color / np.maximum(alpha, 1e-4)[..., None]
         around = fill_holes(own.clip(0, 1).astype(np.float32), known)

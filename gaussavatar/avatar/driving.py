@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from gaussavatar.avatar.behind import Behind, straight
@@ -40,12 +39,12 @@ def layers(
     avatar: LoadedAvatar, track: MotionTrack, behind: Behind, expression: Mapping[str, float] | None = None
 ) -> Iterator[Rendered]:
     """The avatar's frames as filmed, a few at a time, over what is ``behind``; colour premultiplied, 0..1."""
-    K = torch.from_numpy(avatar.K).float()
+    K = avatar.tensor(avatar.K)
     for start in range(0, len(track), CHUNK):
         part = track.frames(start, start + CHUNK)
-        poses = torch.from_numpy(part.T_camera_world).float()
+        poses = avatar.tensor(part.T_camera_world)
         cameras = Cameras(poses, K.expand(len(part), 3, 3), avatar.size, avatar.size)
-        codes, upper = torch.from_numpy(part.mouth_codes), torch.from_numpy(part.upper)
+        codes, upper = avatar.tensor(part.mouth_codes), avatar.tensor(part.upper)
         movements = avatar.expression_rows(expression, len(part))
         yield avatar.render_over(codes, upper, cameras, behind(part.places), movements)
 
@@ -61,13 +60,13 @@ def layers_from(
 
     The head moves before it as it moved before the filming camera, and so does its light.
     """
-    K, reference = torch.from_numpy(camera.K).float(), avatar.filmed.T_camera_world[0]
+    K, reference = avatar.tensor(camera.K), avatar.filmed.T_camera_world[0]
     for start in range(0, len(track), CHUNK):
         part = track.frames(start, start + CHUNK)
-        poses = torch.from_numpy(camera.T_camera_world @ head_motion(part.T_camera_world, reference))
+        poses = avatar.tensor(camera.T_camera_world @ head_motion(part.T_camera_world, reference))
         cameras = Cameras(poses, K.expand(len(part), 3, 3), camera.width, camera.height)
-        codes, upper = torch.from_numpy(part.mouth_codes), torch.from_numpy(part.upper)
-        movements, light = avatar.expression_rows(expression, len(part)), torch.from_numpy(part.T_camera_world)
+        codes, upper = avatar.tensor(part.mouth_codes), avatar.tensor(part.upper)
+        movements, light = avatar.expression_rows(expression, len(part)), avatar.tensor(part.T_camera_world)
         yield avatar.render_over(codes, upper, cameras, behind(part.places), movements, light)
 
 

@@ -15,10 +15,12 @@ from torch import Tensor
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.avatar.folder import MATTE, UNDER
+from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import LoadedTorso, joined
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Activated, Cameras, Rendered, Waveform
@@ -26,7 +28,10 @@ from gaussavatar.types import Activated, Cameras, Rendered, Waveform
 
 @dataclass(frozen=True)
 class LoadedAvatar:
-    """An avatar in memory. ``K`` projects to pixels of a square image of side ``size``."""
+    """An avatar in memory. ``K`` projects to pixels of a square image of side ``size``.
+
+    Model and rasterizer are on one device, which :attr:`device` names; arrays come in, and pictures go out, as numpy.
+    """
 
     path: Path
     record: AvatarRecord
@@ -34,13 +39,22 @@ class LoadedAvatar:
     encoder: AudioEncoder
     rasterizer: Rasterizer
     closed: Tensor
-    """Codes of the closed mouth (m,)."""
+    """Codes of the closed mouth (m,), on the CPU."""
     mouth_open_direction: Float32[np.ndarray, "m"]
     filmed: MotionTrack
     """A stretch of the person's own motion, with the torso's pictures to go with it."""
     K: Float32[np.ndarray, "3 3"]
     plate: UInt8[np.ndarray, "h w 3"]
     torso: LoadedTorso | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and where everything has to be that is rendered with it."""
+        return self.model.face.gaussians.means.device
+
+    def tensor(self, array: Float[np.ndarray, "..."]) -> Float32[Tensor, "..."]:
+        """An array as a tensor of the avatar's device."""
+        return torch.from_numpy(array).to(self.device, torch.float32)
 
     @property
     def size(self) -> int:
@@ -97,14 +111,15 @@ class LoadedAvatar:
         expression: Float[Tensor, "b n"] | None = None,
         T_light_world: Float[Tensor, "b 4 4"] | None = None,
     ) -> Rendered:
-        """The head over a layer that may be transparent; colour premultiplied, 0..1.
+        """The head over a layer that may be transparent, of any device; colour premultiplied, 0..1.
 
         ``T_light_world``: see :meth:`AvatarModel.activate`.
         """
         rasterizer, codes = self.rasterizer, (mouth_codes, upper)
+        rgb, below = behind.rgb.to(self.device), behind.alpha.to(self.device)
         with torch.no_grad():
-            drawn = self.model.render(rasterizer, *codes, cameras, behind.rgb, False, expression, T_light_world)
-        alpha = 1 - (1 - drawn.face.alpha) * (1 - drawn.mouth.alpha) * (1 - behind.alpha)
+            drawn = self.model.render(rasterizer, *codes, cameras, rgb, False, expression, T_light_world)
+        alpha = 1 - (1 - drawn.face.alpha) * (1 - drawn.mouth.alpha) * (1 - below)
         return Rendered(drawn.image.clamp_min(0).minimum(alpha[..., None]), alpha)
 
     def render(
@@ -124,11 +139,11 @@ class LoadedAvatar:
         """
         count = len(mouth_codes)
         if under is None:
-            behind = torch.full((count, size, size, 3), 0.85)
+            behind = torch.full((count, size, size, 3), 0.85, device=self.device)
         else:
-            behind = torch.from_numpy(under).float() / 255
-        cameras = Cameras(torch.from_numpy(T_camera_world).float(), torch.from_numpy(K).float(), size, size)
-        codes, channels = torch.from_numpy(mouth_codes), torch.from_numpy(upper)
+            behind = torch.from_numpy(under).to(self.device).float() / 255
+        cameras = Cameras(self.tensor(T_camera_world), self.tensor(K), size, size)
+        codes, channels = self.tensor(mouth_codes), self.tensor(upper)
         movements = self.expression_rows(expression, count)
         image = self.render_float(codes, channels, cameras, behind, expression=movements)
         return to_bytes(image)
@@ -149,7 +164,7 @@ class LoadedAvatar:
                 do = f"did you mean {close[0]}?" if close else "name one of its channels, or fit with binding = head"
                 raise UserError(f"one of the avatar's {len(names)} expression channels", repr(name), do)
             row[names.index(name)] = value
-        return row.expand(count, -1)
+        return row.to(self.device).expand(count, -1)
 
     def activated(
         self,
@@ -162,29 +177,35 @@ class LoadedAvatar:
         Raises:
             UserError: ``expression`` names a movement that the avatar does not have.
         """
-        codes, channels = torch.from_numpy(mouth_code)[None], torch.from_numpy(upper)[None]
+        codes, channels = self.tensor(mouth_code)[None], self.tensor(upper)[None]
         with torch.no_grad():
             face, mouth, _ = self.model.activate(codes, channels, expression=self.expression_rows(expression, 1))
         pairs = ((getattr(face, n), getattr(mouth, n)) for n in ("means", "quats", "scales", "opacities", "colors"))
         return Activated(*(torch.cat(pair, dim=1)[0] for pair in pairs))
 
-    def frame_gaussians(
+    def gaussians(
         self,
-        mouth_code: Float32[np.ndarray, "m"],
-        upper: Float32[np.ndarray, "u"],
+        face: FaceState,
         expression: Mapping[str, float] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Means (n, 3), covariances (n, 3, 3), colours (n, 3) in 0..1 and opacities (n, 1) for a splat viewer."""
-        import roma
+        place: int = 0,
+        T_camera_head: Float32[np.ndarray, "4 4"] | None = None,
+    ) -> Activated:
+        """All Gaussians of one state in head space, without batch dimension: face, mouth, torso where there is one.
 
-        gaussians = self.activated(mouth_code, upper, expression)
-        if self.torso is not None:
-            gaussians = joined(gaussians, self.torso.at_rest(self.filmed.T_camera_world[0]))
-        R = roma.unitquat_to_rotmat(gaussians.quats[:, [1, 2, 3, 0]])
-        spread = R * gaussians.scales[:, None, :]
-        covariances = spread @ spread.transpose(1, 2)
-        colors = gaussians.colors.clamp(0, 1)
-        return gaussians.means.numpy(), covariances.numpy(), colors.numpy(), gaussians.opacities[:, None].numpy()
+        Args:
+            face: codes and channels.
+            expression: movements by name, 1 being full.
+            place: the frame of the filmed track whose torso it is.
+            T_camera_head: pose of the head that the torso is seen with; None is that of the filmed track's ``place``.
+
+        Raises:
+            UserError: ``expression`` names a movement that the avatar does not have.
+        """
+        head = self.activated(face.mouth_codes, face.upper, expression)
+        if self.torso is None:
+            return head
+        pose = self.filmed.T_camera_world[place] if T_camera_head is None else T_camera_head
+        return joined(head, self.torso.under_head(pose, place))
 
     def under_frames(self, folder: Path) -> FrameStore:
         """Decode the filmed track's torso video into a frame store in ``folder``."""
@@ -209,4 +230,4 @@ class LoadedAvatar:
 
 def to_bytes(image: Float[Tensor, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
     """Images in 0..1 to 8 bits, rounded."""
-    return (image * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    return (image * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -38,16 +38,16 @@ class LoadedTorso:
         drawn = self.draw(rasterizer, cameras)
         return drawn.rgb + (1 - drawn.alpha)[..., None] * background
 
-    def at_rest(self, T_camera_world: Float32[np.ndarray, "4 4"]) -> Activated:
-        """The Gaussians in head space, where the pose track's first frame, of that head pose, has them."""
-        return self.placed(np.linalg.inv(T_camera_world) @ self.T_camera_torso[0])
+    def under_head(self, T_camera_head: Float32[np.ndarray, "4 4"], place: int) -> Activated:
+        """The Gaussians, without batch dimension, in the space of a head of that pose; ``place`` says whose torso."""
+        return self.placed(np.linalg.inv(T_camera_head) @ self.T_camera_torso[place])
 
     def placed(self, T_world_torso: Float32[np.ndarray, "4 4"]) -> Activated:
         """The Gaussians, without batch dimension, moved to another space."""
         import roma
 
         own = self.torso.activated(1)
-        T = torch.from_numpy(T_world_torso).float()
+        T = torch.from_numpy(T_world_torso).to(own.means)
         x, y, z, w = roma.rotmat_to_unitquat(T[:3, :3])
         turned = roma.quat_product(
             torch.stack([x, y, z, w]).expand(own.quats.shape[1], 4), own.quats[0][:, [1, 2, 3, 0]]

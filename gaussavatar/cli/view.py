@@ -35,8 +35,8 @@ class View:
     def run(self) -> None:
         """Serve the page until interrupted."""
         from gaussavatar.avatar.folder import find_avatar
-        from gaussavatar.view.app import serve
         from gaussavatar.view.live import find_fit
+        from gaussavatar.view.server import serve
 
         folder = find_fit(self.avatar) if self.live else find_avatar(self.avatar)
         serve(folder, self.audio, self.port, self.open_browser, self.mode, self.host, self.live)

@@ -1,4 +1,7 @@
-"""Following a fit while it runs: its newest checkpoint, where it stands, and its newest picture."""
+"""Following a fit while it runs: its newest checkpoint, where it stands, and its newest picture.
+
+This is the one part of viewing that reads what training writes.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import viser
 from jaxtyping import UInt8
 
 from gaussavatar.avatar.load import load_avatar
@@ -129,29 +131,26 @@ def last_line(path: Path) -> dict[str, Any] | None:
     return None
 
 
-class LivePanel:
-    """Stage, step and newest picture of a running fit, among the page's controls."""
+class FitWatch:
+    """Looks at a fit from a thread of its own, so that the page goes on while an avatar is loaded."""
 
-    def __init__(self, server: viser.ViserServer, follower: FitFollower) -> None:
+    def __init__(self, follower: FitFollower) -> None:
         self._follower = follower
         self._ready: LoadedAvatar | None = None
         self._lock = threading.Lock()
-        self._gui = server.gui
-        self._picture: Any = None
-        with server.gui.add_folder("Training") as self._folder:
-            self.text = server.gui.add_markdown(follower.status)
+        self.picture: UInt8[np.ndarray, "h w 3"] | None = None
+        """The newest preview that was seen; another object when there is a newer one."""
+
+    @property
+    def status(self) -> str:
+        """Where the fit stands, as markdown."""
+        return self._follower.status
 
     def look(self) -> None:
-        """Load what is new; from a thread of its own, so that the page goes on meanwhile."""
+        """Load what is new."""
         avatar, picture = self._follower.newest(), self._follower.picture()
-        if self.text.content != self._follower.status:
-            self.text.content = self._follower.status
         if picture is not None:
-            if self._picture is None:
-                with self._folder:
-                    self._picture = self._gui.add_image(picture, label="real over rendered", format="jpeg")
-            else:
-                self._picture.image = picture
+            self.picture = picture
         if avatar is not None:
             with self._lock:
                 self._ready = avatar

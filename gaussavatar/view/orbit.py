@@ -10,8 +10,27 @@ import roma
 import torch
 from jaxtyping import Float, Float32
 
+from gaussavatar.types import Camera
+
 SMALLEST, LARGEST = 160, 768
 """Least and greatest height of a streamed image, pixels."""
+
+
+@dataclass(frozen=True)
+class BrowserCamera:
+    """A page's camera: camera-to-world as quaternion and position (metres), both sides OpenCV, and its canvas."""
+
+    wxyz: tuple[float, ...]
+    position: tuple[float, ...]
+    fov: float
+    """Vertical field of view, radians."""
+    aspect: float
+    """Width over height of the canvas."""
+
+    def camera(self, rows: int) -> Camera:
+        """The same view as a picture of about ``rows`` rows."""
+        width, height = image_size(rows, self.aspect)
+        return Camera(view_matrix(self.wxyz, self.position), intrinsics(self.fov, width, height), width, height)
 
 
 @dataclass(frozen=True)

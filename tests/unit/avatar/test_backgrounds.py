@@ -21,6 +21,7 @@ from gaussavatar.image.cutout import cut_out, torso_matte
 from gaussavatar.media.ffmpeg import find_ffmpeg, read_frames, write_video
 from gaussavatar.media.images import write_image
 from gaussavatar.model.torso import blank_torso
+from gaussavatar.motion.track import FaceState
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak
 from gaussavatar.storage import read_arrays, read_json
@@ -184,9 +185,14 @@ def test_the_torso_branch_is_drawn_under_the_head(gaussian_torso: Path, sound: P
     assert clear[0, 90, 48, 3] > 240 and clear[0, 5, 5, 3] == 0
 
 
-def test_splat_viewers_get_the_torso_too(gaussian_torso: Path, dressed: Path) -> None:
+def test_all_gaussians_of_a_state_are_those_of_the_torso_too(gaussian_torso: Path, dressed: Path) -> None:
     bare, whole = load_avatar(dressed), load_avatar(gaussian_torso)
-    state = (bare.closed.numpy(), np.zeros(len(bare.upper_names), np.float32))
-    means, _, colors, _ = whole.frame_gaussians(*state)
-    assert len(means) == len(bare.frame_gaussians(*state)[0]) + 400
-    assert np.allclose(colors[-1], [0.1, 0.6, 0.1]) and means[-400:, 1].min() > 0.12
+    face = FaceState(bare.closed.numpy(), np.zeros(len(bare.upper_names), np.float32))
+    head, both = bare.gaussians(face), whole.gaussians(face)
+    assert len(both.means) == len(head.means) + 400 and torch.equal(both.means[:-400], head.means)
+    assert np.allclose(both.colors[-1], [0.1, 0.6, 0.1]) and both.means[-400:, 1].min() > 0.12
+    # The toy's torso moves as its head does: under a head of its place's pose it is where it is at rest.
+    assert torch.allclose(whole.gaussians(face, place=7).means, both.means, atol=1e-6)
+    turned = whole.gaussians(face, place=7, T_camera_head=whole.filmed.T_camera_world[0]).means[-400:]
+    sway = whole.filmed.T_camera_world[7, 0, 3] - whole.filmed.T_camera_world[0, 0, 3]
+    assert np.allclose(turned - both.means[-400:], [sway, 0, 0], atol=1e-6) and sway > 5e-3

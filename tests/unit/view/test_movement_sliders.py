@@ -12,9 +12,10 @@ from gaussavatar.avatar.load import blank_model, load_avatar, model_shapes
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.model.binding import rig_shapes, surface_frames
-from gaussavatar.view.app import ViewerApp, free_port
+from gaussavatar.motion.track import FaceState
+from gaussavatar.view.server import Viewer, free_port
 
-CAMERA = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.7, 0.4)
+from .seen import orbit, state_of
 
 
 def bound(path: Path) -> LoadedAvatar:
@@ -45,33 +46,35 @@ def bound(path: Path) -> LoadedAvatar:
 
 def test_head_sliders_move_a_bound_avatar(toy_avatar: Path) -> None:
     avatar = bound(toy_avatar)
-    app = ViewerApp(avatar, None, "127.0.0.1", free_port("127.0.0.1", 8230), "stream")
+    viewer = Viewer(avatar, None, "127.0.0.1", free_port("127.0.0.1", 8230))
     try:
-        assert set(app.panel.movements) == {"nodding"}
-        still = app._orbit(0.0, CAMERA, 120, 80).astype(float)
-        app.panel.movements["nodding"].value = 1.0
-        moved = app._orbit(0.0, CAMERA, 120, 80)
+        movements = viewer.panels["head_model"].movements
+        assert set(movements) == {"nodding"}
+        still = orbit(viewer).astype(float)
+        movements["nodding"].value = 1.0
+        moved = orbit(viewer)
         assert np.abs(moved - still).mean() > 0.5
-        assert app._expression() == {"noddingLeft": 1.0, "noddingRight": 1.0}
-        app.panel.reset_sliders()
-        assert np.array_equal(app._orbit(0.0, CAMERA, 120, 80), still)
+        assert state_of(viewer).expression == {"noddingLeft": 1.0, "noddingRight": 1.0}
+        viewer.panels["face"].put_back()
+        assert np.array_equal(orbit(viewer), still)
     finally:
-        app.stop()
+        viewer.stop()
 
 
 def test_an_avatar_without_a_head_has_no_such_sliders(toy_avatar: Path) -> None:
-    app = ViewerApp(load_avatar(toy_avatar), None, "127.0.0.1", free_port("127.0.0.1", 8260), "stream")
+    viewer = Viewer(load_avatar(toy_avatar), None, "127.0.0.1", free_port("127.0.0.1", 8260))
     try:
-        assert app.panel.movements == {}
+        assert "head_model" not in viewer.panels
     finally:
-        app.stop()
+        viewer.stop()
 
 
 def test_splats_move_by_name_and_wrong_names_are_told_the_right_one(toy_avatar: Path) -> None:
     avatar = bound(toy_avatar)
     codes, upper = avatar.closed.numpy(), np.zeros(3, np.float32)
     moving = avatar.model.face.gaussians.n_moving
-    shift = avatar.frame_gaussians(codes, upper, {"noddingLeft": 0.5})[0] - avatar.frame_gaussians(codes, upper)[0]
+    face = FaceState(codes, upper)
+    shift = avatar.gaussians(face, {"noddingLeft": 0.5}).means - avatar.gaussians(face).means
     np.testing.assert_allclose(shift[:moving], np.tile([0, 0.01, 0], (moving, 1)), atol=1e-6)
     try:
         avatar.activated(codes, upper, {"noddingleft": 1.0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,12 @@ from gaussavatar.training.live import NAME as DESCRIPTION
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
 from gaussavatar.training.start.build import build_model
-from gaussavatar.view.app import ViewerApp, free_port
-from gaussavatar.view.live import FitFollower, find_fit, first_state, last_line
+from gaussavatar.view.live import FitFollower, FitWatch, find_fit, first_state, last_line
+from gaussavatar.view.server import READ_OUT_EVERY, Viewer, free_port
 
 from ..training.conftest import make_tiny_clip
+from .seen import filmed, orbit
 
-CAMERA = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.4, 0.4)
 GROWING = DensifyConfig(every=2, start=2, grow_face=1e-4, grow_mouth=1e-4, prune_background=False, background_views=2)
 STAGES = (
     StageConfig("static", 4, train=("face", "mouth")),
@@ -116,23 +117,25 @@ def test_a_checkpoint_of_another_run_is_not_shown(fit) -> None:  # noqa: ANN001
 def test_the_page_goes_over_to_the_new_state(fit) -> None:  # noqa: ANN001
     folder = fit(STAGES[:1])
     follower = FitFollower(folder)
-    app = ViewerApp(first_state(follower), None, "127.0.0.1", free_port("127.0.0.1", 8290), "stream", follower)
+    watch = FitWatch(follower)
+    viewer = Viewer(first_state(follower), None, "127.0.0.1", free_port("127.0.0.1", 8290), watch=watch)
     try:
-        before = app._orbit(0.0, CAMERA, 80, 60)
-        assert app._filmed(0.0, 1.0).shape == (64, 64, 3)
-        app.panel.opening.value = 0.5
+        before = orbit(viewer, distance=0.4)
+        assert filmed(viewer, 1.0).shape == (64, 64, 3)
+        viewer.panels["face"].opening.value = 0.5
         fit(STAGES)
-        assert app.live is not None
-        app.live.look()
-        app.step()
-        assert not np.array_equal(app._orbit(0.0, CAMERA, 80, 60), before)
-        assert app.panel.opening.value == 0.5, "the controls stay"
-        assert "motion" in app.live.text.content and app.live._picture is not None
+        watch.look()
+        time.sleep(READ_OUT_EVERY)
+        viewer.step()
+        assert not np.array_equal(orbit(viewer, distance=0.4), before)
+        assert viewer.panels["face"].opening.value == 0.5, "the controls stay"
+        shown = viewer.panels["training"]
+        assert "motion" in shown.text.content and shown.picture is not None
         stop = threading.Event()
         stop.set()
-        app.live.follow(stop)
+        watch.follow(stop)
     finally:
-        app.stop()
+        viewer.stop()
 
 
 def test_nothing_to_follow_is_one_line(tmp_path: Path) -> None:

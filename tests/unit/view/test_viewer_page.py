@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from gaussavatar.avatar.load import load_avatar
-from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
-from gaussavatar.model.torso import blank_torso
-from gaussavatar.view.app import ViewerApp, centred, free_port, quaternion
-from gaussavatar.view.panel import audio_element
+from gaussavatar.view import panels
+from gaussavatar.view.panels.playback import EPOCH_KEY, audio_element, heard_epoch
+from gaussavatar.view.server import Viewer, free_port
 
-CAMERA = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.7, 0.4)
+from .seen import filmed, orbit
 
 
 @pytest.fixture
-def app(toy_avatar: Path):
-    viewer = ViewerApp(load_avatar(toy_avatar), None, "127.0.0.1", free_port("127.0.0.1", 8190), "stream")
-    yield viewer
-    viewer.stop()
+def viewer(toy_avatar: Path):
+    opened = Viewer(load_avatar(toy_avatar), None, "127.0.0.1", free_port("127.0.0.1", 8190))
+    yield opened
+    opened.stop()
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(float) - b).mean())
 
 
-def test_image_shows_the_head_in_the_middle_before_the_backdrop(app: ViewerApp) -> None:
-    image = app._orbit(0.0, CAMERA, 120, 80)
+def test_image_shows_the_head_in_the_middle_before_the_backdrop(viewer: Viewer) -> None:
+    image = orbit(viewer)
     assert image.shape == (80, 120, 3)
     corners = image[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int)
     assert np.ptp(corners, axis=1).max() <= 1, "the backdrop is grey"
@@ -40,59 +38,49 @@ def test_image_shows_the_head_in_the_middle_before_the_backdrop(app: ViewerApp) 
     assert red > blue + 15, "the head is skin-coloured"
 
 
-def test_controls_change_the_picture(app: ViewerApp) -> None:
-    still = app._orbit(0.0, CAMERA, 120, 80)
-    assert np.array_equal(still, app._orbit(0.0, CAMERA, 120, 80))
-    app.panel.sliders["blink"].value = 1.5
-    assert difference(app._orbit(0.0, CAMERA, 120, 80), still) > 0.05
-    app.panel.reset_sliders()
-    assert np.array_equal(app._orbit(0.0, CAMERA, 120, 80), still)
-    app.panel.opening.value = 1.0
-    assert difference(app._orbit(0.0, CAMERA, 120, 80), still) > 0.05
+def test_controls_change_the_picture(viewer: Viewer) -> None:
+    still = orbit(viewer)
+    assert np.array_equal(still, orbit(viewer))
+    viewer.panels["face"].sliders["blink"].value = 1.5
+    assert difference(orbit(viewer), still) > 0.05
+    viewer.panels["face"].put_back()
+    assert np.array_equal(orbit(viewer), still)
+    viewer.panels["face"].opening.value = 1.0
+    assert difference(orbit(viewer), still) > 0.05
 
 
-def test_playing_moves_the_face_and_the_head(app: ViewerApp) -> None:
-    early, late = app._orbit(0.0, CAMERA, 120, 80), app._orbit(0.4, CAMERA, 120, 80)
+def test_playing_moves_the_face_and_the_head(viewer: Viewer) -> None:
+    early, late = orbit(viewer), orbit(viewer, 0.4)
     assert difference(early, late) > 0.5
-    app.panel.driven.value = False
-    assert np.array_equal(app._orbit(0.0, CAMERA, 120, 80), app._orbit(0.4, CAMERA, 120, 80))
+    viewer.panels["face"].driven.value = False
+    assert np.array_equal(orbit(viewer), orbit(viewer, 0.4))
 
 
-def test_play_button_starts_and_stops_the_clock(app: ViewerApp) -> None:
-    assert not app._clock.playing and app.panel.play.label == "Play"
-    app.panel.toggle()
-    assert app._clock.playing and app.panel.play.label == "Pause"
-    app.panel.toggle()
-    assert not app._clock.playing and app.panel.play.label == "Play"
+def test_play_button_starts_and_stops_the_clock(viewer: Viewer) -> None:
+    assert not viewer.clock.playing and viewer.panels["playback"].play.label == "Play"
+    viewer.panels["playback"].toggle()
+    assert viewer.clock.playing and viewer.panels["playback"].play.label == "Pause"
+    viewer.panels["playback"].toggle()
+    assert not viewer.clock.playing and viewer.panels["playback"].play.label == "Play"
 
 
-def test_splats_are_sent_and_taken_away_again(app: ViewerApp) -> None:
-    app.panel.drawing.value = "splats"
-    assert app.step() and app._splats is not None
-    assert not app.step(), "nothing moved, so nothing is sent"
-    app.panel.toggle()
-    assert app.step()
-    app.panel.drawing.value = "stream"
-    app.step()
-    assert app._splats is None
+def test_splats_are_sent_and_taken_away_again(viewer: Viewer) -> None:
+    viewer.panels["look"].drawing.value = "splats"
+    assert viewer.step() and viewer.splats.shown
+    assert not viewer.step(), "nothing moved, so nothing is sent"
+    viewer.panels["playback"].toggle()
+    time.sleep(0.1)
+    assert viewer.step()
+    viewer.panels["look"].drawing.value = "stream"
+    viewer.step()
+    assert not viewer.splats.shown
 
 
-def test_as_filmed_is_the_whole_picture_in_the_middle(app: ViewerApp) -> None:
-    image = app._filmed(0.0, 2.0)
+def test_as_filmed_is_the_whole_picture_in_the_middle(viewer: Viewer) -> None:
+    image = filmed(viewer, 2.0)
     assert image.shape == (96, 192, 3)
     assert (image[:, :40] == 40).all(), "grey beside the picture"
     assert difference(image[:10, 60:130], np.full((10, 70, 3), 120)) < 4, "the torso video behind the head"
-
-
-@pytest.mark.parametrize(("aspect", "shape"), [(2.0, (10, 20, 3)), (0.5, (20, 10, 3)), (1.0, (10, 10, 3))])
-def test_centred(aspect: float, shape: tuple) -> None:
-    canvas = centred(np.full((10, 10, 3), 200, np.uint8), aspect)
-    assert canvas.shape == shape and (canvas == 200).sum() == 300
-
-
-def test_quaternion_of_a_quarter_turn() -> None:
-    R = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
-    assert quaternion(R) == pytest.approx((2**-0.5, 0, 0, 2**-0.5), abs=1e-6)
 
 
 def test_next_port_when_one_is_taken() -> None:
@@ -114,17 +102,45 @@ def test_audio_element_starts_where_the_clock_is_and_reports() -> None:
     assert "ontimeupdate" in element and "viser-user:gaussavatar-epoch" in element
 
 
-def test_a_torso_branch_is_seen_from_any_side(app: ViewerApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = app._orbit(0.0, CAMERA, 120, 80)
-    torso = blank_torso(30)
-    with torch.no_grad():
-        torso.gaussians.means.copy_(torch.tensor([0.0, 0.17, 0.03]) + 0.02 * torch.randn(30, 3))
-        torso.gaussians.quats[:, 0] = 1
-        torso.gaussians.log_scales.fill_(-4)
-        torso.gaussians.logit_opacities.fill_(3.0)
-    track = app._avatar.filmed.T_camera_world
-    monkeypatch.setattr(app, "_avatar", replace(app._avatar, torso=LoadedTorso(torso, track)))
-    for camera in (CAMERA, (0.966, 0.0, 0.259, 0.0, -0.35, 0.0, -0.6, 0.4)):
-        whole = app._orbit(0.0, camera, 120, 80)
-        assert whole[60:].astype(int).min() < 40, "black shoulders below the head"
-    assert difference(app._orbit(0.0, CAMERA, 120, 80)[:20], bare[:20]) == 0
+class PageThatAnswers:
+    """A client whose local storage answers as it is told to, or with an error."""
+
+    def __init__(self, answer: str | Exception | None) -> None:
+        self.answer, self.local_storage = answer, self
+
+    def get_item(self, key: str, timeout: float) -> str | None:
+        assert key == EPOCH_KEY and timeout > 0
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "epoch"),
+    [("1000.25", 1000.25), (None, None), ("noon", None), (TimeoutError(), None), (RuntimeError("closed"), None)],
+)
+def test_what_a_page_says_of_its_sound(answer: str | Exception | None, epoch: float | None) -> None:
+    assert heard_epoch(PageThatAnswers(answer)) == epoch  # type: ignore[arg-type]
+
+
+def test_a_panel_that_is_one_more_file_is_on_the_page(
+    toy_avatar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "yawning.py").write_text(
+        "from dataclasses import replace\n"
+        "from gaussavatar.view.page import Panel\n"
+        "PLACE = 35\n"
+        "class Yawning(Panel):\n"
+        "    def put(self, controls):\n"
+        "        return replace(controls, opening=controls.opening + 0.5)\n"
+        "def build(gui, page):\n"
+        "    return Yawning()\n"
+    )
+    monkeypatch.setattr(panels, "__path__", [*panels.__path__, str(tmp_path)])
+    opened = Viewer(load_avatar(toy_avatar), None, "127.0.0.1", free_port("127.0.0.1", 8320))
+    try:
+        assert list(opened.panels) == ["playback", "look", "face", "yawning", "readout"], "by place, without empty ones"
+        opened.panels["face"].opening.value = 0.25
+        assert opened.controls().opening == 0.75
+    finally:
+        opened.stop()

@@ -1,0 +1,25 @@
+"""How fast pictures are made, and how large."""
+
+from __future__ import annotations
+
+import viser
+
+from gaussavatar.view.page import Page, Panel, Reading
+
+PLACE = 50
+
+
+def build(gui: viser.GuiApi, page: Page) -> ReadoutPanel:
+    """One line of text."""
+    return ReadoutPanel(gui)
+
+
+class ReadoutPanel(Panel):
+    """The frame rate."""
+
+    def __init__(self, gui: viser.GuiApi) -> None:
+        self.rate = gui.add_markdown("")
+
+    def show(self, reading: Reading) -> None:
+        """The rate of the last second."""
+        self.rate.content = reading.rate
