@@ -19,6 +19,8 @@ from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.api import Recording, open_features
 from gaussavatar.audio.pretrain import pretrain_encoder
 from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.avatar.folder import write_record
+from gaussavatar.avatar.record import record_from_plain, record_to_plain
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.evaluate import evaluate_avatar
@@ -32,7 +34,7 @@ from gaussavatar.model.torso import Torso
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.segmentation.records import Segmentation, load_segmentation
-from gaussavatar.storage import content_key, read_arrays, write_arrays
+from gaussavatar.storage import atomic_path, content_key, read_arrays, read_json, write_arrays, write_json
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
@@ -42,10 +44,13 @@ from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import PosePass, Run, train
 from gaussavatar.training.loss_network import perceptual_net
 from gaussavatar.training.poses import refine_poses
-from gaussavatar.training.publish import final_poses, torch_closed, write_avatar
+from gaussavatar.training.publish import final_poses, record_of, torch_closed, write_parts
 from gaussavatar.training.start.build import build_model
 from gaussavatar.training.torso import fit_torso
 from gaussavatar.training.unseen import complete_unseen
+
+RECORD = "record.json"
+"""In ``train/``: what training knows of the avatar's record; the stage after it adds what the user says."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class _Prepared:
 
 
 def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Training, which leaves an avatar, and evaluation.
+    """Training, the avatar's record, and evaluation.
 
     Args:
         job: what was asked.
@@ -74,22 +79,24 @@ def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -
     training = replace(config.training, perceptual_weights=file_key_of(Path(weights) if weights else None))
     inputs = (plain(config.model), plain(training), plain(config.audio), job.request.seed)
     stage = Stage(
-        "training", 2, inputs, lambda _: None, ("capture", "landmarks", "tracking", "head", "masks", "appearance")
+        "training", 3, inputs, lambda _: None, ("capture", "landmarks", "tracking", "head", "masks", "appearance")
     )
     # A torso that is wished for later is fitted to what the head's finished training left, which this key names.
     key = stage_keys((*prepared, stage))["training"]
     inputs = (*inputs, plain(config.torso) if config.torso.enabled else None)
+    request, speaking = job.request, plain(config.speaking)
+    said = (speaking, request.subject, request.consent, request.video.name, request.recipe)
     return (
         replace(stage, inputs=inputs, work=lambda _: _train(job, device, key)),
-        Stage("evaluation", 1, (), lambda _: evaluate_avatar(job.folder, None, job.progress), ("training",)),
+        Stage("avatar", 1, said, lambda _: _write_record(job), ("training",)),
+        Stage("evaluation", 2, (speaking,), lambda _: evaluate_avatar(job.folder, None, job.progress), ("training",)),
     )
 
 
 def _train(job: Job, device: torch.device, key: str) -> None:
-    """Pre-train the audio encoder, train the avatar, write its folder."""
+    """Pre-train the audio encoder, train the avatar, write all of its folder but the record."""
     config, seed, progress, folder = job.config, job.request.seed, job.progress, job.folder / "train"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(dump_config(config))
+    _write_config(job)
     prepared = _open_prepared(job)
     run = _start(job, device, key, prepared)
     near = f"capture/segmentation_{config.image_size}"
@@ -104,9 +111,30 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     final_poses(folder / "poses.safetensors", clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
     torso = _torso(job.folder, config, seed, key, clip, plate if static else None, progress)
-    write_avatar(
-        job.folder, run.model, run.encoder, clip, prepared.closed, plate, _facts(job, prepared.segmentation), torso
+    write_parts(job.folder, run.model, run.encoder, clip, prepared.closed, plate, torso, static_camera=static)
+    record = record_of(run.model, run.encoder, clip, _trained_facts(job, prepared.segmentation))
+    write_json(folder / RECORD, record_to_plain(record))
+
+
+def _write_record(job: Job) -> None:
+    """Say whose avatar it is and how it speaks; this makes the folder an avatar."""
+    request, path = job.request, job.folder / "train" / RECORD
+    record = replace(
+        record_from_plain(read_json(path), path),
+        drive=job.config.speaking,
+        subject=request.subject,
+        consent=request.consent,
+        source=request.video.name,
+        recipe=request.recipe,
     )
+    write_record(job.folder, record)
+    _write_config(job)
+
+
+def _write_config(job: Job) -> None:
+    """The whole recipe as it was used, beside what it made."""
+    with atomic_path(job.folder / "train" / "config.yaml") as temporary:
+        temporary.write_text(dump_config(job.config))
 
 
 def _open_prepared(job: Job) -> _Prepared:
@@ -164,17 +192,12 @@ def _pose_pass(device: torch.device, folder: Path, key: str) -> PosePass:
     return refine
 
 
-def _facts(job: Job, segmentation: Segmentation) -> dict[str, Any]:
-    """What the avatar says of itself besides its shapes."""
-    request, training = job.request, job.config.training
+def _trained_facts(job: Job, segmentation: Segmentation) -> dict[str, Any]:
+    """What training says of the avatar besides its shapes."""
+    training = job.config.training
     refined = any(stage.kind == "poses" for stage in training.stages)
     return {
-        "subject": request.subject,
-        "consent": request.consent,
-        "source": request.video.name,
-        "recipe": request.recipe,
-        "seed": request.seed,
-        "drive": job.config.speaking,
+        "seed": job.request.seed,
         "static_camera": segmentation.static_camera,
         "pose_protocol": "photometrically refined" if refined else "landmarks",
         "held_out": training.held_out,

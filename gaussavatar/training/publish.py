@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.avatar.folder import MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS, write_record
+from gaussavatar.avatar.folder import HEADER, MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS
 from gaussavatar.avatar.load import model_shapes
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import write_torso
@@ -44,22 +44,26 @@ def opening_direction(motion: FaceMotion) -> Float[np.ndarray, "m"]:
     return (aperture @ codes / max(float(aperture @ aperture), 1e-9)).astype(np.float32)
 
 
-def write_avatar(
+def write_parts(
     folder: Path,
     model: AvatarModel,
     encoder: AudioEncoder,
     clip: Clip,
     closed: Float[np.ndarray, "m"],
     plate: np.ndarray,
-    facts: Mapping[str, Any],
     torso: Torso | None = None,
+    *,
+    static_camera: bool = True,
 ) -> None:
-    """Write every file of the avatar; ``avatar.json`` comes last and makes it valid."""
+    """Write every file of the avatar but its record, without which it is none; see :func:`record_of`.
+
+    ``plate`` is what is behind the person where the camera stood still (``static_camera``).
+    """
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
     arrays = {f"model.{name}": tensor.detach().numpy() for name, tensor in modules.state_dict().items()}
     arrays["closed"] = closed.astype(np.float32)
     arrays["mouth_open_direction"] = opening_direction(clip.motion)
-    (folder / "avatar.json").unlink(missing_ok=True)
+    (folder / HEADER).unlink(missing_ok=True)
     write_arrays(folder / WEIGHTS, compact(arrays))
     run = longest_run(clip.usable[: clip.n_train])
     cameras = cameras_of(clip.tracking, np.arange(run.start, run.stop), clip.size)
@@ -73,14 +77,13 @@ def write_avatar(
     under = (clip.under.read(index) for index in range(run.start, run.stop))
     write_video(folder / UNDER, under, VIDEO_FPS, (clip.size, clip.size), crf=14)
     write_image(folder / PLATE, plate)
-    behind = plate if facts.get("static_camera", True) else None
+    behind = plate if static_camera else None
     write_video(folder / MATTE, matte_frames(clip, run, behind), VIDEO_FPS, (clip.size, clip.size), crf=18)
     (folder / TORSO).unlink(missing_ok=True)
     if torso is not None:
         tracking = clip.tracking
         motion = slow_motion(tracking.R_camera_head, tracking.t_camera_head, torso.T_base.numpy())
         write_torso(folder, torso, torso.poses(torch.from_numpy(motion[run])).detach().numpy())
-    write_record(folder, record_of(model, encoder, clip, facts))
 
 
 def record_of(model: AvatarModel, encoder: AudioEncoder, clip: Clip, facts: Mapping[str, Any]) -> AvatarRecord:

@@ -16,8 +16,9 @@ from gaussavatar.fitting.request import FitRequest
 from gaussavatar.fitting.stages import stage_keys
 from gaussavatar.progress import QuietProgress
 
-ALL = ["capture", "landmarks", "tracking", "head", "masks", "appearance", "quality", "training", "evaluation"]
-TRAINED = ["training", "evaluation"]
+ALL = ["capture", "landmarks", "tracking", "head", "masks", "appearance", "quality", "training", "avatar"]
+ALL += ["evaluation"]
+TRAINED = ["training", "avatar", "evaluation"]
 
 
 def keys(request: FitRequest) -> dict[str, str]:
@@ -53,6 +54,10 @@ def files(folder: Path) -> FitRequest:
         ({"overrides": ("torso.count=7",)}, []),
         ({"seed": 1}, TRAINED),
         ({"recipe": "default", "overrides": ()}, ["masks", "quality", *TRAINED]),
+        ({"overrides": ("speaking.mouth_gain=1.3",)}, ["avatar", "evaluation"]),
+        ({"overrides": ("speaking.gate.threshold=-0.8",)}, ["avatar", "evaluation"]),
+        ({"subject": "A. Person"}, ["avatar"]),
+        ({"consent": "written"}, ["avatar"]),
         ({"device": "cuda", "out": Path("elsewhere")}, []),
     ],
 )
@@ -69,8 +74,8 @@ def test_a_file_counts_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "moved.mp4").write_bytes(request.video.read_bytes())
     (tmp_path / "moved.pth").write_bytes((tmp_path / "net.pth").read_bytes())
     moved = ("training.perceptual_weights=" + str(tmp_path / "moved.pth"),)
-    assert keys(request) == keys(replace(request, video=tmp_path / "moved.mp4", overrides=moved))
-    before = keys(request)
+    before, after = keys(request), keys(replace(request, video=tmp_path / "moved.mp4", overrides=moved))
+    assert [name for name in before if before[name] != after[name]] == ["avatar"], "it says which video it came from"
     (tmp_path / "net.pth").write_bytes(b"trained longer")
     assert [name for name, key in keys(request).items() if key != before[name]] == TRAINED
     request.video.write_bytes(b"another clip")
