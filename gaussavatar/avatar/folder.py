@@ -12,6 +12,9 @@ from gaussavatar.storage import file_digest, read_json, write_json
 HEADER = "avatar.json"
 WEIGHTS, TRACK, UNDER, PLATE = "avatar.safetensors", "track.safetensors", "under.mp4", "plate.png"
 MATTE, TORSO = "matte.mp4", "torso.safetensors"
+CAPTURE = "capture"
+"""Folder of the clip that an avatar was fitted to; only measuring needs it."""
+
 FILES = (WEIGHTS, TRACK, UNDER, PLATE)
 OPTIONAL = (MATTE, TORSO)
 """Files that older avatars, or those without a torso branch, do not have."""
@@ -43,7 +46,7 @@ def open_folder(folder: Path) -> AvatarFolder:
     if not folder.is_dir():
         raise UserError("an avatar folder", f"{folder} (no such folder)", "run gaussavatar fit VIDEO first")
     if not (folder / HEADER).exists():
-        state = "an unfinished fit" if (folder / "capture").exists() else "no avatar.json"
+        state = "an unfinished fit" if (folder / CAPTURE).exists() else "no avatar.json"
         raise UserError(f"an avatar in {folder}", state, "run gaussavatar fit again; it continues where it stopped")
     path = folder / HEADER
     header = read_json(path)

@@ -15,11 +15,14 @@ import yaml
 from gaussavatar import __version__
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.fit import fit
+from gaussavatar.fitting.preparation import PREPARED
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
+from gaussavatar.fitting.stages import write_manifest
 from gaussavatar.progress import Progress
 from gaussavatar.resources import resource
 from gaussavatar.storage import atomic_path, read_json, write_json
+from gaussavatar.training.layout import FitLayout
 
 COLUMNS = (
     ("head", "audio", "psnr_head", 2),
@@ -130,21 +133,22 @@ def run_ablations(
 
 def link_capture(source: Path, target: Path) -> None:
     """Give ``target`` the prepared capture of ``source`` without copying the frames; a target that has one keeps it."""
-    if (target / "capture" / "manifest.json").exists():
+    theirs, ours = FitLayout(source).capture, FitLayout(target).capture
+    if ours.manifest.exists():
         return
-    shutil.rmtree(target / "capture", ignore_errors=True)
-    shutil.copytree(source / "capture", target / "capture", copy_function=os.link)
+    shutil.rmtree(ours.folder, ignore_errors=True)
+    shutil.copytree(theirs.folder, ours.folder, copy_function=os.link)
     # Stage marks are written anew by each fit; a link would change those of the source.
-    manifest = read_json(source / "capture" / "manifest.json")
-    (target / "capture" / "manifest.json").unlink()
-    done = {name: entry for name, entry in manifest.items() if name not in ("training", "evaluation")}
-    write_json(target / "capture" / "manifest.json", done)
+    manifest = read_json(theirs.manifest)
+    ours.manifest.unlink()
+    write_manifest(ours.manifest, {name: entry for name, entry in manifest.items() if name in PREPARED})
 
 
 def _figures(folder: Path) -> dict[str, float]:
-    metrics = read_json(folder / "report" / "metrics.json")
+    layout = FitLayout(folder)
+    metrics = read_json(layout.metrics)
     figures = {title: float(metrics[drive][key]) for title, drive, key, _ in COLUMNS}
-    stages = read_json(folder / "capture" / "manifest.json")
+    stages = read_json(layout.capture.manifest)
     figures["minutes"] = stages["training"]["seconds"] / 60
     figures["Gaussians"] = float(sum(metrics["gaussians"].values()))
     return figures

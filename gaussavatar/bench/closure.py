@@ -20,6 +20,7 @@ from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone, babble
 from gaussavatar.synthetic.voice import speak_phones
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.poses.fit import load_tracking
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import VIDEO_FPS, FaceMotion
 
 LABIALS = ("m", "b", "p")
@@ -132,18 +133,20 @@ def bench_closure(folder: Path, audio: Path | None = None) -> dict[str, float]:
     Raises:
         UserError: the avatar's capture folder is gone, or a sound cannot be read.
     """
-    capture = folder / "capture"
-    if not (capture / "motion.safetensors").exists():
+    capture = FitLayout(folder).capture
+    if not capture.motion.exists():
         raise UserError(
-            f"the tracked lips in {capture}", "a folder without them", "fit the avatar again, or keep its capture/"
+            f"the tracked lips in {capture.folder}",
+            "a folder without them",
+            "fit the avatar again, or keep its capture/",
         )
     avatar = load_avatar(folder)
-    motion, tracking = load_motion(capture / "motion.safetensors"), load_tracking(capture / "tracking.safetensors")
+    motion, tracking = load_motion(capture.motion), load_tracking(capture.tracking)
     n = len(motion.mouth_codes)
     learnt = np.arange(n) < n - round(n * float(avatar.record.held_out))
     lips = lip_range(motion, tracking.shape, avatar.closed.numpy(), learnt & tracking.valid)
     figures = _synthetic(avatar, lips)
-    spoken = avatar.codes_for_audio(read_audio(capture / "audio.wav"), n)
+    spoken = avatar.codes_for_audio(read_audio(capture.audio), n)
     figures |= real_closures(lips.opening(spoken[~learnt]), lips.opening(motion.mouth_codes[~learnt]))
     if audio is not None:
         waveform = read_audio(audio)

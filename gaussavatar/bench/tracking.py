@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.capture.store import load_capture
 from gaussavatar.fitting.fit import track
-from gaussavatar.fitting.preparation import usable_landmarks
+from gaussavatar.fitting.preparation import PREPARED, usable_landmarks
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
 from gaussavatar.fitting.stages import peak_memory_mib
@@ -31,7 +32,6 @@ from gaussavatar.tracking.poses.skull_skin import skull_skin
 from gaussavatar.tracking.poses.steadiness import fast, shaking
 from gaussavatar.types import FaceMotion, Landmarks, Tracking
 
-STAGES = ("capture", "landmarks", "tracking", "head", "masks", "quality")
 _FREE = 1e3
 
 
@@ -51,14 +51,15 @@ def bench_tracking(video: Path, progress: Progress, *, size: int = 512) -> dict[
     config = load_recipe(request.recipe, request.overrides)
     with tempfile.TemporaryDirectory() as name:
         folder = track(replace(request, out=Path(name)), progress)
-        capture, manifest = load_capture(folder), read_json(folder / "manifest.json")
-        landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
-        figures = steadiness(landmarks, tracking, load_motion(folder / "motion.safetensors"))
+        layout = CaptureLayout(folder)
+        capture, manifest = load_capture(folder), read_json(layout.manifest)
+        landmarks, tracking = usable_landmarks(folder), load_tracking(layout.tracking)
+        figures = steadiness(landmarks, tracking, load_motion(layout.motion))
         with frame_parallel():
             figures |= own_shake(capture.frames(), tracking, load_head_track(folder).head, config.photometric, progress)
             figures |= landmark_fits(landmarks, config.tracking, float(tracking.K[0, 0]))
-    seconds = {stage: float(manifest[stage]["seconds"]) for stage in STAGES}
-    together = sum(seconds[stage] for stage in STAGES[1:5])
+    seconds = {stage: float(manifest[stage]["seconds"]) for stage in PREPARED}
+    together = sum(seconds[stage] for stage in ("landmarks", "tracking", "head", "masks"))
     return {
         "frames": float(capture.n_frames),
         **{f"fps_{stage}": capture.n_frames / max(value, 1e-9) for stage, value in seconds.items()},

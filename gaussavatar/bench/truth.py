@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.fitting.fit import track
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
@@ -58,19 +59,20 @@ def bench_truth(seed: int = 5, *, progress: Progress | None = None) -> dict[str,
         folder = Path(name)
         with frame_parallel():
             truth = make_actor_clip(folder, SECONDS, seed, 512, masks=True, performance=show, progress=progress)
-        capture = track(FitRequest(truth.video, folder, focal=float(truth.K[0, 0]), head="built-in"), progress)
-        landmarks = load_landmarks(capture / "landmarks.safetensors")
-        tracking = load_tracking(capture / "tracking.safetensors")
+        request = FitRequest(truth.video, folder, focal=float(truth.K[0, 0]), head="built-in")
+        capture = CaptureLayout(track(request, progress))
+        landmarks = load_landmarks(capture.landmarks)
+        tracking = load_tracking(capture.tracking)
         with frame_parallel():
             known = align_known_head(
-                FrameStore(capture / "frames.u8"), landmarks, truth, actor_head(seed), folder / "skin.u8", progress
+                FrameStore(capture.frames), landmarks, truth, actor_head(seed), folder / "skin.u8", progress
             )
         figures = pose_figures(tracking, truth)
         figures |= {f"known_{key}": value for key, value in pose_figures(known, truth).items()}
-        figures |= face_figures(load_head_track(capture), load_motion(capture / "motion.safetensors"), truth)
+        figures |= face_figures(load_head_track(capture.folder), load_motion(capture.motion), truth)
         assert truth.masks is not None
         figures |= mask_figures(
-            load_segmentation(capture / f"segmentation_{config.image_size}"), FrameStore(truth.masks), truth
+            load_segmentation(capture.segmentation(config.image_size).folder), FrameStore(truth.masks), truth
         )
     return figures | {"load": os.getloadavg()[0]}
 

@@ -10,12 +10,11 @@ from jaxtyping import Bool
 
 from gaussavatar.capture.hands import hands_over_face
 from gaussavatar.capture.identity import find_strangers
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.progress import Progress
 from gaussavatar.storage import FrameStore, read_arrays, write_arrays
 from gaussavatar.types import Landmarks, Tracking
-
-MARKS_NAME = "marks.safetensors"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def unmarked(tracking: Tracking, marks: Marks) -> Tracking:
 def save_marks(folder: Path, marks: Marks) -> None:
     """Write ``marks.safetensors`` into a capture folder, atomically."""
     arrays = {"hands": marks.hands.astype(np.uint8), "strangers": marks.strangers.astype(np.uint8)}
-    write_arrays(folder / MARKS_NAME, arrays)
+    write_arrays(CaptureLayout(folder).marks, arrays)
 
 
 def load_marks(folder: Path) -> Marks:
@@ -59,7 +58,7 @@ def load_marks(folder: Path) -> Marks:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = folder / MARKS_NAME
+    path = CaptureLayout(folder).marks
     arrays, _ = read_arrays(path)
     try:
         return Marks(arrays["hands"].astype(bool), arrays["strangers"].astype(bool))

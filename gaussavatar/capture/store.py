@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.storage import FrameStore, read_json, write_json
 
 FORMAT_VERSION = 1
-FRAMES_NAME = "frames.u8"
-AUDIO_NAME = "audio.wav"
-RECORD_NAME = "capture.json"
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,14 @@ class Capture:
     source: Mapping[str, Any]
     audio: Path | None
 
+    @property
+    def layout(self) -> CaptureLayout:
+        """The paths in the folder."""
+        return CaptureLayout(self.folder)
+
     def frames(self) -> FrameStore:
         """The frames, ``size`` x ``size`` RGB."""
-        return FrameStore(self.folder / FRAMES_NAME)
+        return FrameStore(self.layout.frames)
 
     def focal_px(self, focal_of_longest_side: float = 1.2) -> float:
         """Focal length in capture pixels for a source focal of so many longest sides of the picture."""
@@ -46,7 +49,7 @@ class Capture:
 def save_capture(capture: Capture) -> None:
     """Write the record; it comes last, so that a folder without it is an unfinished one."""
     write_json(
-        capture.folder / RECORD_NAME,
+        capture.layout.record,
         {
             "version": FORMAT_VERSION,
             "size": capture.size,
@@ -65,7 +68,8 @@ def load_capture(folder: Path) -> Capture:
     Raises:
         UserError: it is unfinished, damaged, of a newer version, or a file is missing.
     """
-    record = read_json(folder / RECORD_NAME)
+    layout = CaptureLayout(folder)
+    record = read_json(layout.record)
     try:
         version = int(record["version"])
         if version > FORMAT_VERSION:
@@ -79,14 +83,14 @@ def load_capture(folder: Path) -> Capture:
             fps=int(record["fps"]),
             crop=tuple(int(value) for value in record["crop"]),  # type: ignore[arg-type]
             source=dict(record["source"]),
-            audio=folder / AUDIO_NAME if record["has_audio"] else None,
+            audio=layout.audio if record["has_audio"] else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"a capture record in {folder}", f"a damaged one ({error!r})", "delete the folder and run again"
         ) from error
     if capture.audio is not None and not capture.audio.exists():
-        raise UserError(f"{AUDIO_NAME} in {folder}", "no such file", "delete the folder and run again")
+        raise UserError(f"{layout.audio.name} in {folder}", "no such file", "delete the folder and run again")
     if len(capture.frames()) != capture.n_frames:
         raise UserError(
             f"{capture.n_frames} frames in {folder}", str(len(capture.frames())), "delete the folder and run again"

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gaussavatar.capture.store import AUDIO_NAME, FRAMES_NAME, RECORD_NAME, Capture, save_capture
+from gaussavatar.capture.layout import CaptureLayout
+from gaussavatar.capture.store import Capture, save_capture
 from gaussavatar.capture.suitability import Sample, check_samples, choose_crop, colour_histogram
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.face_mesh import FaceBox, FaceDetector, FaceMesh
@@ -91,7 +92,7 @@ def capture_video(
     waveform = read_audio(video) if info.has_audio else None
     n_frames = _write_frames(info, folder, crop, config, progress)
     if waveform is not None:
-        _write_sound(folder / AUDIO_NAME, shift_sound(waveform.samples, av_offset_ms), n_frames)
+        _write_sound(CaptureLayout(folder).audio, shift_sound(waveform.samples, av_offset_ms), n_frames)
     capture = Capture(
         folder=folder,
         size=config.size,
@@ -110,7 +111,7 @@ def capture_video(
             "av_offset_ms": float(av_offset_ms),
             "notes": notes,
         },
-        audio=folder / AUDIO_NAME if waveform is not None else None,
+        audio=CaptureLayout(folder).audio if waveform is not None else None,
     )
     save_capture(capture)
     return capture
@@ -289,7 +290,7 @@ def _write_frames(
     frames = read_frames(info, width=config.size, height=config.size, crop=crop, fps=VIDEO_FPS)
     with (
         progress.stage("decoding", round(info.seconds * VIDEO_FPS)) as advance,
-        frame_writer(folder / FRAMES_NAME, shape) as writer,
+        frame_writer(CaptureLayout(folder).frames, shape) as writer,
     ):
         for image in frames:
             writer.append(image)
@@ -316,15 +317,16 @@ def _check_length(seconds: float, video: Path, config: CaptureConfig) -> None:
 
 def _clean(folder: Path) -> None:
     """Remove what an earlier, interrupted or differently set capture left."""
-    (folder / RECORD_NAME).unlink(missing_ok=True)
-    for leftover in folder.glob(f".{Path(FRAMES_NAME).stem}.*.part.u8"):
+    layout = CaptureLayout(folder)
+    layout.record.unlink(missing_ok=True)
+    for leftover in folder.glob(f".{layout.frames.stem}.*.part.u8"):
         leftover.unlink(missing_ok=True)
 
 
 def _check_space(folder: Path, seconds: float, size: int, later: int) -> None:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     needed = int(seconds * VIDEO_FPS * (size * size * 3 + later)) + _SPARE_DISK_BYTES
-    old = folder / FRAMES_NAME
+    old = CaptureLayout(folder).frames
     free = shutil.disk_usage(existing).free + (old.stat().st_size if old.exists() else 0)
     if free < needed:
         raise UserError(

@@ -124,13 +124,14 @@ class Lips(Figures):
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.tracking.face.motion import load_motion
         from gaussavatar.tracking.poses.fit import load_tracking
+        from gaussavatar.training.layout import FitLayout
 
-        capture = find_avatar(self.avatar) / "capture"
-        motion = load_motion(capture / "motion.safetensors")
+        capture = FitLayout(find_avatar(self.avatar)).capture
+        motion = load_motion(capture.motion)
         figures = bench_lips(
-            read_audio(capture / "audio.wav"),
+            read_audio(capture.audio),
             motion,
-            tracking=load_tracking(capture / "tracking.safetensors"),
+            tracking=load_tracking(capture.tracking),
             progress=TerminalProgress(),
         )
         _printed({name: value for name, value in figures.items() if isinstance(value, float)}, 20, ".3f")

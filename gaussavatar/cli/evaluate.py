@@ -29,9 +29,10 @@ class Evaluate:
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.evaluate.evaluate import evaluate_avatar
         from gaussavatar.progress import TerminalProgress
+        from gaussavatar.training.layout import FitLayout
 
         folder = find_avatar(self.avatar)
         print_metrics(evaluate_avatar(folder, self.save_frames, TerminalProgress(), self.lpips_weights))
-        say(f"metrics: {shown(folder / 'report' / 'metrics.json')}")
+        say(f"metrics: {shown(FitLayout(folder).metrics)}")
         if self.save_frames is not None:
             say(f"frames:  {shown(self.save_frames)}")

@@ -23,10 +23,11 @@ class Track(ClipOptions):
 
     def run(self) -> None:
         """Track, then say where the result is."""
+        from gaussavatar.capture.layout import CaptureLayout
         from gaussavatar.fitting.fit import track
         from gaussavatar.progress import TerminalProgress
 
         folder = track(self.request(), TerminalProgress())
         print_quality(folder)
         say(f"tracking: {shown(folder)}")
-        say(f"quality:  {shown(folder / 'quality.html')}")
+        say(f"quality:  {shown(CaptureLayout(folder).quality_page)}")

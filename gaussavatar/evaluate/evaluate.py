@@ -20,6 +20,7 @@ from gaussavatar.media.images import write_image
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.storage import write_json
+from gaussavatar.training.layout import FitLayout
 
 
 def picture_figures(rendered: np.ndarray, real: np.ndarray, masks: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
@@ -102,7 +103,7 @@ def evaluate_avatar(
         **({} if net is None else {"perceptual_network": net.title}),
         **{name: {key: round(value, 4) for key, value in values.items()} for name, values in figures.items()},
     }
-    write_json(folder / "report" / "metrics.json", metrics)
+    write_json(FitLayout(folder).metrics, metrics)
     if save_frames is not None:
         for index, image, truth in zip(held.indices, rendered["audio"], real, strict=True):
             write_image(save_frames / f"rendered_{index:06d}.png", image)

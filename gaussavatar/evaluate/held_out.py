@@ -22,6 +22,7 @@ from gaussavatar.storage import read_arrays
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.data import Clip, cameras_of, open_clip
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.poses import with_poses
 
 SHIFT = 8
@@ -49,18 +50,19 @@ def open_held_out(folder: Path) -> HeldOut:
         UserError: the capture folder was deleted.
     """
     avatar = load_avatar(folder)
-    capture_folder = folder / "capture"
-    if not (capture_folder / "capture.json").exists():
+    layout = FitLayout(folder)
+    captured = layout.capture
+    if not captured.record.exists():
         raise UserError(
-            f"the captured frames in {capture_folder}", "a folder without them", "fit the avatar again to evaluate it"
+            f"the captured frames in {captured.folder}", "a folder without them", "fit the avatar again to evaluate it"
         )
-    capture = load_capture(capture_folder)
-    segmentation = load_segmentation(capture_folder / f"segmentation_{avatar.size}")
-    landmarks = load_landmarks(capture_folder / "landmarks.safetensors")
-    motion = load_motion(capture_folder / "motion.safetensors")
-    tracking = load_tracking(capture_folder / "tracking.safetensors")
+    capture = load_capture(captured.folder)
+    segmentation = load_segmentation(captured.segmentation(avatar.size).folder)
+    landmarks = load_landmarks(captured.landmarks)
+    motion = load_motion(captured.motion)
+    tracking = load_tracking(captured.tracking)
     clip = open_clip(segmentation, tracking, motion, landmarks, avatar.record.held_out)
-    poses, _ = read_arrays(folder / "train" / "poses.safetensors")
+    poses, _ = read_arrays(layout.poses)
     clip = with_poses(clip, poses["R_camera_head"], poses["t_camera_head"])
     indices = np.arange(clip.n_train, len(clip))
     indices = indices[clip.usable[indices]]

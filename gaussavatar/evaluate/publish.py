@@ -14,6 +14,8 @@ from gaussavatar.evaluate.held_out import HeldOut
 from gaussavatar.evaluate.report import write_report
 from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.storage import read_json
+from gaussavatar.training import log
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import VIDEO_FPS
 
 N_PAIRS = 6
@@ -24,27 +26,27 @@ def publish(
     folder: Path, held: HeldOut, metrics: dict[str, Any], rendered: dict[str, np.ndarray], real: np.ndarray
 ) -> Path:
     """Write ``report/held_out.mp4`` (real, audio-driven, oracle side by side) and ``report/report.html``."""
-    video = folder / "report" / "held_out.mp4"
+    layout = FitLayout(folder)
+    video = layout.video
     rows = (np.concatenate(frames, axis=1) for frames in zip(real, rendered["audio"], rendered["oracle"], strict=True))
     size = held.clip.size
     with tempfile.TemporaryDirectory() as scratch:
-        sound = _held_out_sound(folder / "capture" / "audio.wav", held, Path(scratch) / "sound.wav")
+        sound = _held_out_sound(layout.capture.audio, held, Path(scratch) / "sound.wav")
         write_video(video, rows, VIDEO_FPS, (3 * size, size), audio=sound, crf=20)
     chosen = np.linspace(0, len(real) - 1, N_PAIRS).round().astype(int)
     pairs = [(real[i], rendered["audio"][i], f"frame {held.indices[i]}") for i in chosen]
-    manifest = read_json(folder / "capture" / "manifest.json")
-    page = folder / "report" / "report.html"
+    manifest = read_json(layout.capture.manifest)
     write_report(
-        page,
+        layout.page,
         title=folder.resolve().name,
         metrics=metrics,
-        curves=training_curves(folder / "train" / "metrics.jsonl"),
+        curves=training_curves(layout.train / log.NAME),
         pairs=pairs,
         video=video,
         stages={name: entry["seconds"] for name, entry in manifest.items()},
-        config_yaml=(folder / "train" / "config.yaml").read_text(),
+        config_yaml=layout.config.read_text(),
     )
-    return page
+    return layout.page
 
 
 def _held_out_sound(audio: Path, held: HeldOut, path: Path) -> Path | None:

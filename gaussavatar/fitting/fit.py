@@ -22,6 +22,7 @@ from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.storage import explain_os_error, read_json
 from gaussavatar.training.device import choose_device
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.loss_network import perceptual_net
 
 
@@ -34,7 +35,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        file = FitLayout(folder).lock.open("w")
     except OSError as error:
         raise explain_os_error(error, folder) from error
     with file:
@@ -58,9 +59,9 @@ def track(request: FitRequest, progress: Progress) -> Path:
     """
     job = _job(request, "tracks", progress)
     require_video(probe(request.video))
-    with only_writer(job.folder), frame_parallel():
-        run_stages(preparation_stages(job), job.capture / "manifest.json", progress)
-    return job.capture
+    with only_writer(job.layout.folder), frame_parallel():
+        run_stages(preparation_stages(job), job.capture.manifest, progress)
+    return job.capture.folder
 
 
 def fit(request: FitRequest, progress: Progress) -> FitResult:
@@ -76,13 +77,11 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     info = probe(request.video)
     require_video(info)
     require_sound(info)
-    manifest = job.capture / "manifest.json"
-    with only_writer(job.folder), frame_parallel():
-        run_stages(fit_stages(job, device), manifest, progress)
-    seconds = sum(entry["seconds"] for entry in read_json(manifest).values())
+    with only_writer(job.layout.folder), frame_parallel():
+        run_stages(fit_stages(job, device), job.capture.manifest, progress)
+    seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())
     progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")
-    report = job.folder / "report"
-    return FitResult(job.folder, read_json(report / "metrics.json"), report / "report.html")
+    return FitResult(job.layout.folder, read_json(job.layout.metrics), job.layout.page)
 
 
 def fit_stages(job: Job, device: torch.device) -> tuple[Stage, ...]:
@@ -96,5 +95,5 @@ def fit_stages(job: Job, device: torch.device) -> tuple[Stage, ...]:
 
 def _job(request: FitRequest, base: str, progress: Progress) -> Job:
     check_request(request)
-    folder = request.out or Path(base) / request.video.stem
-    return Job(request, load_recipe(request.recipe, request.overrides), folder, progress)
+    layout = FitLayout(request.out or Path(base) / request.video.stem)
+    return Job(request, load_recipe(request.recipe, request.overrides), layout, progress)

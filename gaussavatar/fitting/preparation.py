@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from gaussavatar.capture.marks import MARKS_NAME, find_marks, load_marks, save_marks, unmarked, without_marked
+from gaussavatar.capture.layout import CaptureLayout
+from gaussavatar.capture.marks import find_marks, load_marks, save_marks, unmarked, without_marked
 from gaussavatar.capture.store import load_capture
 from gaussavatar.capture.video import capture_video
 from gaussavatar.fitting.recipe import FitConfig
@@ -18,20 +19,24 @@ from gaussavatar.fitting.stages import Stage
 from gaussavatar.head.installed import get_head, head_key
 from gaussavatar.landmarks.detect import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.progress import Progress
-from gaussavatar.quality.records import PAGE_NAME, load_quality
+from gaussavatar.quality.records import load_quality
 from gaussavatar.quality.stage import check_quality
 from gaussavatar.segmentation.parser import open_parser
 from gaussavatar.segmentation.stage import segment_capture
 from gaussavatar.storage import file_key, write_arrays
 from gaussavatar.tracking.face.appearance import mouth_appearance
-from gaussavatar.tracking.face.motion import APPEARANCE_NAME, extract_motion, load_motion, save_motion
+from gaussavatar.tracking.face.motion import extract_motion, load_motion, save_motion
 from gaussavatar.tracking.head.fit import arkit_track, fit_head, shape_head
 from gaussavatar.tracking.head.signals import face_signals, save_face_signals, score_faces
 from gaussavatar.tracking.head.track import load_head_track, save_head_track
 from gaussavatar.tracking.poses.fit import load_tracking, refit_to_poses, save_tracking, track_landmarks
 from gaussavatar.tracking.poses.photometric import align_to_skin, with_known_focal
 from gaussavatar.tracking.poses.transforms import write_transforms
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import Landmarks
+
+PREPARED = ("capture", "landmarks", "tracking", "head", "masks", "appearance", "quality")
+"""The names of :func:`preparation_stages`; what they leave can be shared by fits that differ only in training."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class Job:
 
     request: FitRequest
     config: FitConfig
-    folder: Path
+    layout: FitLayout
     progress: Progress
 
     @property
-    def capture(self) -> Path:
+    def capture(self) -> CaptureLayout:
         """The capture folder."""
-        return self.folder / "capture"
+        return self.layout.capture
 
 
 def preparation_stages(job: Job) -> tuple[Stage, ...]:
@@ -88,15 +93,15 @@ def preparation_stages(job: Job) -> tuple[Stage, ...]:
             "quality",
             2,
             (),
-            lambda _: check_quality(job.capture, config.image_size, job.progress),
+            lambda _: check_quality(job.capture.folder, config.image_size, job.progress),
             ("capture", "landmarks", "tracking", "head", "masks"),
         ),
     )
 
 
-def told_quality(capture: Path) -> str:
+def told_quality(capture: CaptureLayout) -> str:
     """What the clip is good for, in a line, and where it is said at length."""
-    return f"quality: {load_quality(capture).summary}; see {capture / PAGE_NAME}"
+    return f"quality: {load_quality(capture.folder).summary}; see {capture.quality_page}"
 
 
 def mask_bytes(config: FitConfig) -> int:
@@ -112,14 +117,15 @@ def file_key_of(path: Path | None) -> str | None:
 
 def usable_landmarks(folder: Path) -> Landmarks:
     """The landmarks of a capture folder; frames with a hand before the face or another person count as without."""
-    landmarks = load_landmarks(folder / "landmarks.safetensors")
-    return without_marked(landmarks, load_marks(folder)) if (folder / MARKS_NAME).exists() else landmarks
+    layout = CaptureLayout(folder)
+    landmarks = load_landmarks(layout.landmarks)
+    return without_marked(landmarks, load_marks(folder)) if layout.marks.exists() else landmarks
 
 
 def _capture(job: Job) -> None:
     capture_video(
         job.request.video,
-        job.capture,
+        job.capture.folder,
         job.config.capture,
         job.progress,
         av_offset_ms=job.request.av_offset_ms,
@@ -128,18 +134,18 @@ def _capture(job: Job) -> None:
 
 
 def _detect(job: Job) -> None:
-    capture, progress = load_capture(job.capture), job.progress
+    capture, progress = load_capture(job.capture.folder), job.progress
     frames = capture.frames()
     images = (frames.read(index) for index in range(len(frames)))
     landmarks = detect_landmarks(images, capture.size, n_total=len(frames), progress=progress)
     save_marks(capture.folder, find_marks(frames, landmarks, progress))
-    save_landmarks(capture.folder / "landmarks.safetensors", landmarks)
+    save_landmarks(capture.layout.landmarks, landmarks)
 
 
 def _track(job: Job) -> None:
     """Poses and face shapes from landmarks, the face's motion, then poses from the skin itself."""
-    capture, config, request, progress = load_capture(job.capture), job.config, job.request, job.progress
-    folder = capture.folder
+    capture, config, request, progress = load_capture(job.capture.folder), job.config, job.request, job.progress
+    folder, layout = capture.folder, capture.layout
     marks, landmarks = load_marks(folder), usable_landmarks(folder)
     focal_px = capture.focal_px() if request.focal is None else request.focal * capture.size / capture.crop[2]
     with progress.stage("tracking", 3) as advance:
@@ -147,11 +153,11 @@ def _track(job: Job) -> None:
         advance(1)
         # The motion belongs to the landmarks' own poses: what a detector gets wrong as the head turns, it gets wrong
         # for lips and lids alike, and these poses take that out.
-        save_motion(folder / "motion.safetensors", extract_motion(landmarks, tracking, config.motion))
+        save_motion(layout.motion, extract_motion(landmarks, tracking, config.motion))
         advance(1)
         head = shape_head(get_head(request.head), tracking)
         advance(1)
-    scratch = folder / ".skin.u8"
+    scratch = layout.skin
     try:
         source_px = capture.size / capture.crop[2]
         settings = config.photometric if request.focal is None else with_known_focal(config.photometric)
@@ -160,15 +166,15 @@ def _track(job: Job) -> None:
         for path in (scratch, scratch.with_name(scratch.name + ".json")):
             path.unlink(missing_ok=True)
     aligned = refit_to_poses(landmarks, aligned, config.tracking)
-    save_tracking(folder / "tracking.safetensors", replace(aligned, valid=tracking.valid))
-    write_transforms(folder / "transforms.json", aligned)
+    save_tracking(layout.tracking, replace(aligned, valid=tracking.valid))
+    write_transforms(layout.transforms, aligned, layout.frames.name)
 
 
 def _fit_head(job: Job) -> None:
     """The person's head in every frame, and the channels that a face has names for."""
-    capture, request, progress = load_capture(job.capture), job.request, job.progress
-    folder = capture.folder
-    landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
+    capture, request, progress = load_capture(job.capture.folder), job.request, job.progress
+    folder, layout = capture.folder, capture.layout
+    landmarks, tracking = usable_landmarks(folder), load_tracking(layout.tracking)
     with progress.stage("head", 2) as advance:
         track = fit_head(get_head(request.head), landmarks, tracking, job.config.head)
         advance(1)
@@ -177,24 +183,24 @@ def _fit_head(job: Job) -> None:
             frames = capture.frames()
             scores, _ = score_faces((frames.read(index) for index in range(len(frames))), request.blendshapes)
         named = track if scores is not None else arkit_track(track, landmarks, tracking)
-        save_face_signals(folder / "face_signals.safetensors", face_signals(named, landmarks, tracking, scores))
+        save_face_signals(layout.face_signals, face_signals(named, landmarks, tracking, scores))
         save_head_track(folder, track)
         advance(1)
 
 
 def _look_into_mouth(job: Job) -> None:
     """Codes of what the mouth shows besides its outline, beside the motion."""
-    capture, config, progress = load_capture(job.capture), job.config, job.progress
-    folder = capture.folder
-    (folder / APPEARANCE_NAME).unlink(missing_ok=True)
+    capture, config, progress = load_capture(job.capture.folder), job.config, job.progress
+    folder, layout = capture.folder, capture.layout
+    layout.appearance.unlink(missing_ok=True)
     if config.appearance.n_codes == 0:
         return
-    landmarks, tracking = usable_landmarks(folder), load_tracking(folder / "tracking.safetensors")
-    motion, store = load_motion(folder / "motion.safetensors"), capture.frames()
+    landmarks, tracking = usable_landmarks(folder), load_tracking(layout.tracking)
+    motion, store = load_motion(layout.motion), capture.frames()
     with progress.stage("inside of the mouth", len(store)) as advance:
         frames = (_told(store.read(index), advance) for index in range(len(store)))
         codes = mouth_appearance(frames, landmarks, tracking, motion, config.appearance)
-        write_arrays(folder / APPEARANCE_NAME, {"codes": codes})
+        write_arrays(layout.appearance, {"codes": codes})
 
 
 def _told(frame: np.ndarray, advance: Callable[[int], None]) -> np.ndarray:
@@ -203,13 +209,13 @@ def _told(frame: np.ndarray, advance: Callable[[int], None]) -> np.ndarray:
 
 
 def _segment(job: Job) -> None:
-    capture, config, request = load_capture(job.capture), job.config, job.request
-    folder = capture.folder
+    capture, config, request = load_capture(job.capture.folder), job.config, job.request
+    folder, layout = capture.folder, capture.layout
     segment_capture(
         capture,
-        load_landmarks(folder / "landmarks.safetensors"),
-        load_tracking(folder / "tracking.safetensors"),
-        folder / f"segmentation_{config.image_size}",
+        load_landmarks(layout.landmarks),
+        load_tracking(layout.tracking),
+        layout.segmentation(config.image_size).folder,
         config.image_size,
         config.segmentation,
         job.progress,

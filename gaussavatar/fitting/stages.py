@@ -86,21 +86,23 @@ def mark_stage(manifest: Path, stage: str, key: str, seconds: float, order: Sequ
     entries = _entries(manifest)
     entries[stage] = {"key": key, "seconds": round(seconds, 2), "peak_mib": peak_memory_mib()}
     known = [name for name in order if name in entries]
-    _write(manifest, {name: entries[name] for name in [*known, *(name for name in entries if name not in known)]})
+    write_manifest(
+        manifest, {name: entries[name] for name in [*known, *(name for name in entries if name not in known)]}
+    )
 
 
 def _unmark(manifest: Path, stage: str) -> None:
     entries = _entries(manifest)
     if entries.pop(stage, None) is not None:
-        _write(manifest, entries)
+        write_manifest(manifest, entries)
 
 
 def _entries(manifest: Path) -> dict[str, Any]:
     return read_json(manifest) if manifest.exists() else {}
 
 
-def _write(manifest: Path, entries: dict[str, Any]) -> None:
-    """Written in its order, which the report shows; :func:`~gaussavatar.storage.write_json` would sort it."""
+def write_manifest(manifest: Path, entries: dict[str, Any]) -> None:
+    """Write a manifest in its order, which the report shows; :func:`~gaussavatar.storage.write_json` would sort it."""
     with atomic_path(manifest) as temporary:
         temporary.write_text(json.dumps(entries, indent=2) + "\n")
 

@@ -40,6 +40,7 @@ from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import PosePass, Run, train
 from gaussavatar.training.loss_network import perceptual_net
@@ -48,9 +49,6 @@ from gaussavatar.training.publish import final_poses, record_of, torch_closed, w
 from gaussavatar.training.start.build import build_model
 from gaussavatar.training.torso import fit_torso
 from gaussavatar.training.unseen import complete_unseen
-
-RECORD = "record.json"
-"""In ``train/``: what training knows of the avatar's record; the stage after it adds what the user says."""
 
 
 @dataclass(frozen=True)
@@ -89,36 +87,43 @@ def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -
     return (
         replace(stage, inputs=inputs, work=lambda _: _train(job, device, key)),
         Stage("avatar", 1, said, lambda _: _write_record(job), ("training",)),
-        Stage("evaluation", 2, (speaking,), lambda _: evaluate_avatar(job.folder, None, job.progress), ("training",)),
+        Stage(
+            "evaluation",
+            2,
+            (speaking,),
+            lambda _: evaluate_avatar(job.layout.folder, None, job.progress),
+            ("training",),
+        ),
     )
 
 
 def _train(job: Job, device: torch.device, key: str) -> None:
     """Pre-train the audio encoder, train the avatar, write all of its folder but the record."""
-    config, seed, progress, folder = job.config, job.request.seed, job.progress, job.folder / "train"
+    config, seed, progress, layout = job.config, job.request.seed, job.progress, job.layout
     _write_config(job)
     prepared = _open_prepared(job)
     run = _start(job, device, key, prepared)
-    near = f"capture/segmentation_{config.image_size}"
-    write_description(run, config.training.stages, f"{near}/under.u8", f"{near}/plate.png")
-    clip = train(run, config.training, _pose_pass(device, folder, key), progress)
+    behind = prepared.segmentation.layout
+    under, plate = (str(path.relative_to(layout.folder)) for path in (behind.under, behind.plate))
+    write_description(run, config.training.stages, under, plate)
+    clip = train(run, config.training, _pose_pass(device, layout.train, key), progress)
     if config.training.backing:
         with progress.stage("unseen sides", 1) as advance:
             complete_unseen(run.model, run.rasterizer, clip, prepared.head.head, config.training.backing, seed)
             advance(1)
     run.model.cpu()
     run.encoder.cpu()
-    final_poses(folder / "poses.safetensors", clip)
+    final_poses(layout.poses, clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
-    torso = _torso(job.folder, config, seed, key, clip, plate if static else None, progress)
-    write_parts(job.folder, run.model, run.encoder, clip, prepared.closed, plate, torso, static_camera=static)
+    torso = _torso(layout.folder, config, seed, key, clip, plate if static else None, progress)
+    write_parts(layout.folder, run.model, run.encoder, clip, prepared.closed, plate, torso, static_camera=static)
     record = record_of(run.model, run.encoder, clip, _trained_facts(job, prepared.segmentation))
-    write_json(folder / RECORD, record_to_plain(record))
+    write_json(layout.trained, record_to_plain(record))
 
 
 def _write_record(job: Job) -> None:
     """Say whose avatar it is and how it speaks; this makes the folder an avatar."""
-    request, path = job.request, job.folder / "train" / RECORD
+    request, path = job.request, job.layout.trained
     record = replace(
         record_from_plain(read_json(path), path),
         drive=job.config.speaking,
@@ -127,13 +132,13 @@ def _write_record(job: Job) -> None:
         source=request.video.name,
         recipe=request.recipe,
     )
-    write_record(job.folder, record)
+    write_record(job.layout.folder, record)
     _write_config(job)
 
 
 def _write_config(job: Job) -> None:
     """The whole recipe as it was used, beside what it made."""
-    with atomic_path(job.folder / "train" / "config.yaml") as temporary:
+    with atomic_path(job.layout.config) as temporary:
         temporary.write_text(dump_config(job.config))
 
 
@@ -143,28 +148,30 @@ def _open_prepared(job: Job) -> _Prepared:
     Raises:
         UserError: a record is missing or damaged, or too little can be learnt from.
     """
-    folder, config = job.capture, job.config
-    capture = load_capture(folder)
-    segmentation = load_segmentation(folder / f"segmentation_{config.image_size}")
-    motion = load_motion(folder / "motion.safetensors")
+    layout, config = job.capture, job.config
+    capture = load_capture(layout.folder)
+    segmentation = load_segmentation(layout.segmentation(config.image_size).folder)
+    motion = load_motion(layout.motion)
     clip = open_clip(
         segmentation,
-        load_tracking(folder / "tracking.safetensors"),
+        load_tracking(layout.tracking),
         motion,
-        load_landmarks(folder / "landmarks.safetensors"),
+        load_landmarks(layout.landmarks),
         config.training.held_out,
     )
     clip = leave_out_empty(clip, job.progress.say)
     assert capture.audio is not None
     sound, feature = read_audio(capture.audio), open_features(config.audio.features)
     heard = AudioBatcher(feature, Recording(feature.extract(sound), sound), config.audio.batches, job.request.seed)
-    return _Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(folder))
+    return _Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(layout.folder))
 
 
 def _start(job: Job, device: torch.device, key: str, prepared: _Prepared) -> Run:
     """Everything that the loop trains and reads, before its first step."""
-    config, seed, folder = job.config, job.request.seed, job.folder / "train"
-    encoder = _pretrained(folder, config, prepared.heard, prepared.clip, prepared.closed, seed, key, job.progress)
+    config, seed, layout = job.config, job.request.seed, job.layout
+    encoder = _pretrained(
+        layout.encoder, config, prepared.heard, prepared.clip, prepared.closed, seed, key, job.progress
+    )
     net = perceptual_net(config.training)
     return Run(
         model=build_model(prepared.clip, config.model, seed, prepared.head).to(device),
@@ -173,7 +180,7 @@ def _start(job: Job, device: torch.device, key: str, prepared: _Prepared) -> Run
         clip=prepared.clip,
         closed=torch_closed(prepared.closed).to(device),
         rasterizer=get_rasterizer(device),
-        folder=folder,
+        folder=layout.train,
         seed=seed,
         key=key,
         device=device,
@@ -211,13 +218,14 @@ def _torso(
     """The torso branch, where the recipe wants one; kept in ``train/`` for a resumed run."""
     if not config.torso.enabled:
         return None
-    head, path = load_head_track(folder / "capture"), folder / "train" / "torso.safetensors"
+    layout = FitLayout(folder)
+    head, path = load_head_track(layout.capture.folder), layout.train / "torso.safetensors"
     key = content_key("torso 1", key, msgspec.to_builtins(config.torso))
     return fit_torso(clip, plate, head, config.torso, get_rasterizer("cpu"), seed, path, key, progress)
 
 
 def _pretrained(
-    folder: Path,
+    path: Path,
     config: FitConfig,
     heard: AudioBatcher,
     clip: Any,
@@ -226,8 +234,7 @@ def _pretrained(
     key: str,
     progress: Progress,
 ) -> AudioEncoder:
-    """The audio encoder after pre-training on the landmark motion; kept in ``folder`` for a resumed run."""
-    path = folder / "encoder.safetensors"
+    """The audio encoder after pre-training on the landmark motion; kept in ``path`` for a resumed run."""
     train_mask = clip.usable.copy()
     train_mask[clip.n_train :] = False
     if path.exists():

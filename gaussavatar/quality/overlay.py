@@ -75,7 +75,7 @@ class Masks:
 
 def open_masks(segmentation: Segmentation | None, n_frames: int) -> Masks | None:
     """The masks to draw, or None where there are none for every frame (or none with parts)."""
-    if segmentation is None or segmentation.n_frames != n_frames or not (segmentation.folder / "parts.u8").exists():
+    if segmentation is None or segmentation.n_frames != n_frames or not segmentation.layout.parts.exists():
         return None
     return Masks(segmentation.parts(), PART_NAMES, segmentation.masks(), MASK_CHANNELS.index("person"))
 

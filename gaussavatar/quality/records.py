@@ -9,12 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.storage import read_json, write_json
-
-RECORD_NAME = "quality.json"
-PAGE_NAME = "quality.html"
-OVERLAY_NAME = "quality.mp4"
 
 Verdict = Literal["good", "usable", "not usable"]
 Severity = Literal["stop", "warning", "note"]
@@ -69,7 +66,7 @@ class Quality:
 
 def save_quality(folder: Path, quality: Quality) -> None:
     """Write ``quality.json`` into a capture folder, atomically."""
-    write_json(folder / RECORD_NAME, msgspec.to_builtins(quality))
+    write_json(CaptureLayout(folder).quality, msgspec.to_builtins(quality))
 
 
 def load_quality(folder: Path) -> Quality:
@@ -78,7 +75,7 @@ def load_quality(folder: Path) -> Quality:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = folder / RECORD_NAME
+    path = CaptureLayout(folder).quality
     try:
         return msgspec.convert(read_json(path), Quality)
     except msgspec.ValidationError as error:

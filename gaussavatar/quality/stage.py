@@ -10,7 +10,8 @@ from jaxtyping import Bool
 
 from gaussavatar.audio.features.mel_bands import log_mel
 from gaussavatar.audio.offset import AvOffset, estimate_av_offset
-from gaussavatar.capture.marks import MARKS_NAME, Marks, load_marks, unmarked
+from gaussavatar.capture.layout import CaptureLayout
+from gaussavatar.capture.marks import Marks, load_marks, unmarked
 from gaussavatar.capture.store import Capture, load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.detect import load_landmarks
@@ -32,7 +33,7 @@ from gaussavatar.quality.figures import (
 from gaussavatar.quality.overlay import TINTS, open_masks, write_overlay
 from gaussavatar.quality.page import Series, Still, write_quality_page
 from gaussavatar.quality.pictures import Pictures, measure_pictures, repeated_frames
-from gaussavatar.quality.records import OVERLAY_NAME, PAGE_NAME, Dropped, Quality, save_quality
+from gaussavatar.quality.records import Dropped, Quality, save_quality
 from gaussavatar.quality.verdict import judge, source_findings
 from gaussavatar.segmentation.records import Segmentation, load_segmentation
 from gaussavatar.tracking.face.motion import load_motion
@@ -69,7 +70,7 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
     Raises:
         UserError: the capture is unfinished or damaged, or its folder cannot be written.
     """
-    tracked = load_tracked(capture_folder, size)
+    layout, tracked = CaptureLayout(capture_folder), load_tracked(capture_folder, size)
     frames = tracked.capture.frames()
     with progress.stage("quality", len(frames)) as advance:
         pictures = measure_pictures(frames, tracked.landmarks, has_person(tracked), advance)
@@ -77,7 +78,7 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
     save_quality(capture_folder, quality)
     masks = open_masks(tracked.segmentation, len(frames))
     stills = write_overlay(
-        capture_folder / OVERLAY_NAME,
+        layout.quality_video,
         frames,
         tracked.landmarks,
         tracked.tracking,
@@ -87,11 +88,11 @@ def check_quality(capture_folder: Path, size: int, progress: Progress) -> Qualit
         audio=tracked.capture.audio,
     )
     write_quality_page(
-        capture_folder / PAGE_NAME,
+        layout.quality_page,
         quality,
         _series(tracked, pictures),
         head_angles(tracked.tracking.R_camera_head[tracked.tracking.valid]),
-        capture_folder / OVERLAY_NAME,
+        layout.quality_video,
         [Still(seconds, image) for seconds, image in stills],
         TINTS if masks else {},
         mesh=tracked.head is not None,
@@ -106,15 +107,16 @@ def load_tracked(folder: Path, size: int) -> Tracked:
         UserError: capture, landmarks, tracking or motion are missing or damaged.
     """
     capture = load_capture(folder)
-    masks, head = folder / f"segmentation_{size}", folder / "head_track.safetensors"
-    marks = load_marks(folder) if (folder / MARKS_NAME).exists() else None
-    tracking = load_tracking(folder / "tracking.safetensors")
+    layout = CaptureLayout(folder)
+    masks = layout.segmentation(size).folder
+    marks = load_marks(folder) if layout.marks.exists() else None
+    tracking = load_tracking(layout.tracking)
     return Tracked(
         capture=capture,
-        landmarks=load_landmarks(folder / "landmarks.safetensors"),
+        landmarks=load_landmarks(layout.landmarks),
         tracking=unmarked(tracking, marks) if marks else tracking,
-        motion=load_motion(folder / "motion.safetensors"),
-        head=load_head_track(folder) if head.exists() else None,
+        motion=load_motion(layout.motion),
+        head=load_head_track(folder) if layout.head_track.exists() else None,
         segmentation=load_segmentation(masks) if masks.is_dir() else None,
         marks=marks,
     )

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from gaussavatar.capture.layout import SegmentationLayout
 from gaussavatar.errors import UserError
 from gaussavatar.storage import FrameStore, read_json
 
 MASK_CHANNELS = ("head", "mouth", "face", "person")
 """Meaning of the channels of ``masks.u8``; all are soft, 0..255."""
-
-RECORD_NAME = "segmentation.json"
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,18 @@ class Segmentation:
     camera_travel: float = 0.0
     """How far the background comes from where it started, in pixels at 512 (95th percentile)."""
 
+    @property
+    def layout(self) -> SegmentationLayout:
+        """The paths in the folder."""
+        return SegmentationLayout(self.folder)
+
     def frames(self) -> FrameStore:
         """Frames at ``size``, RGB."""
-        return FrameStore(self.folder / "frames.u8")
+        return FrameStore(self.layout.frames)
 
     def masks(self) -> FrameStore:
         """Masks, channels as in :data:`MASK_CHANNELS`."""
-        return FrameStore(self.folder / "masks.u8")
+        return FrameStore(self.layout.masks)
 
     def parts(self) -> FrameStore:
         """Label (:data:`~gaussavatar.segmentation.parts.PART_NAMES`) and certainty of every pixel.
@@ -75,7 +79,7 @@ class Segmentation:
         Raises:
             UserError: the folder was written before there were parts.
         """
-        return FrameStore(self.folder / "parts.u8")
+        return FrameStore(self.layout.parts)
 
     def part(self, name: str, index: int) -> tuple[UInt8[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
         """Soft mask, 0..255, of one part in one frame, and where it should not be relied on.
@@ -93,16 +97,16 @@ class Segmentation:
 
     def under(self) -> FrameStore:
         """What is behind the head, RGB; equals the frame away from the head."""
-        return FrameStore(self.folder / "under.u8")
+        return FrameStore(self.layout.under)
 
     def plate(self) -> UInt8[np.ndarray, "h w 3"]:
         """The background without the person, RGB."""
         import cv2
 
-        image = cv2.imread(str(self.folder / "plate.png"), cv2.IMREAD_COLOR)
+        image = cv2.imread(str(self.layout.plate), cv2.IMREAD_COLOR)
         if image is None:
             raise UserError(
-                f"a background plate at {self.folder / 'plate.png'}",
+                f"a background plate at {self.layout.plate}",
                 "no readable image",
                 "delete the segmentation folder and run again",
             )
@@ -115,7 +119,8 @@ def load_segmentation(folder: Path) -> Segmentation:
     Raises:
         UserError: the folder holds no complete segmentation, or a damaged one.
     """
-    record = read_json(folder / RECORD_NAME)
+    path = SegmentationLayout(folder).record
+    record = read_json(path)
     try:
         return Segmentation(
             folder=folder,
@@ -128,7 +133,7 @@ def load_segmentation(folder: Path) -> Segmentation:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"a segmentation record in {folder / RECORD_NAME}",
+            f"a segmentation record in {path}",
             f"one that lacks or garbles {error}",
             "delete the segmentation folder and run again",
         ) from error

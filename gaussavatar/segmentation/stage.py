@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from gaussavatar.capture.layout import SegmentationLayout
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import resize
 from gaussavatar.parallel import ordered_map
@@ -23,7 +24,7 @@ from gaussavatar.segmentation.geometry import Outlines, outlines_of
 from gaussavatar.segmentation.masks import to_bytes
 from gaussavatar.segmentation.parallel import single_threaded_filters, triples
 from gaussavatar.segmentation.parser import FrameParser, fuse_person, parse_frame
-from gaussavatar.segmentation.records import RECORD_NAME, Segmentation, SegmentationConfig, load_segmentation
+from gaussavatar.segmentation.records import Segmentation, SegmentationConfig, load_segmentation
 from gaussavatar.segmentation.scene import (
     BodyView,
     Draft,
@@ -73,10 +74,11 @@ def segment_capture(
     Raises:
         UserError: the folder cannot be written, or the capture's frames are damaged.
     """
-    scratch = folder / ".persons"
+    layout = SegmentationLayout(folder)
+    scratch = layout.scratch
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD_NAME).unlink(missing_ok=True)
+        layout.record.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
     except OSError as error:
@@ -84,8 +86,8 @@ def segment_capture(
     outlines = outlines_of(landmarks, tracking, size)
     try:
         with single_threaded_filters():
-            find_persons(capture.frames(), folder / "frames.u8", scratch / "person.u8", size, config, progress)
-            frames, persons = FrameStore(folder / "frames.u8"), FrameStore(scratch / "person.u8")
+            find_persons(capture.frames(), layout.frames, scratch / "person.u8", size, config, progress)
+            frames, persons = FrameStore(layout.frames), FrameStore(scratch / "person.u8")
             surface = None if head_track is None else head_surface(head_track, tracking)
             return segment_persons(frames, persons, outlines, folder, config, progress, surface, parser)
     finally:
@@ -104,12 +106,13 @@ def segment_persons(
 ) -> Segmentation:
     """Second and third pass of :func:`segment_capture`: ``persons`` holds the person probabilities, 0..255."""
     scene = study_scene(frames, persons, outlines, config)
+    layout = SegmentationLayout(folder)
     shifts = _write_masks(frames, persons, scene, folder, progress, surface, parser)
-    _write_under(frames, FrameStore(folder / "masks.u8"), shifts, scene, folder, progress)
-    with atomic_path(folder / "plate.png") as temporary:
+    _write_under(frames, FrameStore(layout.masks), shifts, scene, folder, progress)
+    with atomic_path(layout.plate) as temporary:
         cv2.imwrite(str(temporary), scene.plate.image.round().clip(0, 255).astype(np.uint8)[:, :, ::-1])
     write_json(
-        folder / RECORD_NAME,
+        layout.record,
         {
             "size": outlines.size,
             "n_frames": len(frames),
@@ -205,8 +208,8 @@ def _write_masks(
     # The heads are posed and drawn here, in blocks: torch stays out of the workers.
     labels = repeat(None) if surface is None else surface.label_images(len(frames))
     with (
-        frame_writer(folder / "masks.u8", (size, size, 4)) as mask_out,
-        frame_writer(folder / "parts.u8", (size, size, 2)) as part_out,
+        frame_writer(SegmentationLayout(folder).masks, (size, size, 4)) as mask_out,
+        frame_writer(SegmentationLayout(folder).parts, (size, size, 2)) as part_out,
         progress.stage("masks", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
@@ -240,7 +243,7 @@ def _write_under(
         return paste(frames.read(item[0]), item[1], masks.read(item[0]))
 
     with (
-        frame_writer(folder / "under.u8", (size, size, 3)) as under_out,
+        frame_writer(SegmentationLayout(folder).under, (size, size, 3)) as under_out,
         progress.stage("behind the head", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):

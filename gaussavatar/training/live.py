@@ -22,6 +22,7 @@ from gaussavatar.storage import FrameStore, read_arrays, write_arrays
 from gaussavatar.training.checkpoint import Position, read_checkpoint
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import cameras_of
+from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.publish import longest_run, opening_direction, record_of
 from gaussavatar.training.step import Run
 
@@ -110,9 +111,10 @@ def load_live(folder: Path) -> tuple[LiveAvatar, Position]:
     Raises:
         UserError: nothing of it can be read, at least not now.
     """
-    description, arrays = read_description(folder / "train")
+    layout = FitLayout(folder)
+    description, arrays = read_description(layout.train)
     record = description.record
-    saved = read_checkpoint(folder / "train", description.key)
+    saved = read_checkpoint(layout.train, description.key)
     if saved is None:
         raise UserError(f"a checkpoint in {folder / 'train'}", "none that can be read", "wait for the next one")
     weights = saved.part("model.")

@@ -19,6 +19,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
 from gaussavatar.training import checkpoint, live, log, preview
+from gaussavatar.training.layout import FitLayout
 
 LOOK_EVERY = 1.0
 """Seconds between looks at the folder."""
@@ -45,12 +46,16 @@ class FitFollower:
         if not folder.is_dir():
             raise UserError("the folder of a fit", f"{folder} (no such folder)", "run gaussavatar fit VIDEO first")
         if not (self._train / live.NAME).exists() and not self._finished:
-            state = "one that does not train yet" if (folder / "capture").exists() else "neither a fit nor an avatar"
+            state = (
+                "one that does not train yet"
+                if FitLayout(folder).capture.folder.exists()
+                else "neither a fit nor an avatar"
+            )
             raise UserError(f"a fit in {folder}", state, "start gaussavatar fit, or wait until it trains")
 
     @property
     def _train(self) -> Path:
-        return self.folder / "train"
+        return FitLayout(self.folder).train
 
     @property
     def _finished(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER, RIGID
 from gaussavatar.landmarks.measures import lip_aperture, lip_width
@@ -20,7 +21,6 @@ from gaussavatar.tracking.face.upper_face import CHANNEL_NAMES, upper_channels
 from gaussavatar.tracking.poses.shape import principal_components, unproject
 from gaussavatar.types import N_LANDMARKS, FaceMotion, Landmarks, Tracking
 
-APPEARANCE_NAME = "appearance.safetensors"
 """The file beside a motion that holds its appearance codes."""
 
 _MOUTH_TOP_METRES, _MOUTH_FADE_METRES = 0.004, 0.022
@@ -129,8 +129,9 @@ def load_motion(path: Path) -> FaceMotion:
     """
     arrays, metadata = read_arrays(path)
     try:
-        if path.with_name(APPEARANCE_NAME).exists():
-            codes = read_arrays(path.with_name(APPEARANCE_NAME))[0]["codes"]
+        appearance = CaptureLayout(path.parent).appearance
+        if appearance.exists():
+            codes = read_arrays(appearance)[0]["codes"]
             still = np.zeros((codes.shape[1], N_LANDMARKS, 3), np.float32)
             arrays["mouth_codes"] = np.concatenate([arrays["mouth_codes"], codes], axis=1)
             arrays["mouth_basis"] = np.concatenate([arrays["mouth_basis"], still])

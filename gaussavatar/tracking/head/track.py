@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int
 
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.head.model import HeadModel, load_head, pose_vertices, rotation_matrices, save_head
 from gaussavatar.storage import read_arrays, write_arrays
@@ -75,11 +76,10 @@ def camera_vertices(track: HeadTrack, tracking: Tracking, frames: Int[np.ndarray
 
 def save_head_track(folder: Path, track: HeadTrack) -> None:
     """Write ``head.npz`` and ``head_track.safetensors`` into a capture folder, atomically."""
-    save_head(folder / "head.npz", track.head)
+    layout = CaptureLayout(folder)
+    save_head(layout.head, track.head)
     names = ("identity", "expression", "joint_rotations", "rms")
-    write_arrays(
-        folder / "head_track.safetensors", {name: getattr(track, name) for name in names}, {"model": track.model}
-    )
+    write_arrays(layout.head_track, {name: getattr(track, name) for name in names}, {"model": track.model})
 
 
 def load_head_track(folder: Path) -> HeadTrack:
@@ -88,8 +88,8 @@ def load_head_track(folder: Path) -> HeadTrack:
     Raises:
         UserError: a file is missing or damaged.
     """
-    path = folder / "head_track.safetensors"
-    head = load_head(folder / "head.npz")
+    path = CaptureLayout(folder).head_track
+    head = load_head(CaptureLayout(folder).head)
     arrays, metadata = read_arrays(path)
     try:
         track = HeadTrack(head=head, model=metadata["model"], **arrays)

@@ -28,8 +28,8 @@ def opengl_camera_to_world(
     return T
 
 
-def write_transforms(path: Path, tracking: Tracking, frames: str = "frames.u8") -> None:
-    """Write every usable frame; pixels are frame ``timestep_index`` of the flat uint8 file ``frames``."""
+def write_transforms(path: Path, tracking: Tracking, frames: str) -> None:
+    """Write every usable frame; pixels are frame ``timestep_index`` of the flat uint8 file named ``frames``."""
     K, size = tracking.K, tracking.size
     intrinsics: dict[str, Any] = {
         "fl_x": float(K[0, 0]),

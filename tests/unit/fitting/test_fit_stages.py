@@ -10,11 +10,12 @@ import torch
 
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.fit import fit_stages, only_writer
-from gaussavatar.fitting.preparation import Job
+from gaussavatar.fitting.preparation import PREPARED, Job
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
 from gaussavatar.fitting.stages import stage_keys
 from gaussavatar.progress import QuietProgress
+from gaussavatar.training.layout import FitLayout
 
 ALL = ["capture", "landmarks", "tracking", "head", "masks", "appearance", "quality", "training", "avatar"]
 ALL += ["evaluation"]
@@ -23,7 +24,7 @@ TRAINED = ["training", "avatar", "evaluation"]
 
 def keys(request: FitRequest) -> dict[str, str]:
     config = load_recipe(request.recipe, request.overrides)
-    job = Job(request, config, request.out or Path("out"), QuietProgress())
+    job = Job(request, config, FitLayout(request.out or Path("out")), QuietProgress())
     return stage_keys(fit_stages(job, torch.device("cpu")))
 
 
@@ -65,7 +66,7 @@ def test_what_is_done_again(change: dict, again: list[str], tmp_path: Path) -> N
     request = files(tmp_path)
     paths = {name: tmp_path / change[name] for name in ("blendshapes", "parser") if name in change}
     before, after = keys(request), keys(replace(request, **{**change, **paths}))
-    assert list(before) == ALL
+    assert list(before) == ALL and tuple(ALL[:7]) == PREPARED
     assert [name for name in ALL if before[name] != after[name]] == again
 
 

@@ -25,7 +25,7 @@ def test_written_cameras_project_like_the_tracking(tmp_path: Path) -> None:
         valid=np.array([False, True]),
         rms=np.zeros(2, np.float32),
     )
-    write_transforms(tmp_path / "transforms.json", tracking)
+    write_transforms(tmp_path / "transforms.json", tracking, "frames.u8")
     written = json.loads((tmp_path / "transforms.json").read_text())
     assert written["timestep_indices"] == [1] and len(written["frames"]) == 1
     frame = written["frames"][0]
