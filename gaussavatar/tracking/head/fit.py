@@ -44,7 +44,6 @@ from gaussavatar.types import Landmarks, Tracking
 
 _REFERENCE_SIZE = 512
 _UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
-_HELD_SIGMA = 1e-3
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ _ROUNDS = 6
 _LOCAL_SIGMA = 0.5
 _MAX_IDENTITY = 2.5
 _EXPRESSION_SIGMA = 0.15
-_STATISTICAL = 0.9
-"""Identity axes of a statistical model move the head by about this many millimetres or more, the first of them."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +102,3 @@ def load_head_track(folder: Path) -> HeadTrack:
             f"{n_expressions} expressions and {n_joints} joints in {path}", f"shapes {shapes}", "delete it, run again"
         )
     return track
-
-
-def without_motion(track: HeadTrack) -> HeadTrack:
-    """The same head at rest in every frame."""
-    return replace(
-        track, expression=np.zeros_like(track.expression), joint_rotations=np.zeros_like(track.joint_rotations)
-    )

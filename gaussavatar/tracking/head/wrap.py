@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from gaussavatar.head.anatomy.eyeball import fit_sphere
@@ -266,9 +266,3 @@ def _stretch_lids(
     for name in _EYE_SHAPES:
         if name + side in placed.expression_names:
             expression[placed.expression_names.index(name + side)] *= factor
-
-
-def landmark_vertices(head: HeadModel) -> Int[np.ndarray, "n"]:
-    """Vertices that carry landmarks."""
-    assert head.embedding is not None
-    return np.unique(head.triangles[head.embedding.face])
