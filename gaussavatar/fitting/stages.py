@@ -23,8 +23,7 @@ from gaussavatar.storage import atomic_path, content_key, read_json
 class Stage:
     """A piece of work and all that its result depends on.
 
-    The files that a stage writes are its own: no other stage writes or removes them, or what is kept from before would
-    not be there.
+    The files that a stage writes are its own; only a stage whose results it reads may remove them.
     """
 
     name: str
@@ -58,14 +57,15 @@ def stage_keys(stages: Sequence[Stage]) -> dict[str, str]:
 def run_stages(stages: Sequence[Stage], manifest: Path, progress: Progress) -> None:
     """Do the stages in their order, leave out what ``manifest`` has as done, and mark there what is done.
 
-    A stage that begins loses its mark first: killed half-way it is not taken for the one that was there before.
+    A stage that begins loses its mark first, and so do those that read it: killed half-way it is not taken for the one
+    that was there before, and what follows from it is never older than it.
     """
     keys = stage_keys(stages)
     for stage in stages:
         if stage_done(manifest, stage.name, keys[stage.name]):
             progress.say(f"{stage.name}: kept from before")
         else:
-            _unmark(manifest, stage.name)
+            _unmark(manifest, following(stages, stage.name))
             started = time.monotonic()
             stage.work(keys[stage.name])
             mark_stage(manifest, stage.name, keys[stage.name], time.monotonic() - started, list(keys))
@@ -91,10 +91,19 @@ def mark_stage(manifest: Path, stage: str, key: str, seconds: float, order: Sequ
     )
 
 
-def _unmark(manifest: Path, stage: str) -> None:
+def following(stages: Sequence[Stage], name: str) -> set[str]:
+    """The stage and those that read it, or read one that does."""
+    found = {name}
+    for stage in stages:
+        if found & set(stage.reads):
+            found.add(stage.name)
+    return found
+
+
+def _unmark(manifest: Path, names: set[str]) -> None:
     entries = _entries(manifest)
-    if entries.pop(stage, None) is not None:
-        write_manifest(manifest, entries)
+    if names & set(entries):
+        write_manifest(manifest, {name: entry for name, entry in entries.items() if name not in names})
 
 
 def _entries(manifest: Path) -> dict[str, Any]:

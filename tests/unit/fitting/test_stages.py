@@ -83,8 +83,16 @@ def test_a_stage_that_fails_is_not_the_one_that_was_there_before(tmp_path: Path)
     road.run()
     with pytest.raises(RuntimeError):
         road.change("masks", inputs=(2,), work=fails)
-    # Its files are half of another result now, although its former inputs are back.
-    assert road.run() == ["masks"]
+    # Its files are half of another result now, although its former inputs are back; and it may have removed others'.
+    assert road.run() == ["masks", "page"]
+
+
+def test_what_follows_is_done_again_when_a_mark_was_lost(tmp_path: Path) -> None:
+    road = Road(tmp_path)
+    road.run()
+    entries = json.loads(road.manifest.read_text())
+    road.manifest.write_text(json.dumps({name: entry for name, entry in entries.items() if name != "points"}))
+    assert road.run() == ["points", "masks", "page", "train"]
 
 
 def test_the_manifest_has_the_order_of_the_list_and_what_it_cost(tmp_path: Path) -> None:
