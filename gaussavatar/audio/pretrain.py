@@ -22,7 +22,8 @@ class AudioPretrainConfig:
     """How the encoder is pre-trained.
 
     Attributes:
-        features: what the encoder hears, by name (:data:`gaussavatar.audio.features.api.KNOWN`).
+        features: what the encoder hears, by name (:data:`gaussavatar.audio.features.api.KNOWN`); the first of several
+            tells speech from silence (:class:`gaussavatar.audio.features.join.JoinedFeature`).
         steps: optimiser steps.
         batch: windows per step, silence included.
         learning_rate, weight_decay: of AdamW, with a cosine decay to 2 %.

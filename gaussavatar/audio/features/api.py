@@ -174,7 +174,7 @@ def check_features(names: tuple[str, ...]) -> None:
 
 @cache
 def open_features(names: tuple[str, ...]) -> AudioFeature:
-    """The feature of this name, ready to hear.
+    """The feature of this name, ready to hear; several names are one feature, side by side, and the first leads.
 
     Raises:
         UserError: not known (see :func:`check_features`), or not installed; the message says what is and how to.
@@ -189,7 +189,9 @@ def open_features(names: tuple[str, ...]) -> AudioFeature:
                 "a Python without it",
                 f"install it with {facts.install}, or name others of {', '.join(KNOWN)}",
             )
-    first, *others = (import_module(KNOWN[name]).build() for name in names)
-    if others:
-        raise UserError("one audio feature", ", ".join(names), "name one of them in audio.features")
-    return first
+    parts = [import_module(KNOWN[name]).build() for name in names]
+    if len(parts) == 1:
+        return parts[0]
+    from gaussavatar.audio.features.join import JoinedFeature
+
+    return JoinedFeature(parts)
