@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gaussavatar.interrupts import answer_interrupt
 
@@ -14,6 +14,7 @@ Advance = Callable[[int], None]
 """Call with the number of steps just done."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What the stages report to; telling it anything also answers a Ctrl-C that was swallowed."""
 
@@ -26,6 +27,7 @@ class Progress(Protocol):
         ...
 
 
+@runtime_checkable
 class _StageContext(Protocol):
     def __enter__(self) -> Advance: ...
     def __exit__(self, *exception: object) -> bool | None: ...

@@ -116,14 +116,15 @@ class Activated:
     """A batch of Gaussian sets, ready to be rasterized.
 
     ``quats`` are unit wxyz, ``scales`` are standard deviations in metres, opacities
-    and colors are in 0..1. Every tensor has the batch dimension; it may be expanded.
+    and colors are in 0..1. Every tensor has the batch dimension, which may be expanded;
+    a single set that viewers and exports take has none.
     """
 
-    means: Float[Tensor, "b n 3"]
-    quats: Float[Tensor, "b n 4"]
-    scales: Float[Tensor, "b n 3"]
-    opacities: Float[Tensor, "b n"]
-    colors: Float[Tensor, "b n 3"]
+    means: Float[Tensor, "*b n 3"]
+    quats: Float[Tensor, "*b n 4"]
+    scales: Float[Tensor, "*b n 3"]
+    opacities: Float[Tensor, "*b n"]
+    colors: Float[Tensor, "*b n 3"]
 
 
 @dataclass(frozen=True)

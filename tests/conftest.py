@@ -4,10 +4,15 @@ import os
 import tempfile
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 from torch import nn
+
+if os.environ.get("GAUSSAVATAR_TEST_TYPES", "0") != "0":
+    # Every annotation of the package is checked, shapes included. An int may stand for a float.
+    jaxtyping.install_import_hook("gaussavatar", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_record
@@ -81,6 +86,12 @@ def toy_track() -> dict[str, np.ndarray]:
     codes = np.sin(phase[:, None] * np.arange(1, TOY_MOUTH + 1)).astype(np.float32)
     K = np.array([[180, 0, 48], [0, 180, 48], [0, 0, 1]], np.float32)
     return {"T_camera_world": poses, "K": K, "upper": upper, "mouth_codes": codes}
+
+
+@pytest.fixture
+def types_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that hands over something wrong on purpose: what a user sees, for whom no types are checked."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 
 
+@runtime_checkable
 class FeatureStream(Protocol):
     """Takes sound as it comes. What it gives, put together, is what the feature extracts from the whole."""
 

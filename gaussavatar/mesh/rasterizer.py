@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.mesh.zbuffer import MeshRaster, rasterize_mesh
 
 
+@runtime_checkable
 class MeshRasterizer(Protocol):
     """Which triangle each pixel of a batch of images sees, where on it, and how far away."""
 

@@ -60,7 +60,7 @@ def closest_points(
 
 
 def closest_barycentrics(
-    points: Float[np.ndarray, "*b 3"], triangles: Float[np.ndarray, "*b 3 3"]
+    points: Float[np.ndarray, "*#b 3"], triangles: Float[np.ndarray, "*b 3 3"]
 ) -> Float[np.ndarray, "*b 3"]:
     """Barycentric weights of the point of each triangle that is nearest to a point.
 

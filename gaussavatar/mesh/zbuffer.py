@@ -147,6 +147,6 @@ def rasterize_mesh_reference(
     return MeshRaster(triangle_index, barycentrics, np.where(np.isinf(depth), 0, depth).astype(np.float32))
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _cross(a: Float[np.ndarray, "*_ 2"], b: Float[np.ndarray, "*_ 2"]) -> np.ndarray | np.float64:
     """The z component of the cross product of plane vectors."""
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

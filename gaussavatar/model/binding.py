@@ -10,8 +10,8 @@ that lies on the surface stays on it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -20,9 +20,6 @@ from torch import Tensor, nn
 from gaussavatar.head.model import rotation_matrices
 from gaussavatar.model.per_gaussian import PerGaussian
 from gaussavatar.types import Activated
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SIZE_RANGE = (0.5, 2.0)
 """How far a triangle's size may scale its Gaussians: a lid's triangles nearly vanish when it folds."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int, UInt8
 
 from gaussavatar.image.filling import disc
 from gaussavatar.segmentation.colours import N_BINS, colour_bins, histogram_density

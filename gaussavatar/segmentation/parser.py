@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 from gaussavatar.errors import UserError
 
 
+@runtime_checkable
 class FrameParser(Protocol):
     """Class probabilities of single frames; called from several threads at once."""
 

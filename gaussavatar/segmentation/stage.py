@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.capture.layout import SegmentationLayout
+from gaussavatar.capture.store import Capture
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import resize
 from gaussavatar.parallel import ordered_map
@@ -42,11 +42,8 @@ from gaussavatar.segmentation.surface import HeadSurface, head_surface
 from gaussavatar.segmentation.torso import merge_memories, remember
 from gaussavatar.segmentation.under import Hidden, complete_under, first_body_row, paste, surroundings
 from gaussavatar.storage import FrameStore, atomic_path, explain_os_error, frame_writer, write_json
+from gaussavatar.tracking.head.track import HeadTrack
 from gaussavatar.types import Landmarks, Tracking
-
-if TYPE_CHECKING:
-    from gaussavatar.capture.store import Capture
-    from gaussavatar.tracking.head.track import HeadTrack
 
 BLOCK, MARGIN = 100, 20
 """Frames whose hidden parts are completed together, and frames to either side that they remember."""

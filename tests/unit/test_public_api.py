@@ -13,7 +13,7 @@ import pytest
 import gaussavatar
 from gaussavatar import api
 from gaussavatar.errors import UserError
-from gaussavatar.fitting.request import FitRequest
+from gaussavatar.fitting.request import FitRequest, FitResult
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -48,9 +48,11 @@ def test_a_type_checker_sees_the_same_names() -> None:
 
 def test_what_is_said_in_python_is_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[FitRequest] = []
-    monkeypatch.setattr(api.fitting, "fit", lambda request, progress: asked.append(request))
+    result = FitResult(Path("out"), {}, Path("out/report.html"))
+    monkeypatch.setattr(api.fitting, "fit", lambda request, progress: asked.append(request) or result)
     settings = {"model.face.count": 500, "training.perceptual_weights": "a b.pth"}
-    api.fit("me.mp4", "out", recipe="preview", settings=settings, subject="me", seed=7, parser="seg.onnx")
+    fitted = api.fit("me.mp4", "out", recipe="preview", settings=settings, subject="me", seed=7, parser="seg.onnx")
+    assert fitted is result
     (request,) = asked
     assert request == FitRequest(
         Path("me.mp4"), Path("out"), "preview",

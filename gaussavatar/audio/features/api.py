@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -98,6 +98,7 @@ class Recording:
     waveform: Waveform | None = None
 
 
+@runtime_checkable
 class AudioFeature(Protocol):
     """One thing that can be heard in a sound, from the samples to what the encoder sees and learns from.
 

@@ -105,6 +105,7 @@ def test_loss_repeats_bit_by_bit_and_hardly_depends_on_threads():
     assert torch.allclose(losses[0][1], losses[2][1], rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_float64_uses_the_twin_and_shapes_are_checked():
     pred, target, weight = images((1, 9, 9))
     assert photometric_loss(pred, target, weight, 0.3).dtype == torch.float64

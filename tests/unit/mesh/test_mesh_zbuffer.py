@@ -102,6 +102,7 @@ def test_interpolation_is_linear_on_the_surface() -> None:
     assert (values[~covered] == 0).all()
 
 
+@pytest.mark.usefixtures("types_unchecked")
 @pytest.mark.parametrize("triangles", [[[0, 1, 20]], [[-1, 1, 2]], [[0, 1]]])
 def test_bad_triangles_raise_instead_of_reading_foreign_memory(triangles: list) -> None:
     vertices, _ = random_mesh(0)

@@ -66,13 +66,17 @@ def test_between_frames_the_face_is_linear_and_beyond_the_ends_it_stays() -> Non
 
 def test_tracks_of_two_avatars_are_not_joined() -> None:
     other = MotionTrack(
-        np.zeros((2, 5), np.float32), np.zeros((2, 2), np.float32), np.tile(np.eye(4), (2, 1, 1)), np.arange(2)
+        np.zeros((2, 5), np.float32),
+        np.zeros((2, 2), np.float32),
+        np.tile(np.eye(4, dtype=np.float32), (2, 1, 1)),
+        np.arange(2),
     )
     for wrong in ([made_up(), other], [made_up(), made_up(fps=30.0)], []):
         with pytest.raises(UserError, match="motion tracks of one avatar"):
             joined(wrong)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_arrays_of_different_lengths_are_no_track() -> None:
     track = made_up(5)
     with pytest.raises(ValueError, match="one length"):
@@ -81,6 +85,7 @@ def test_arrays_of_different_lengths_are_no_track() -> None:
         MotionTrack(track.mouth_codes, track.upper, track.T_camera_world, track.places, 25.0, ("a", "b", "c"))
 
 
+@pytest.mark.usefixtures("types_unchecked")
 @pytest.mark.parametrize("kind", ["absent", "torn", "foreign", "newer", "nan", "short", "empty", "negative", "rate"])
 def test_a_file_that_is_no_usable_track_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     path, track = tmp_path / "motion.safetensors", made_up(6)

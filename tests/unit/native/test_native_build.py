@@ -146,6 +146,7 @@ def test_the_shared_mathematics_compiles_for_cuda(tmp_path):
     assert " 0 bytes spill stores" in result.stderr
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_backends_that_cannot_run_here_are_explained():
     with pytest.raises(UserError, match="CUDA device"):
         get_rasterizer("cpu", "gsplat")

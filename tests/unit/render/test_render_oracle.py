@@ -126,6 +126,7 @@ def test_invisible_gaussians_get_zero_gradients():
     assert means.grad[1:].abs().sum() == 0 and quats.grad[1:].abs().sum() == 0
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_protocol_and_shape_errors():
     rasterizer = get_rasterizer("cpu", "torch")
     assert isinstance(rasterizer, Rasterizer) and isinstance(rasterizer, TorchRasterizer)
