@@ -9,9 +9,14 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from gaussavatar.cli.common import say, shown
-from gaussavatar.export.registry import FORMATS
+from gaussavatar.errors import UserError
+from gaussavatar.export.registry import WRITERS
 
-FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {holds}' for name, holds in FORMATS.items())}."
+FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {writer.holds}' for name, writer in WRITERS.items())}."
+OPTIONS_HELP = "About the file. " + " ".join(
+    f"{kind}: {'; '.join(f'{name}={option.default:g}: {option.meaning}' for name, option in writer.options.items())}."
+    for kind, writer in WRITERS.items()
+)
 
 
 @dataclass(frozen=True)
@@ -21,15 +26,34 @@ class Export:
     avatar: Positional[Path | None] = None
     """Avatar folder; the one fitted last below ./avatars when not given."""
 
-    format: Annotated[str, arg(metavar="{" + ",".join(FORMATS) + "}", help=FORMAT_HELP)] = "ply"
+    format: Annotated[str, arg(metavar="{" + ",".join(WRITERS) + "}", help=FORMAT_HELP)] = "ply"
 
     out: Path | None = None
     """The file to write; <name of the avatar>.<format> when not given."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...", help=OPTIONS_HELP)] = ()
 
     def run(self) -> None:
         """Write the file and say where it is."""
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.export.registry import export_avatar
 
-        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out)
+        options = numbers(self.set)
+        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, options=options)
         say(f"{count} Gaussians: {shown(path)}")
+
+
+def numbers(words: tuple[str, ...]) -> dict[str, float]:
+    """``name=value`` words as numbers by name.
+
+    Raises:
+        UserError: a word is not of that form.
+    """
+    values: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError as error:
+            raise UserError("NAME=NUMBER after --set", repr(word), "write, for example, faintest=0.02") from error
+    return values

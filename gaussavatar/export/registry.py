@@ -1,38 +1,83 @@
-"""The export formats by name; a new one is one file, one line in ``FORMATS`` and one in ``_writer``."""
+"""The export formats by name, and writing one; a new format is one file and its entry here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaussavatar.errors import UserError
+from gaussavatar.export.writer import Option, Writer
 
 if TYPE_CHECKING:
     from gaussavatar.avatar.player import LoadedAvatar
+    from gaussavatar.motion.track import MotionTrack
+    from gaussavatar.types import Activated
 
-FORMATS: dict[str, str] = {"ply": "the avatar at rest, as splat viewers and editors read it"}
-"""What each format holds; the command line shows this without loading what writes it."""
+WRITERS: dict[str, Writer] = {
+    "ply": Writer(
+        holds="the avatar at rest, as splat viewers and editors read it",
+        moves=False,
+        suffix=".ply",
+        module="gaussavatar.export.ply",
+        options={"faintest": Option(0.0, 0.0, 1.0, "opacity below which a Gaussian is left out")},
+    )
+}
+"""The command line shows these without loading what writes them."""
 
 
-def export_avatar(avatar: Path, kind: str, out: Path | None) -> tuple[Path, int]:
+def export_avatar(
+    avatar: Path,
+    kind: str,
+    out: Path | None = None,
+    motion: MotionTrack | None = None,
+    options: Mapping[str, float] | None = None,
+) -> tuple[Path, int]:
     """Write an avatar as ``kind``; returns where and how many Gaussians.
 
+    Args:
+        avatar: its folder.
+        kind: one of :data:`WRITERS`.
+        out: the file; named after the avatar, in the working directory, when None.
+        motion: what it does; None is its filmed track, or, for a format that does not move, the closed mouth and the
+            calm face of the clip. Of a format that does not move, the first frame is written.
+        options: numbers by the names of the writer's options.
+
     Raises:
-        UserError: an unknown format, a damaged avatar, or an output that cannot be written.
+        UserError: an unknown format or option, a damaged avatar, or an output that cannot be written.
     """
     from gaussavatar.avatar.load import load_avatar
 
-    if kind not in FORMATS:
-        raise UserError(f"a format: {', '.join(FORMATS)}", repr(kind), "name one of these with --format")
-    path = out or Path(f"{avatar.resolve().name}.{kind}")
+    if kind not in WRITERS:
+        raise UserError(f"a format: {', '.join(WRITERS)}", repr(kind), "name one of these with --format")
+    writer, chosen = WRITERS[kind], options or {}
+    writer.chosen(chosen)
+    path = out or Path(f"{avatar.resolve().name}{writer.suffix}")
     if path.is_dir():
-        raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar.{kind}")
-    return path, _writer(kind)(path, load_avatar(avatar))
+        raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar{writer.suffix}")
+    loaded = load_avatar(avatar)
+    track = motion or (loaded.filmed if writer.moves else at_rest(loaded))
+    if not writer.moves:
+        track = track.frames(0, 1)
+    return path, writer.write(path, states(loaded, track), track, chosen)
 
 
-def _writer(kind: str) -> Callable[[Path, LoadedAvatar], int]:
-    """What writes a format; it returns how many Gaussians it wrote."""
-    from gaussavatar.export.ply import write_ply
+def at_rest(avatar: LoadedAvatar) -> MotionTrack:
+    """One frame: closed mouth, upper face at the clip's rest, the head where the filmed track begins."""
+    import numpy as np
 
-    return {"ply": write_ply}[kind]
+    from gaussavatar.motion.track import MotionTrack
+
+    first = avatar.filmed.frames(0, 1)
+    closed, calm = avatar.closed.cpu().numpy()[None], np.zeros_like(first.upper)
+    return MotionTrack(closed, calm, first.T_camera_world, first.places, first.fps, first.upper_names)
+
+
+def states(avatar: LoadedAvatar, track: MotionTrack) -> Iterator[Activated]:
+    """All Gaussians of every frame of a motion in head space, torso included where there is one."""
+    from gaussavatar.motion.track import FaceState
+
+    for codes, upper, place, pose in zip(
+        track.mouth_codes, track.upper, track.places.tolist(), track.T_camera_world, strict=True
+    ):
+        yield avatar.gaussians(FaceState(codes, upper), place=place, T_camera_head=pose)

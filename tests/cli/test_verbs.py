@@ -106,10 +106,11 @@ def test_fit_and_track_share_what_is_asked_of_a_clip() -> None:
 
 
 def test_export_names_the_formats(capsys: pytest.CaptureFixture[str]) -> None:
-    from gaussavatar.export.registry import FORMATS
+    from gaussavatar.export.registry import WRITERS
 
     shown = " ".join(shown_by_help("export", capsys=capsys).replace("│", " ").split())
-    assert all(f"{name}: {holds}" in shown for name, holds in FORMATS.items())
+    assert all(f"{name}: {writer.holds}" in shown for name, writer in WRITERS.items())
+    assert all(option.meaning in shown for writer in WRITERS.values() for option in writer.options.values())
 
 
 def documented(page: Path) -> list[str]:

@@ -113,6 +113,24 @@ def test_unknown_export_format(message, avatar: Path) -> None:
     assert "'obj'" in line and "ply" in line
 
 
+def test_unknown_export_option(message, avatar: Path) -> None:
+    line = message("export", avatar, "--set", "faintness=0.1")
+    assert "'faintness'" in line and "faintest" in line
+
+
+def test_export_option_that_is_no_number(message, avatar: Path) -> None:
+    assert "'faintest=none'" in message("export", avatar, "--set", "faintest=none")
+
+
+def test_export_option_out_of_its_range(message, avatar: Path) -> None:
+    for value in ("2", "-1", "nan"):
+        assert "within 0 to 1" in message("export", avatar, "--set", f"faintest={value}")
+
+
+def test_export_that_leaves_nothing(message, toy_avatar: Path) -> None:
+    assert "smaller faintest" in message("export", toy_avatar, "--set", "faintest=1")
+
+
 def test_unknown_expression(message) -> None:
     assert "did you mean jawOpen?" in message("head", "show", "--expression", "jawopen=1")
 
