@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gaussavatar.audio.features.api import AudioFeature, open_features
+from gaussavatar.audio.features.api import AudioFeature
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.errors import UserError
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 33, 40

@@ -22,7 +22,7 @@ class AudioPretrainConfig:
     """How the encoder is pre-trained.
 
     Attributes:
-        features: what the encoder hears, by name (:data:`gaussavatar.audio.features.api.KNOWN`); the first of several
+        features: what the encoder hears (names in :mod:`gaussavatar.audio.features.registry`); the first of several
             tells speech from silence (:class:`gaussavatar.audio.features.join.JoinedFeature`).
         steps: optimiser steps.
         batch: windows per step, silence included.

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 
 from gaussavatar.audio.batches import AudioBatcher
-from gaussavatar.audio.features.api import AudioFeature, Recording, open_features
+from gaussavatar.audio.features.api import AudioFeature, Recording
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.offset import block_bounds, ridge_block_prediction
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder

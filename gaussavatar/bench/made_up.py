@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.audio.features.api import Recording, open_features
+from gaussavatar.audio.features.api import Recording
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import encoder_config
 from gaussavatar.avatar.load import blank_model
 from gaussavatar.avatar.player import to_bytes

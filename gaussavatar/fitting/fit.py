@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from gaussavatar.audio.features.api import open_features
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job, preparation_stages, told_quality
 from gaussavatar.fitting.recipe import load_recipe

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from gaussavatar.audio.drive import DriveConfig
-from gaussavatar.audio.features.api import check_features
+from gaussavatar.audio.features.registry import check_features
 from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError

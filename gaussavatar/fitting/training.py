@@ -16,7 +16,8 @@ from jaxtyping import Float
 from gaussavatar import __version__
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.api import Recording, open_features
+from gaussavatar.audio.features.api import Recording
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import pretrain_encoder
 from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.avatar.folder import write_record

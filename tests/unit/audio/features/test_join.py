@@ -11,10 +11,11 @@ import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.drive import codes_for_audio
-from gaussavatar.audio.features import api
-from gaussavatar.audio.features.api import AudioFeature, AugmentConfig, FeatureFacts, Recording, open_features
+from gaussavatar.audio.features import registry
+from gaussavatar.audio.features.api import AudioFeature, AugmentConfig, FeatureFacts, Recording
 from gaussavatar.audio.features.join import JoinedFeature, at_rate
 from gaussavatar.audio.features.mel import FACTS, MEL
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics, normalise
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
@@ -70,7 +71,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> AudioFeature:
     module = ModuleType("drift_feature")
     module.FACTS, module.build = DRIFT, Drift  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "drift_feature", module)
-    monkeypatch.setitem(api.KNOWN, "drift", "drift_feature")
+    monkeypatch.setitem(registry.KNOWN, "drift", "drift_feature")
     return open_features(("mel", "drift"))
 
 

@@ -11,9 +11,9 @@ import torch
 
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig, heard_by
-from gaussavatar.audio.features import api
-from gaussavatar.audio.features.api import check_features, feature_facts, open_features
+from gaussavatar.audio.features import registry
 from gaussavatar.audio.features.mel import FACTS, MEL
+from gaussavatar.audio.features.registry import check_features, feature_facts, open_features
 from gaussavatar.errors import UserError
 
 from ..sounds import spoken
@@ -25,12 +25,12 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("absent_feature")
     module.FACTS = replace(FACTS, names=("absent",), requires=("no_such_package",), install="pip install no-such")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "absent_feature", module)
-    monkeypatch.setitem(api.KNOWN, "absent", "absent_feature")
+    monkeypatch.setitem(registry.KNOWN, "absent", "absent_feature")
 
 
 def test_every_known_feature_keeps_its_word() -> None:
     waveform = spoken("abc..de")
-    for name in api.KNOWN:
+    for name in registry.KNOWN:
         facts, feature = feature_facts(name), open_features((name,))
         raw = feature.extract(waveform)
         assert facts == feature.facts and facts.names == (name,)

@@ -1,0 +1,64 @@
+"""The audio features by name; a new one is one file and one line here."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+from gaussavatar.audio.features.api import AudioFeature, FeatureFacts
+from gaussavatar.audio.features.join import JoinedFeature
+from gaussavatar.errors import UserError
+
+KNOWN: dict[str, str] = {"mel": "gaussavatar.audio.features.mel"}
+"""The features by name, and the module of each."""
+
+
+def feature_facts(name: str) -> FeatureFacts:
+    """What is known of a feature, also where what it requires is not installed.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in KNOWN:
+        close = difflib.get_close_matches(str(name), KNOWN, n=1)
+        hint = f"did you mean {close[0]}?" if close else "name one of these in audio.features"
+        raise UserError(f"an audio feature: {', '.join(KNOWN)}", repr(name), hint)
+    return import_module(KNOWN[name]).FACTS
+
+
+def check_features(names: tuple[str, ...]) -> None:
+    """Refuse a recipe's or an avatar's list of features that this program cannot mean.
+
+    Raises:
+        UserError: it is empty, has a name twice or one that is not known.
+    """
+    if not names or len(set(names)) < len(names):
+        came = "none" if not names else f"one twice in {', '.join(names)}"
+        raise UserError("at least one audio feature, each once", came, f"name some of {', '.join(KNOWN)}")
+    for name in names:
+        feature_facts(name)
+
+
+@cache
+def open_features(names: tuple[str, ...]) -> AudioFeature:
+    """The feature of this name, ready to hear; several names are one feature, side by side, and the first leads.
+
+    Raises:
+        UserError: not known (see :func:`check_features`), or not installed; the message says what is and how to.
+    """
+    check_features(names)
+    for name in names:
+        facts = feature_facts(name)
+        missing = [package for package in facts.requires if find_spec(package) is None]
+        if missing:
+            raise UserError(
+                f"{' and '.join(missing)} for the audio feature {name}",
+                "a Python without it",
+                f"install it with {facts.install}, or name others of {', '.join(KNOWN)}",
+            )
+    parts = [import_module(KNOWN[name]).build() for name in names]
+    if len(parts) == 1:
+        return parts[0]
+    return JoinedFeature(parts)
