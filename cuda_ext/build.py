@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +30,11 @@ ISA_FLAGS = {
     "avx512": ["-DGA_AVX512", *(f"-mavx512{part}" for part in ("f", "dq", "bw", "vl")), "-mavx2", "-mfma", "-mbmi2"],
 }
 
+# Conversions of what is no number, or too large, to an integer are not in "undefined" but are undefined.
+SANITIZERS = [
+    *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
+    *("-fno-omit-frame-pointer", "-g", "-O1"),
+]
 # Machine code for Ampere and Hopper, and PTX that the driver compiles for what comes after.
 CUDA_TARGETS = ("arch=compute_80,code=sm_80", "arch=compute_90,code=sm_90", "arch=compute_90,code=compute_90")
 CUDA_FLAGS = [
@@ -124,28 +130,41 @@ def build(out_dir: Path, backend: str = "cpu") -> Path:
             sources = map(str, sorted(SOURCES.glob("cuda/*.cu")))
             _run([*compiler, *CUDA_FLAGS, f"-I{SOURCES / 'include'}", "-shared", *sources, "-o", str(library)], backend)
         else:
-            _compile_cpu(compiler, Path(folder), library)
+            _compile_cpu(compiler, Path(folder), library, SOURCES.glob("cpu/*.cpp"), FLAGS, ["-shared"])
         os.replace(library, target)
     return target
 
 
-def _compile_cpu(compiler: list[str], folder: Path, library: Path) -> None:
-    jobs = _compile_jobs(compiler, folder)
+def build_tests(out_dir: Path) -> Path:
+    """Build the test program of the CPU's functions under the sanitizers of :data:`SANITIZERS`; return its path.
+
+    Raises:
+        BuildError: no compiler, it has no sanitizers, or it fails on these sources.
+    """
+    compiler = find_compiler()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    probe = out_dir / "probe.cpp"
+    probe.write_text("int main() {}\n")
+    if subprocess.run([*compiler, *SANITIZERS, str(probe), "-o", str(out_dir / "probe")], check=False).returncode != 0:
+        raise BuildError("a compiler with address and undefined-behaviour sanitizers", shlex.join(compiler), "use g++")
+    program = out_dir / "native_tests"
+    sources = [*SOURCES.glob("cpu/*.cpp"), *SOURCES.glob("tests/*.cpp")]
+    _compile_cpu(compiler, out_dir, program, sources, [*FLAGS, *SANITIZERS], SANITIZERS)
+    return program
+
+
+def _compile_cpu(
+    compiler: list[str], folder: Path, output: Path, sources: Iterable[Path], flags: list[str], link_flags: list[str]
+) -> None:
+    jobs = []
+    for source in sorted(sources):
+        for isa in instruction_sets() if source.name.endswith(".isa.cpp") else ["generic"]:
+            target = folder / f"{source.parent.name}.{source.name}.{isa}.o"
+            include = f"-I{SOURCES / 'include'}"
+            jobs.append(([*compiler, *flags, *ISA_FLAGS[isa], include, "-c", str(source), "-o", str(target)], target))
     with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
         list(executor.map(_run, [command for command, _ in jobs]))
-    _run([*compiler, "-shared", "-o", str(library), *(str(output) for _, output in jobs), "-pthread"])
-
-
-def _compile_jobs(compiler: list[str], folder: Path) -> list[tuple[list[str], Path]]:
-    jobs = []
-    for source in sorted(SOURCES.glob("cpu/*.cpp")):
-        variants = instruction_sets() if source.name.endswith(".isa.cpp") else ["generic"]
-        for isa in variants:
-            output = folder / f"{source.name}.{isa}.o"
-            include = f"-I{SOURCES / 'include'}"
-            command = [*compiler, *FLAGS, *ISA_FLAGS[isa], include, "-c", str(source), "-o", str(output)]
-            jobs.append((command, output))
-    return jobs
+    _run([*compiler, *link_flags, "-o", str(output), *(str(target) for _, target in jobs), "-pthread"])
 
 
 def _run(command: list[str], backend: str = "cpu") -> None:

@@ -58,7 +58,7 @@ def test_the_wheel_carries_recipes_sources_and_licence(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for recipe in CHECKOUT.glob("recipes/*.yaml"):
         assert f"gaussavatar/_recipes/{recipe.name}" in names
-    for source in [*CHECKOUT.glob("cuda_ext/**/*.cpp"), *CHECKOUT.glob("cuda_ext/**/*.h")]:
+    for source in [path for end in ("cpp", "cu", "h") for path in CHECKOUT.glob(f"cuda_ext/**/*.{end}")]:
         assert f"gaussavatar/_cuda_ext/{source.relative_to(CHECKOUT / 'cuda_ext')}" in names
     assert "gaussavatar/_assets/README.md" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
