@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from gaussavatar.errors import UserError
@@ -69,7 +70,7 @@ class Guard:
             self._streak.copy_(state["streak"])
             self._count = int(state["count"])
 
-    def losses(self, iteration: int, parts: Mapping[str, Tensor], frames: Iterable[int]) -> None:
+    def losses(self, iteration: int, parts: Mapping[str, Tensor], frames: Int[np.ndarray, "b"]) -> None:
         """Refuse losses that are no numbers.
 
         Raises:
@@ -84,7 +85,7 @@ class Guard:
         if iteration % DEVICE_EVERY == 0:
             self.look(iteration)
 
-    def gradients(self, iteration: int, frames: Iterable[int]) -> None:
+    def gradients(self, iteration: int, frames: Int[np.ndarray, "b"]) -> None:
         """Cut gradients that are far above their usual size.
 
         Raises:
@@ -167,5 +168,5 @@ class Guard:
         )
 
 
-def _listed(frames: Iterable[int]) -> str:
-    return ", ".join(str(int(frame)) for frame in frames)
+def _listed(frames: Int[np.ndarray, "b"]) -> str:
+    return ", ".join(str(frame) for frame in frames)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,7 +26,7 @@ def test_training_that_went_wrong_is_one_line(capsys: pytest.CaptureFixture[str]
 
     def work() -> None:
         parameter.grad = torch.full((1,), float("nan"))
-        guard.gradients(7, [12, 90])
+        guard.gradients(7, np.array([12, 90]))
 
     assert run_verb(work) == 2
     assert capsys.readouterr().err == (

@@ -57,12 +57,12 @@ def test_a_sudden_gradient_is_cut_to_a_multiple_of_its_usual_size() -> None:
     guard, parameter = toy_guard()
     for step in range(WARM_UP):
         parameter.grad = torch.full((4,), 0.5)
-        guard.gradients(step, [0])
+        guard.gradients(step, np.array([0]))
     parameter.grad = torch.full((4,), 500.0)
-    guard.gradients(WARM_UP, [0])
+    guard.gradients(WARM_UP, np.array([0]))
     assert float(parameter.grad.norm()) == pytest.approx(10.0, rel=1e-5)
     parameter.grad = torch.full((4,), 2.0)
-    guard.gradients(WARM_UP + 1, [0])
+    guard.gradients(WARM_UP + 1, np.array([0]))
     assert torch.equal(parameter.grad, torch.full((4,), 2.0)), "what is within bounds is left alone"
 
 
@@ -71,7 +71,7 @@ def test_gradients_that_stay_exploded_stop_the_run() -> None:
     with pytest.raises(TrainingError, match=r"stage s, step \d+, .*times its usual size.*face:means"):
         for step in range(WARM_UP + PATIENCE):
             parameter.grad = torch.full((4,), 0.5 if step < WARM_UP else 500.0)
-            guard.gradients(step, [0])
+            guard.gradients(step, np.array([0]))
     assert step == WARM_UP + PATIENCE - 1
 
 
@@ -79,11 +79,11 @@ def test_a_guard_goes_on_where_its_state_was_taken() -> None:
     one, first = toy_guard()
     for step in range(WARM_UP):
         first.grad = torch.full((4,), 0.5)
-        one.gradients(step, [0])
+        one.gradients(step, np.array([0]))
     other, second = toy_guard()
     other.restore(one.state())
     second.grad = torch.full((4,), 500.0)
-    other.gradients(WARM_UP, [0])
+    other.gradients(WARM_UP, np.array([0]))
     assert float(second.grad.norm()) == pytest.approx(10.0, rel=1e-5)
 
 
@@ -91,9 +91,9 @@ def test_on_a_device_findings_gather_until_they_are_asked_for() -> None:
     guard, parameter = toy_guard()
     guard._at_once = False
     parameter.grad = torch.tensor([1.0, float("nan"), 0, 0])
-    guard.gradients(3, [0])
+    guard.gradients(3, np.array([0]))
     parameter.grad = torch.ones(4)
-    guard.gradients(4, [0])
+    guard.gradients(4, np.array([0]))
     with pytest.raises(TrainingError, match="step 7, .*not a number: face:means"):
         guard.look(7)
 

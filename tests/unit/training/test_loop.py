@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gaussavatar.model.avatar import AvatarImage
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, draw_frames
+from gaussavatar.types import Activated, Rendered
 
 from .tiny_runs import STAGES, make_run, run_stages
 
@@ -115,14 +117,16 @@ def test_pairs_are_successors_in_the_training_part(tiny_clip: Clip) -> None:
 
 
 def test_velocity_sees_flicker_and_not_a_constant_error(tiny_clip: Clip) -> None:
-    from types import SimpleNamespace
-
     from gaussavatar.training.data import load_batch
     from gaussavatar.training.losses import velocity
 
     batch = load_batch(tiny_clip, np.array([0, 1]), LossConfig())
-    darker = SimpleNamespace(image=batch.frames - 0.1)
-    flicker = SimpleNamespace(image=batch.frames + torch.tensor([0.05, -0.05]).view(2, 1, 1, 1))
+    none = Activated(*(torch.zeros(2, 0, *rest) for rest in ((3,), (4,), (3,), (), (3,))))
+    nothing = Rendered(torch.zeros_like(batch.frames), torch.zeros_like(batch.weight))
+    darker, flicker = (
+        AvatarImage(batch.frames + error.view(2, 1, 1, 1), nothing, nothing, (None, None), (none, none))
+        for error in (torch.tensor([-0.1, -0.1]), torch.tensor([0.05, -0.05]))
+    )
     assert velocity(darker, batch) < 1e-6
     assert velocity(flicker, batch) > 0.09
 

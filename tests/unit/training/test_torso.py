@@ -13,6 +13,8 @@ from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.model.torso import TorsoConfig, blank_torso, slow_motion
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.storage import FrameStore
+from gaussavatar.tracking.head.track import HeadTrack
 from gaussavatar.training import torso as training
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.types import Cameras
@@ -21,7 +23,7 @@ COUNT, SIZE = 44, 64
 PLACE = np.array([90, 90, 90], np.uint8)
 
 
-class Frames:
+class Frames(FrameStore):
     """A frame store in memory."""
 
     def __init__(self, images: np.ndarray) -> None:
@@ -69,7 +71,8 @@ def fitted(clip: Clip, tmp_path_factory: pytest.TempPathFactory):
 def fit(clip: Clip, path: Path, key: str, iterations: int):
     plate = np.broadcast_to(PLACE, (SIZE, SIZE, 3))
     config = TorsoConfig(True, 500, iterations)
-    return training.fit_torso(clip, plate, None, config, get_rasterizer("cpu"), 0, path, key, QuietProgress())  # type: ignore[arg-type]
+    nobody = object.__new__(HeadTrack)
+    return training.fit_torso(clip, plate, nobody, config, get_rasterizer("cpu"), 0, path, key, QuietProgress())
 
 
 def errors(clip: Clip, torso, still: bool) -> float:
