@@ -189,7 +189,7 @@ class Viewer:
         """Keep the clock at what the browser's audio element plays."""
         while not self._stop.wait(0.5):
             clients = list(self.server.get_clients().values())
-            if self.clock.playing and clients and (epoch := heard_epoch(clients[0])) is not None:
+            if self.clock.playing and clients and (epoch := heard_epoch(clients[0].local_storage)) is not None:
                 self.clock.follow(epoch)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Protocol, runtime_checkable
 
 import soundfile
 import viser
@@ -64,10 +65,19 @@ def audio_element(source: str, position: float) -> str:
     return f'<audio autoplay loop src="{source}" onloadedmetadata="{start}" ontimeupdate="{report}"></audio>'
 
 
-def heard_epoch(client: viser.ClientHandle) -> float | None:
+@runtime_checkable
+class PageStorage(Protocol):
+    """What a page keeps, by name."""
+
+    def get_item(self, key: str, *, timeout: float | None) -> str | None:
+        """What is kept under a name; None where nothing is."""
+        ...
+
+
+def heard_epoch(storage: PageStorage) -> float | None:
     """The wall-clock moment of the time 0 of the sound that a page plays; None where it does not say."""
     try:
-        text = client.local_storage.get_item(EPOCH_KEY, timeout=1.0)
+        text = storage.get_item(EPOCH_KEY, timeout=1.0)
         return None if text is None else float(text)
     except (RuntimeError, TimeoutError, ValueError):
         # A page that closed or answers nonsense leaves the clock as it is.

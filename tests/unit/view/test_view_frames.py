@@ -139,6 +139,8 @@ def test_splats_are_where_the_stream_draws_them(avatar: LoadedAvatar, dressed: L
 class Elsewhere:
     """A rasterizer of a device without storage: torch refuses to mix it with tensors of the CPU."""
 
+    name = "elsewhere"
+
     def __call__(self, gaussians: Activated, cameras: Cameras) -> Rendered:
         for tensor in (*vars(gaussians).values(), cameras.T_camera_world, cameras.K):
             assert tensor.device.type == "meta"

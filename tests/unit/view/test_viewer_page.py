@@ -103,13 +103,13 @@ def test_audio_element_starts_where_the_clock_is_and_reports() -> None:
 
 
 class PageThatAnswers:
-    """A client whose local storage answers as it is told to, or with an error."""
+    """A page whose storage answers as it is told to, or with an error."""
 
     def __init__(self, answer: str | Exception | None) -> None:
-        self.answer, self.local_storage = answer, self
+        self.answer = answer
 
-    def get_item(self, key: str, timeout: float) -> str | None:
-        assert key == EPOCH_KEY and timeout > 0
+    def get_item(self, key: str, *, timeout: float | None) -> str | None:
+        assert key == EPOCH_KEY and timeout
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -120,7 +120,7 @@ class PageThatAnswers:
     [("1000.25", 1000.25), (None, None), ("noon", None), (TimeoutError(), None), (RuntimeError("closed"), None)],
 )
 def test_what_a_page_says_of_its_sound(answer: str | Exception | None, epoch: float | None) -> None:
-    assert heard_epoch(PageThatAnswers(answer)) == epoch  # type: ignore[arg-type]
+    assert heard_epoch(PageThatAnswers(answer)) == epoch
 
 
 def test_a_panel_that_is_one_more_file_is_on_the_page(
