@@ -176,8 +176,8 @@ def _guided_coefficients(
 
 
 def _sample(
-    images: tuple[Float32[np.ndarray, "s s *c"], ...], places: Float32[np.ndarray, "2 m"], size: int
-) -> list[Float32[np.ndarray, "m c"]]:
+    images: tuple[Float32[np.ndarray, "s s *_"], ...], places: Float32[np.ndarray, "2 m"], size: int
+) -> list[Float32[np.ndarray, "m _"]]:
     """Bilinear values of images of one size at the pixels (columns, rows) of a ``size`` image."""
     scale, count = np.float32(images[0].shape[0] / size), places.shape[1]
     width = 256  # OpenCV's remap takes no dimension above 32767.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from gaussavatar.capture.layout import SegmentationLayout
 from gaussavatar.capture.store import Capture
@@ -253,8 +253,8 @@ def _write_under(
 
 def _under_block(
     frames: FrameStore, masks: FrameStore, shifts: np.ndarray, scene: Scene, start: int, stop: int
-) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """The images behind the head of frames ``start`` to ``stop``."""
+) -> list[Hidden]:
+    """What lies behind the head in frames ``start`` to ``stop``."""
     outlines, config = scene.outlines, scene.config
     side = small_side(outlines.size)
     unit = outlines.face_height * side / outlines.size

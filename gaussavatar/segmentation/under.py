@@ -42,8 +42,8 @@ def excluded_region(
 
 
 def _below_columns(
-    values: Float32[np.ndarray, "s s c"], weight: Float32[np.ndarray, "s s"], bottom: Int[np.ndarray, "s"], depth: int
-) -> tuple[Float32[np.ndarray, "s c"], Float32[np.ndarray, "s"], Float32[np.ndarray, "s"]]:
+    values: Float32[np.ndarray, "h w c"], weight: Float32[np.ndarray, "h w"], bottom: Int[np.ndarray, "w"], depth: int
+) -> tuple[Float32[np.ndarray, "w c"], Float32[np.ndarray, "w"], Float32[np.ndarray, "w"]]:
     """Weighted mean of the ``depth`` rows below row ``bottom`` per column, mean weight, and share inside the image."""
     height, width = weight.shape
     rows = bottom[None, :] + 1 + np.arange(depth)[:, None]

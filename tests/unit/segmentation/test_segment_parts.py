@@ -184,6 +184,7 @@ def test_clip_without_a_face_is_a_user_error() -> None:
         outlines_of(*_clip(np.zeros(4, bool)), size=64)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_unwritable_folder_is_a_user_error(tmp_path: Path) -> None:
     """The output folder is a file: say so before any work is done."""
     (tmp_path / "file").write_text("")
