@@ -24,9 +24,16 @@ from gaussavatar.tracking.face.motion import MotionConfig
 from gaussavatar.tracking.head.fit import HeadFitConfig
 from gaussavatar.tracking.poses.fit import TrackingConfig
 from gaussavatar.tracking.poses.photometric import PhotometricConfig
-from gaussavatar.training.config import TrainingConfig
+from gaussavatar.training.config import ProgressConfig, TrainingConfig
 
 __all__ = ["FitConfig", "build_config", "dump_config", "load_recipe", "recipe_names"]
+
+MOVED = {
+    "model.mouth_gain": "speaking.mouth_gain",
+    "training.checkpoint_every": "progress.checkpoint_every",
+    "training.preview_every": "progress.preview_every",
+}
+"""Where keys of former recipes are."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class FitConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     torso: TorsoConfig = field(default_factory=TorsoConfig)
+    progress: ProgressConfig = field(default_factory=ProgressConfig)
+    """How often training keeps and shows where it is; nothing is done again for it."""
 
 
 def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> FitConfig:
@@ -104,6 +113,8 @@ def _check_keys(values: Any, kind: Any, source: str, prefix: str) -> None:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"the keys are {', '.join(known)}"
+            if moved := MOVED.get(f"{prefix}{key}"):
+                hint = f"it is {moved} now"
             raise UserError(f"a known key in {source}", f"{prefix}{key}", hint)
         inner = hints[key]
         options = [option for option in typing.get_args(inner) if dataclasses.is_dataclass(option)]

@@ -186,6 +186,7 @@ def _start(job: Job, device: torch.device, key: str, prepared: _Prepared) -> Run
         key=key,
         device=device,
         perceptual=None if net is None else net.to(device),
+        intervals=config.progress,
     )
 
 

@@ -132,14 +132,20 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """The stages and what holds for all of them."""
+class ProgressConfig:
+    """How often a training keeps and shows where it is; what it learns does not depend on it."""
 
-    stages: tuple[StageConfig, ...] = ()
     checkpoint_every: int = 200
     """Iterations between checkpoints."""
     preview_every: int = 400
     """Iterations between pictures in ``train/preview.png``: half a minute of work at 256 px; 0 writes none."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The stages and what holds for all of them."""
+
+    stages: tuple[StageConfig, ...] = ()
     clip_gradients: float = 20.0
     """A part's gradient is cut to so many times the size that nine in ten of its last steps stayed below, and
     training stops where it stays above that; 0 turns both off."""

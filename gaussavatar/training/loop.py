@@ -187,7 +187,7 @@ def _after(
     advance: Advance,
 ) -> None:
     """What follows a step: refinement, log, picture, checkpoint."""
-    stage, config, done = work.config.stages[number], work.config, iteration + 1
+    stage, done = work.config.stages[number], iteration + 1
     if growth is not None and is_due(stage.densify, done):
         seed = step_seed(run.seed + GROWTH_STREAM * 2**32, number, iteration)
         refine(run.model, growth, stage, done, run.clip, work.optimizer, seed)
@@ -198,11 +198,11 @@ def _after(
         figures = figures_of(parts, guard.names, guard.norms, rates) | {"gaussians": counts}
         work.log.write(number, stage, iteration, figures)
     last = done == stage.iterations
-    if config.preview_every and (done % config.preview_every == 0 or last):
+    if run.intervals.preview_every and (done % run.intervals.preview_every == 0 or last):
         picture = preview_picture(run, is_still(stage))
         write_preview(run.folder, picture)
         work.log.picture(number, iteration, picture)
-    if done % config.checkpoint_every == 0 or last:
+    if done % run.intervals.checkpoint_every == 0 or last:
         guard.look(iteration, parameters=True)
         extra = {f"guard.{name}": value for name, value in guard.state().items()}
         if growth is not None:

@@ -17,7 +17,7 @@ from gaussavatar.model.avatar import AvatarImage, AvatarModel
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
-from gaussavatar.training.config import StageConfig
+from gaussavatar.training.config import ProgressConfig, StageConfig
 from gaussavatar.training.data import Batch, Clip
 from gaussavatar.training.loss_design import design_losses
 
@@ -41,6 +41,7 @@ class Run:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     perceptual: PerceptualLoss | None = None
     """Network of the perceptual loss, where the recipe names its weights."""
+    intervals: ProgressConfig = field(default_factory=ProgressConfig)
 
 
 @dataclass(frozen=True)

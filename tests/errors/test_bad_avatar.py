@@ -89,8 +89,8 @@ def test_unknown_recipe(message, media: Path) -> None:
 
 
 def test_unknown_recipe_key(message, media: Path) -> None:
-    line = message("fit", media / "faceless.mp4", "--recipe", "preview", "--set", "training.checkpoint_evry=3")
-    assert "did you mean training.checkpoint_every?" in line
+    line = message("fit", media / "faceless.mp4", "--recipe", "preview", "--set", "progress.checkpoint_evry=3")
+    assert "did you mean progress.checkpoint_every?" in line
 
 
 def test_recipe_value_of_the_wrong_type(message, media: Path) -> None:

@@ -57,6 +57,7 @@ def files(folder: Path) -> FitRequest:
         ({"recipe": "default", "overrides": ()}, ["masks", "quality", *TRAINED]),
         ({"overrides": ("speaking.mouth_gain=1.3",)}, ["avatar", "evaluation"]),
         ({"overrides": ("speaking.gate.threshold=-0.8",)}, ["avatar", "evaluation"]),
+        ({"overrides": ("progress.preview_every=0", "progress.checkpoint_every=7")}, []),
         ({"subject": "A. Person"}, ["avatar"]),
         ({"consent": "written"}, ["avatar"]),
         ({"device": "cuda", "out": Path("elsewhere")}, []),

@@ -34,6 +34,8 @@ def test_override_reaches_nested_fields() -> None:
         ("model.face.count=many", "int"),
         ("training.stages.0.losses.dsim=1", "did you mean"),
         ("training.stages.0.densify.evry=5", "did you mean training.stages.0.densify.every?"),
+        ("training.preview_every=5", "it is progress.preview_every now"),
+        ("model.mouth_gain=1.2", "it is speaking.mouth_gain now"),
         ("nonsense", "--set a.b.c=value"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from gaussavatar.media.images import read_image
 from gaussavatar.progress import QuietProgress, TerminalProgress
 from gaussavatar.training.checkpoint import Position
-from gaussavatar.training.config import StageConfig, TrainingConfig
+from gaussavatar.training.config import ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.log import TrainingLog, forget_later_lines
 from gaussavatar.training.loop import train
@@ -25,8 +26,9 @@ STAGES = (StageConfig("static", 60, train=("face", "mouth")), StageConfig("motio
 
 @pytest.fixture(scope="module")
 def trained(tiny_clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = make_run(tiny_clip, tmp_path_factory.mktemp("trained"))
-    train(run, TrainingConfig(stages=STAGES, preview_every=30), keep_poses, QuietProgress())
+    intervals = ProgressConfig(preview_every=30)
+    run = replace(make_run(tiny_clip, tmp_path_factory.mktemp("trained")), intervals=intervals)
+    train(run, TrainingConfig(stages=STAGES), keep_poses, QuietProgress())
     return run.folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.seeding import seeded
-from gaussavatar.training.config import StageConfig, TrainingConfig
+from gaussavatar.training.config import ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.loop import PosePass, Run, train
 from gaussavatar.training.start.build import build_model
@@ -57,9 +58,9 @@ def run_stages(
     pose_pass: PosePass = keep_poses,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, torch.Tensor]:
-    config = TrainingConfig(stages=stages, checkpoint_every=checkpoint_every, preview_every=0)
+    run = replace(run, intervals=ProgressConfig(checkpoint_every, preview_every=0))
     progress = QuietProgress()
     if say is not None:
         progress.say = say  # type: ignore[method-assign]
-    train(run, config, pose_pass, progress)
+    train(run, TrainingConfig(stages=stages), pose_pass, progress)
     return {n: t.clone() for m in (run.model, run.encoder) for n, t in m.state_dict().items()}

@@ -20,7 +20,7 @@ from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
-from gaussavatar.training.config import DensifyConfig, StageConfig, TrainingConfig
+from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.live import NAME as DESCRIPTION
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
@@ -58,11 +58,12 @@ def fit(tmp_path: Path):
             folder=folder / "train",
             seed=0,
             key="k",
+            intervals=ProgressConfig(checkpoint_every=2, preview_every=2),
         )
         run.folder.mkdir(exist_ok=True)
         near = "capture/segmentation_64"
         write_description(run, STAGES, f"{near}/under.u8", f"{near}/plate.png")
-        training = TrainingConfig(stages=stages, checkpoint_every=2, preview_every=2)
+        training = TrainingConfig(stages=stages)
         train(run, training, lambda stage, model, current, report: current, QuietProgress())
         return folder
 
