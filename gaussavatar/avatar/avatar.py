@@ -76,7 +76,7 @@ class Avatar:
     @property
     def rest(self) -> FaceState:
         """The face with a closed mouth and the lids and brows as the person mostly holds them."""
-        return FaceState(self.loaded.closed.numpy(), self.loaded.resting_upper)
+        return FaceState(self.loaded.closed.cpu().numpy(), self.loaded.resting_upper)
 
     def motion_for(self, sound: Sound) -> MotionTrack:
         """The motion with which the avatar speaks a sound, 25 frames per second.
@@ -125,7 +125,7 @@ class Avatar:
             came = f"yaw {yaw}, pitch {pitch}, zoom {zoom}, size {side}"
             raise UserError("yaw within 180, pitch within 90, zoom .05 to 20, size 16 to 4096", came, "change it")
         filming = Camera(self.filmed.T_camera_world[0], self.loaded.K, self.size, self.size)
-        centre = self.loaded.activated(self.rest.mouth_codes, self.rest.upper).means.mean(dim=0).numpy()
+        centre = self.loaded.activated(self.rest.mouth_codes, self.rest.upper).means.mean(dim=0).cpu().numpy()
         return resized(orbited(filming, centre, np.radians(yaw), np.radians(pitch)), side, zoom)
 
     def frames(
@@ -158,10 +158,10 @@ class Avatar:
         return self._drawn(track, camera, wish, torso, expression)
 
     def _check(self, track: MotionTrack) -> None:
-        """Refuse a track of another avatar.
+        """Refuse a track of another avatar, or one that holds no numbers.
 
         Raises:
-            UserError: its codes, channels or places are not this avatar's.
+            UserError: its codes, channels or places are not this avatar's, or are not finite.
         """
         filmed, last = self.filmed, int(track.places.max(initial=0))
         wanted = (filmed.mouth_codes.shape[1], filmed.upper.shape[1], len(filmed))
@@ -172,6 +172,8 @@ class Avatar:
                 f"{came[0]} and {came[1]}, with frame {last}",
                 "give one that this avatar made",
             )
+        if not all(np.isfinite(values).all() for values in (track.mouth_codes, track.upper, track.T_camera_world)):
+            raise UserError("a motion of finite numbers", "NaN or infinity in it", "mend the arrays")
 
     def _drawn(
         self,

@@ -126,6 +126,9 @@ def test_a_track_of_another_avatar_is_refused_at_once(avatar: Avatar) -> None:
     for track in (strange, beyond):
         with pytest.raises(UserError, match="give one that this avatar made"):
             avatar.frames(track)
+    broken = replace(own, upper=np.full_like(own.upper, np.nan))
+    with pytest.raises(UserError, match="finite numbers"):
+        avatar.frames(broken)
     with pytest.raises(UserError, match=r"shape \(frames, 4\)"):
         avatar.motion_of_codes(np.zeros((3, 2)))
     with pytest.raises(UserError, match="yaw within"):
