@@ -33,7 +33,7 @@ ISA_FLAGS = {
 # Conversions of what is no number, or too large, to an integer are not in "undefined" but are undefined.
 SANITIZERS = [
     *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
-    *("-fno-omit-frame-pointer", "-g", "-O1"),
+    *("-fno-omit-frame-pointer", "-g1", "-O0"),  # compiled for one run of seconds
 ]
 # Machine code for Ampere and Hopper, and PTX that the driver compiles for what comes after.
 CUDA_TARGETS = ("arch=compute_80,code=sm_80", "arch=compute_90,code=sm_90", "arch=compute_90,code=compute_90")
