@@ -133,3 +133,12 @@ def test_facts_leave_the_drives_out() -> None:
     found = dict(facts(METRICS | {"times": [1.5, 2], "refined": True}))
     assert found["Gaussians: face"] == "12000" and found["Times"] == "1.5, 2" and found["Refined"] == "yes"
     assert not any("audio" in name.lower() for name in found)
+
+
+def test_stages_are_shown_as_they_ran(tmp_path: Path) -> None:
+    stages = {"landmarks": 3.0, "head": 1.0, "training": 9.0, "avatar": 0.1}
+    write_report(
+        tmp_path / "r.html", title="x", metrics={}, curves={}, pairs=[], video=None, stages=stages, config_yaml=""
+    )
+    rows = re.findall(r"<tr><td>(\w+)</td>", (tmp_path / "r.html").read_text())
+    assert rows == list(stages)
