@@ -58,10 +58,7 @@ def bench_step(
     """
     config = load_recipe(recipe, overrides)
     place = choose_device(device)
-    stages = [stage for stage in config.training.stages if stage.kind == "fit"]
-    if not stages:
-        raise UserError("a recipe that trains", f"{recipe} without such a stage", "name another one with --recipe")
-    stage = max(stages, key=lambda stage: (not is_still(stage), stage.audio_share > 0, len(stage.train)))
+    stage = fullest_stage(config)
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="gaussavatar-bench-") as folder, frame_parallel():
         run = made_up_run(config, Path(folder), frames, place)
@@ -84,6 +81,18 @@ def bench_step(
         "steps_per_second": 1000 / parts["step"],
         "peak_mib": peak_memory_mib(),
     }
+
+
+def fullest_stage(config: FitConfig) -> StageConfig:
+    """The stage that trains most: with motion, and with sound where one has it.
+
+    Raises:
+        UserError: the recipe has no stage that trains.
+    """
+    stages = [stage for stage in config.training.stages if stage.kind == "fit"]
+    if not stages:
+        raise UserError("a recipe that trains", "one without such a stage", "name another one with --recipe")
+    return max(stages, key=lambda stage: (not is_still(stage), stage.audio_share > 0, len(stage.train)))
 
 
 def format_step(figures: dict[str, Any]) -> str:

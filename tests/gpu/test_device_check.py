@@ -1,0 +1,149 @@
+"""The device check, shrunk, where the tests run; and that no section, whatever becomes of it, stops the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gaussavatar.cli.main import run
+from gaussavatar.media.images import read_image
+from gaussavatar.synthetic.actor import make_actor_clip
+
+HERE = Path(__file__).resolve().parent
+SECTIONS = (
+    "environment", "kernels", "golden", "parity-raster", "parity-step", "operations", "raster", "step", "profile",
+    "frames", "train-default", "train-quality", "train-talking-gaussian",
+)  # fmt: skip
+PATIENCE = 500
+"""Seconds after which a check counts as stuck; nothing is asserted about its speed."""
+
+Results = dict[str, dict[str, Any]]
+Ran = tuple[subprocess.CompletedProcess[str], Results]
+
+
+def check(out: Path, *words: str, script: str = "device_check.py", **variables: str) -> Ran:
+    """Run a check; what it returned, and the lines of its results by section."""
+    command = [sys.executable, str(HERE / script), "--out", str(out), *words]
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False)
+    lines = (out / "results.jsonl").read_text().splitlines() if (out / "results.jsonl").exists() else []
+    return done, {entry["section"]: entry for entry in map(json.loads, lines)}
+
+
+@pytest.fixture(scope="module")
+def on(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Ran]]:
+    """The shrunk check on a device, run once."""
+    kept: dict[str, tuple[Path, Ran]] = {}
+
+    def ran(device: str) -> tuple[Path, Ran]:
+        if device == "cuda" and not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+        if device not in kept:
+            out = tmp_path_factory.mktemp(device)
+            kept[device] = out, check(out, "--device", device, "--small")
+        return kept[device]
+
+    return ran
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_every_section_is_well(device: str, on: Callable[[str], tuple[Path, Ran]]) -> None:
+    out, (done, results) = on(device)
+    assert tuple(results) == (*SECTIONS, "capture"), done.stderr
+    states = {name: (entry["state"], entry["reason"]) for name, entry in results.items()}
+    assert states.pop("capture") == ("skipped", "no --capture folder")
+    allowed = {"operations"} if device == "cuda" else set()
+    wrong = {name: said for name, said in states.items() if said[0] != "ok" and name not in allowed}
+    assert not wrong and done.returncode == 0, (wrong, (out / "log.txt").read_text()[-3000:])
+    assert all(entry["figures"] and entry["seconds"] > 0 for name, entry in results.items() if name in SECTIONS)
+    table = done.stdout.splitlines()[-1]
+    assert table.startswith(f"{len(SECTIONS)} ok, 0 failed, 1 skipped")
+
+
+def test_the_figures_are_those_of_what_was_done(on: Callable[[str], tuple[Path, Ran]]) -> None:
+    out, (_, results) = on("cpu")
+    figures = {name: entry["figures"] for name, entry in results.items()}
+    assert max(figures["golden"]["torch"].values()) < 1e-4 and "native generic" in figures["golden"]
+    assert set(figures["parity-raster"]["gradients"]) == {"means", "quats", "scales", "opacities", "colors", "pose"}
+    assert 0 < figures["parity-step"]["default: gradients"]["face:shading"] < 1e-3, "the clip's head turns"
+    assert {"activate", "blendshapes", "photometric", "ssim", "composite"} <= set(figures["operations"])
+    assert figures["step"]["default"]["steps_per_second"] > 0
+    assert figures["profile"]["default"]["operators"] > 100
+    assert "aten::" in (out / "profile.txt").read_text()
+    for recipe in ("default", "quality", "talking-gaussian"):
+        found = figures[f"train-{recipe}"]
+        assert found["psnr"]["after"] > found["psnr"]["before"] + 1
+        assert found["training"]["face"] == 400 if recipe == "default" else found["training"]["face"] > 400
+        assert read_image(out / f"train-{recipe}.png").shape == (128, 256, 3)
+
+
+def test_no_section_stops_the_others(tmp_path: Path) -> None:
+    done, results = check(tmp_path, "--budget", "100", script="broken_sections.py")
+    said = {name: (entry["state"], entry["reason"]) for name, entry in results.items()}
+    assert said["raises"] == ("failed", "ValueError: a reason of its own")
+    assert results["raises"]["figures"] == {"before": {"reached": True}}
+    assert said["misses"] == ("failed", "0.5 is above the bound")
+    assert results["misses"]["figures"] == {"after": {"reached": True}}
+    assert said["skips"] == ("skipped", "nothing to do here")
+    assert said["crashes"] == ("failed", "ended by SIGSEGV")
+    assert said["leaves"] == ("failed", "ended with exit code 7")
+    assert said["absent"][0] == "failed" and "no_such_module" in said["absent"][1]
+    assert said["good"] == ("ok", "") and results["good"]["figures"] == {"sum": {"two": 2, "given": ["a", "b"]}}
+    assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("1 ok, 6 failed, 1 skipped")
+    # A section that hangs keeps what it noted, tells where it was, and takes its own children with it.
+    assert said["hangs"] == ("failed", "not done after 6 s; log.txt says where it was")
+    assert "in hangs" in (tmp_path / "log.txt").read_text()
+    child = Path(f"/proc/{results['hangs']['figures']['before']['child']}/status")
+    assert not child.exists() or "zombie" in child.read_text()
+    assert "a reason of its own" in (tmp_path / "log.txt").read_text()
+
+
+def test_sections_are_chosen_and_none_is_begun_without_time(tmp_path: Path) -> None:
+    done, results = check(tmp_path, "--only", "good,skips", "--skip", "skip", script="broken_sections.py")
+    assert tuple(results) == ("good",) and done.returncode == 0
+    done, results = check(tmp_path, "--only", "good", "--budget", "1", script="broken_sections.py")
+    assert (results["good"]["state"], results["good"]["reason"]) == ("skipped", "no time left")
+    done, _ = check(tmp_path / "none", "--only", "nothing", script="broken_sections.py")
+    assert done.returncode == 1 and "no section is left" in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
+    done, results = check(tmp_path, "--only", "environment,parity-raster")
+    assert results["environment"]["state"] == "failed" and "a CUDA device" in results["environment"]["reason"]
+    assert results["parity-raster"]["reason"] == "no CUDA device" and done.returncode == 1
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracked clip of the demo's actor at 128 px."""
+    folder = tmp_path_factory.mktemp("capture")
+    make_actor_clip(folder, 6.0, 4, 256)
+    words = ["--set", "capture.size=256", "image_size=128", "--head", "built-in"]
+    assert run(["track", str(folder / "actor.mp4"), "--out", str(folder / "track"), *words]) == 0
+    return folder / "track" / "capture"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ffmpeg", [True, False])
+def test_a_prepared_capture_becomes_an_avatar(ffmpeg: bool, capture: Path, tmp_path: Path) -> None:
+    """Draws and tracks a clip, and fits it twice in a few steps: a minute. A GPU machine may lack ffmpeg."""
+    words = ("--device", "cpu", "--small", "--scale", "0.01", "--only", "capture", "--capture", str(capture))
+    variables = {} if ffmpeg else {"GAUSSAVATAR_FFMPEG": "no-such-program"}
+    before = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
+    done, results = check(tmp_path, *words, **variables)
+    found = results["capture"]
+    assert found["state"] == "ok" and done.returncode == 0, (found, (tmp_path / "log.txt").read_text()[-3000:])
+    assert (found["figures"]["videos"]["ffmpeg"] is not None) == ffmpeg
+    assert found["figures"]["audio"]["psnr_head"] > 12 and found["figures"]["plays 256 px x1"]["per_second"] > 0
+    assert read_image(tmp_path / "capture.png").shape == (256, 512, 3)
+    after = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
+    assert before == after, "the capture folder is read only"
