@@ -26,7 +26,7 @@ def histogram(level: int) -> np.ndarray:
 
 
 def sample(seconds: float, *, centre=(500.0, 400.0), height=300.0, level=90, face=FACE, others=()) -> Sample:
-    points = face.copy()
+    points = face.astype(np.float32)
     points[10, :2] = (centre[0], centre[1] - height / 2)
     points[152, :2] = (centre[0], centre[1] + height / 2)
     colours = histogram(level)

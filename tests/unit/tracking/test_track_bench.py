@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussavatar.bench.tracking import STAGES, bench_tracking, steadiness
+from gaussavatar.bench.tracking import bench_tracking, steadiness
 from gaussavatar.bench.truth import closures, mouth_height, onto_head, pose_figures
+from gaussavatar.fitting.preparation import PREPARED
 from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.progress import QuietProgress
 from gaussavatar.synthetic.actor import ActorTruth
@@ -61,7 +62,7 @@ def test_the_main_clip_meets_its_figures() -> None:
     assert abs(figures["pitch_aperture_r"]) < 0.15 and abs(figures["depth_blink_r"]) < 0.15
     assert figures["landmark_fit_rms_px"] < figures["landmark_fit_free_rms_px"] + 0.15
     assert figures["invalid"] <= 5 and figures["jumps"] == 4 and figures["peak_mib"] < 4096
-    assert all(figures[f"fps_{stage}"] > 0 for stage in STAGES)
+    assert all(figures[f"fps_{stage}"] > 0 for stage in PREPARED)
 
 
 def truth_of(R: np.ndarray, t: np.ndarray) -> ActorTruth:
