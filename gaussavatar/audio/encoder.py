@@ -73,7 +73,7 @@ class MemberConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, kernel * c_in, c_out).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(members, 1, c_out))
 
-    def forward(self, x: Float[Tensor, "m b t c"]) -> Float[Tensor, "m b s d"]:
+    def forward(self, x: Float[Tensor, "#m b t c"]) -> Float[Tensor, "m b s d"]:
         """Valid convolution with stride; ``m`` may be one for an input that all members share."""
         m, b, t, c = x.shape
         steps = (t - self.kernel) // self.stride + 1

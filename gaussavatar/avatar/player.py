@@ -228,6 +228,6 @@ class LoadedAvatar:
         return FrameStore(path)
 
 
-def to_bytes(image: Float[Tensor, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
+def to_bytes(image: Float[Tensor, "b h w c"]) -> UInt8[np.ndarray, "b h w c"]:
     """Images in 0..1 to 8 bits, rounded."""
     return (image * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from gaussavatar.audio.energy import silent_frames
 from gaussavatar.avatar.load import load_avatar
@@ -99,7 +99,7 @@ def silence_figures(opening: Float[np.ndarray, "n"], silent: Bool[np.ndarray, "n
     }
 
 
-def closures(opening: Float[np.ndarray, "n"], threshold: float = SHUT) -> Float[np.ndarray, "k"]:
+def closures(opening: Float[np.ndarray, "n"], threshold: float = SHUT) -> Int[np.ndarray, "k"]:
     """Frames at which the lips close: the smallest opening of every run of frames below ``threshold``."""
     return np.array([a + int(np.argmin(opening[a:b])) for a, b in true_runs(opening < threshold)], int)
 

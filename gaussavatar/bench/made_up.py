@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import UInt8
 
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder
@@ -152,7 +152,7 @@ def _film(clip: Clip, model: AvatarModel) -> None:
             _put(store, int(index), to_bytes(picture.clamp(0, 1))[0])
 
 
-def _put(store: FrameStore, index: int, image: Float[np.ndarray, "h w c"]) -> None:
+def _put(store: FrameStore, index: int, image: UInt8[np.ndarray, "h w c"]) -> None:
     with store.path.open("r+b") as file:
         file.seek(index * image.nbytes)
         file.write(np.ascontiguousarray(image).data)

@@ -45,7 +45,7 @@ def principal_components(
 
 def unproject(
     seen: Float[np.ndarray, "n p 2"],
-    model: Float[np.ndarray, "n p 3"],
+    model: Float[np.ndarray, "#n p 3"],
     R: Float[np.ndarray, "n 3 3"],
     t: Float[np.ndarray, "n 3"],
     focal_px: float,
