@@ -34,7 +34,11 @@ def test_shaking_is_measured_in_degrees_and_millimetres(clip: MadeUpClip) -> Non
     wave = np.cos(2 * np.pi * 9.0 * np.arange(150) / 25)
     pitch = exp_rotation(np.deg2rad(0.5) * wave[:, None] * [[1.0, 0.0, 0.0]])
     moved = tracking.t_camera_head + 1e-3 * wave[:, None] * np.float32([0, 1, 0])
-    shaken = replace(tracking, R_camera_head=(pitch @ tracking.R_camera_head).astype(np.float32), t_camera_head=moved)
+    shaken = replace(
+        tracking,
+        R_camera_head=(pitch @ tracking.R_camera_head).astype(np.float32),
+        t_camera_head=moved.astype(np.float32),
+    )
     figures = steadiness(landmarks, shaken)
     assert figures["shake_deg"] == pytest.approx(0.5 / np.sqrt(2), rel=0.15)
     assert figures["shake_mm"] == pytest.approx(1 / np.sqrt(2), rel=0.15)
