@@ -126,7 +126,7 @@ class _Clock:
 def _timed(run: Run, stage: StageConfig, config: FitConfig, repetitions: int) -> dict[str, list[float]]:
     """Milliseconds of every part in every repetition; the first ones, which warm up, are left out."""
     optimizer = make_optimizer(run)
-    guard = Guard(0, stage, optimizer, config.training.clip_gradients)
+    guard = Guard(f"training.stages.{stage.name}", stage, optimizer, config.training.clip_gradients)
     hold = wants_resident(run.clip, run.device, config.training.data_on_device)
     resident = resident_frames(run.clip, run.device) if hold else None
     reader = BatchReader(run.clip, stage.losses, run.device, resident)

@@ -17,14 +17,13 @@ from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.inherit import read_recipe, recipe_names
 from gaussavatar.model.config import ModelConfig
-from gaussavatar.model.torso import TorsoConfig
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.tracking.face.appearance import AppearanceConfig
 from gaussavatar.tracking.face.motion import MotionConfig
 from gaussavatar.tracking.head.fit import HeadFitConfig
 from gaussavatar.tracking.poses.fit import TrackingConfig
 from gaussavatar.tracking.poses.photometric import PhotometricConfig
-from gaussavatar.training.config import ProgressConfig, TrainingConfig
+from gaussavatar.training.config import ProgressConfig, TorsoConfig, TrainingConfig
 
 __all__ = ["FitConfig", "build_config", "dump_config", "load_recipe", "recipe_names"]
 
@@ -72,7 +71,8 @@ def build_config(values: Any, source: str) -> FitConfig:
     """Plain data to a :class:`FitConfig`.
 
     Raises:
-        UserError: an unknown key, a value of the wrong type or an unknown audio feature; the message names it.
+        UserError: an unknown key, a value of the wrong type, an unknown audio feature, or a stage that names the torso,
+            which has one of its own; the message names it.
     """
     if not isinstance(values, dict):
         raise UserError(f"a mapping of keys in {source}", type(values).__name__, "see recipes/ for examples")
@@ -82,6 +82,10 @@ def build_config(values: Any, source: str) -> FitConfig:
     except msgspec.ValidationError as error:
         raise UserError(f"valid values in {source}", str(error), "mend the value") from error
     check_features(config.audio.features)
+    for stage in config.training.stages:
+        if "torso" in stage.train:
+            do = "leave it out and set torso.enabled=true, which adds a stage of the torso's own"
+            raise UserError("parts of the head in a stage's train", f"torso in stage {stage.name}", do)
     return config
 
 

@@ -31,7 +31,6 @@ from gaussavatar.fitting.stages import Stage, stage_keys
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.model.avatar import AvatarModel
-from gaussavatar.model.torso import Torso
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.segmentation.records import Segmentation, load_segmentation
@@ -41,14 +40,13 @@ from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
-from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import PosePass, Run, train
 from gaussavatar.training.loss_network import perceptual_net
 from gaussavatar.training.poses import refine_poses
 from gaussavatar.training.publish import final_poses, record_of, torch_closed, write_parts
 from gaussavatar.training.start.build import build_model
-from gaussavatar.training.torso import fit_torso
+from gaussavatar.training.torso_task import TorsoTask
 from gaussavatar.training.unseen import complete_unseen
 
 
@@ -106,8 +104,10 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     run = _start(job, device, key, prepared)
     behind = prepared.segmentation.layout
     under, plate = (str(path.relative_to(layout.folder)) for path in (behind.under, behind.plate))
-    write_description(run, config.training.stages, under, plate)
-    clip = train(run, config.training, _pose_pass(device, layout.train, key), progress)
+    later = _torso_tasks(run, config, prepared)
+    stages = config.training.stages + tuple(stage for task in later for stage in task.stages)
+    write_description(run, stages, under, plate)
+    clip = train(run, config.training, _pose_pass(device, layout.train, key), progress, later)
     if config.training.backing:
         with progress.stage("unseen sides", 1) as advance:
             complete_unseen(run.model, run.rasterizer, clip, prepared.head.head, config.training.backing, seed)
@@ -116,7 +116,7 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     run.encoder.cpu()
     final_poses(layout.poses, clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
-    torso = _torso(layout.folder, config, seed, key, clip, plate if static else None, progress)
+    torso = later[0].torso.cpu() if later else None
     write_parts(layout.folder, run.model, run.encoder, clip, prepared.closed, plate, torso, static_camera=static)
     record = record_of(run.model, run.encoder, clip, _trained_facts(job, prepared.segmentation))
     write_json(layout.trained, record_to_plain(record))
@@ -214,16 +214,13 @@ def _trained_facts(job: Job, segmentation: Segmentation) -> dict[str, Any]:
     }
 
 
-def _torso(
-    folder: Path, config: FitConfig, seed: int, key: str, clip: Clip, plate: np.ndarray | None, progress: Progress
-) -> Torso | None:
-    """The torso branch, where the recipe wants one; kept in ``train/`` for a resumed run."""
+def _torso_tasks(run: Run, config: FitConfig, prepared: _Prepared) -> tuple[TorsoTask, ...]:
+    """The training of the torso branch, where the recipe wants one."""
     if not config.torso.enabled:
-        return None
-    layout = FitLayout(folder)
-    head, path = load_head_track(layout.capture.folder), layout.train / "torso.safetensors"
-    key = content_key("torso 1", key, msgspec.to_builtins(config.torso))
-    return fit_torso(clip, plate, head, config.torso, get_rasterizer("cpu"), seed, path, key, progress)
+        return ()
+    plate = prepared.segmentation.plate() if prepared.segmentation.static_camera else None
+    key = content_key("torso 2", run.key, msgspec.to_builtins(config.torso))
+    return (TorsoTask(config.torso, prepared.head, plate, run.rasterizer, run.seed, key, run.device),)
 
 
 def _pretrained(

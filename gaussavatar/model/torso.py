@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import roma
 import torch
@@ -19,18 +17,6 @@ CUT_HERTZ = 0.3
 
 SHARE = 0.3
 """Share of a slow turn of the head that the shoulders make, before training finds this person's own."""
-
-
-@dataclass(frozen=True)
-class TorsoConfig:
-    """The optional torso branch; trained by itself after the head."""
-
-    enabled: bool = False
-    """Whether the avatar gets one: for novel views and free poses. Filmed poses have the real torso."""
-    count: int = 6000
-    """How many Gaussians."""
-    iterations: int = 1500
-    """Steps of its training, two frames each."""
 
 
 def slow_motion(

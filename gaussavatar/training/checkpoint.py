@@ -21,6 +21,7 @@ from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.training.resample import resize
 
 NAME, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+"""Files of the head's checkpoints; another task's have another stem."""
 
 
 @dataclass(frozen=True)
@@ -51,35 +52,43 @@ def save_checkpoint(
     modules: nn.ModuleDict,
     optimizer: torch.optim.Optimizer,
     extra: Mapping[str, Tensor],
+    name: str = NAME,
 ) -> None:
     """Write weights, optimiser state, position and ``extra``; the checkpoint before becomes the previous one.
 
-    ``modules`` holds the avatar as ``avatar``.
+    ``modules`` holds the avatar, where there is one, as ``avatar``.
     """
     tensors = {f"model.{name}": value for name, value in modules.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    tensors.update({f"extra.{name}": value for name, value in extra.items()})
-    avatar: AvatarModel = modules["avatar"]  # type: ignore[assignment]
-    moving = {"face": avatar.face.gaussians.n_moving, "mouth": avatar.mouth.gaussians.n_moving}
+        for field, value in state.items():
+            tensors[f"optimizer.{index}.{field}"] = torch.as_tensor(value)
+    tensors.update({f"extra.{label}": value for label, value in extra.items()})
+    moving = {}
+    if "avatar" in modules:
+        avatar: AvatarModel = modules["avatar"]  # type: ignore[assignment]
+        moving = {"face": avatar.face.gaussians.n_moving, "mouth": avatar.mouth.gaussians.n_moving}
     metadata = {
         "key": key,
         "position": json.dumps([position.stage, position.iteration]),
         "moving": json.dumps(moving),
     }
-    if (folder / NAME).exists():
-        os.replace(folder / NAME, folder / PREVIOUS)
-    write_arrays(folder / NAME, {name: value.detach().cpu().numpy() for name, value in tensors.items()}, metadata)
+    if (folder / name).exists():
+        os.replace(folder / name, folder / previous_name(name))
+    write_arrays(folder / name, {label: value.detach().cpu().numpy() for label, value in tensors.items()}, metadata)
 
 
-def read_checkpoint(folder: Path, key: str | None, progress: Progress | None = None) -> Saved | None:
+def previous_name(name: str) -> str:
+    """File of the checkpoint before the one in ``name``."""
+    return f"{name.removesuffix('.safetensors')}.previous.safetensors"
+
+
+def read_checkpoint(folder: Path, key: str | None, progress: Progress | None = None, name: str = NAME) -> Saved | None:
     """The newest checkpoint of the same run (same ``key``; any where it is None) that can be read; None without one.
 
     A damaged file is passed over with one line on ``progress``.
     """
-    for name, then in ((NAME, "the one before it"), (PREVIOUS, "the beginning of training")):
-        path = folder / name
+    for file, then in ((name, "the one before it"), (previous_name(name), "the beginning of training")):
+        path = folder / file
         if not path.exists():
             continue
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Part = Literal["face", "mouth", "face_motion", "mouth_motion", "audio"]
-"""A group of parameters a stage may train."""
+Part = Literal["face", "mouth", "face_motion", "mouth_motion", "audio", "torso"]
+"""A group of parameters a stage may train; ``torso`` only in the stage that :class:`TorsoConfig` adds."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,40 @@ class StageConfig:
     rates: RateConfig = field(default_factory=RateConfig)
     densify: DensifyConfig | None = None
     """Growing and pruning of the trained branches; None keeps the number of Gaussians."""
+
+
+@dataclass(frozen=True)
+class TorsoRates(RateConfig):
+    """Learning rates of the torso branch at the start of its stage; they fall to a tenth over its second half."""
+
+    means: float = 8e-5
+    """Metres."""
+    scales: float = 5e-3
+    quats: float = 2e-3
+    opacities: float = 3e-2
+    colors: float = 6e-3
+    motion: float = 1e-3
+    """How the torso follows the head."""
+
+
+@dataclass(frozen=True)
+class TorsoConfig:
+    """The optional torso branch; trained by itself in a stage after the head's."""
+
+    enabled: bool = False
+    """Whether the avatar gets one: for novel views and free poses. Filmed poses have the real torso."""
+    count: int = 6000
+    """How many Gaussians."""
+    iterations: int = 1500
+    """Steps of its training, two frames each."""
+    rates: TorsoRates = field(default_factory=TorsoRates)
+
+    def stage(self) -> StageConfig:
+        """The stage that a recipe with a torso has after its own."""
+        return StageConfig(
+            "torso", self.iterations, train=("torso",), batch=2, decay=0.1, hold=0.5, losses=LossConfig(dssim=0.2),
+            rates=self.rates,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ class Guard:
     looked at every :data:`DEVICE_EVERY` steps and before a checkpoint, so that no step waits.
     """
 
-    def __init__(self, number: int, stage: StageConfig, optimizer: torch.optim.Optimizer, clip: float) -> None:
-        self._number, self._stage, self._optimizer, self._clip = number, stage, optimizer, clip
+    def __init__(self, setting: str, stage: StageConfig, optimizer: torch.optim.Optimizer, clip: float) -> None:
+        """Watch ``stage``, whose settings are at ``setting`` in a recipe; ``clip``: see ``TrainingConfig``."""
+        self._setting, self._stage, self._optimizer, self._clip = setting, stage, optimizer, clip
         self.names = [group["name"] for group in optimizer.param_groups]
         device = optimizer.param_groups[0]["params"][0].device
         self._at_once = device.type == "cpu"
@@ -159,11 +160,14 @@ class Guard:
     def _stop(self, iteration: int, came: str) -> None:
         named = next((name for name in self.names if name in came and name.split(":")[0] in self._stage.train), None)
         rate = named.split(":")[1] if named else "means"
-        value = getattr(self._stage.rates, rate) / 2
+        # Without an exponent: YAML takes 3e-05 for a word.
+        value = np.format_float_positional(
+            getattr(self._stage.rates, rate) / 2, precision=3, fractional=False, trim="-"
+        )
         raise TrainingError(
             f"numbers in training stage {self._stage.name}, step {iteration}",
             came,
-            f"lower the rates, for example --set training.stages.{self._number}.rates.{rate}={value:.3g}; "
+            f"lower the rates, for example --set {self._setting}.rates.{rate}={value}; "
             "the same command as before goes on from the last checkpoint",
         )
 

@@ -1,4 +1,6 @@
-"""The one training loop. A stage is data; random numbers are a function of seed, stage and step.
+"""The one training loop, for the head's stages and for those of tasks after it, the torso's.
+
+A stage is data; random numbers are a function of seed, stage and step.
 
 Because every step draws from generators seeded by its own position, a resumed run makes
 exactly the draws that the uninterrupted run makes.
@@ -6,97 +8,147 @@ exactly the draws that the uninterrupted run makes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gaussavatar.media.images import write_image
 from gaussavatar.model.avatar import AvatarModel
-from gaussavatar.progress import Advance, Progress
-from gaussavatar.training.checkpoint import (
-    Position,
-    Saved,
-    read_checkpoint,
-    restore_optimizer,
-    restore_weights,
-    save_checkpoint,
-)
-from gaussavatar.training.config import StageConfig, TrainingConfig
-from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, resident_frames, wants_resident
-from gaussavatar.training.densify import GrowthStatistics, is_due, refine
+from gaussavatar.progress import Progress
+from gaussavatar.training.checkpoint import Position, Saved, read_checkpoint, restore_optimizer, save_checkpoint
+from gaussavatar.training.config import ProgressConfig, StageConfig, TrainingConfig
+from gaussavatar.training.data import Clip
 from gaussavatar.training.guards import Guard, TrainingError
+from gaussavatar.training.head_task import HeadTask
 from gaussavatar.training.log import LOG_EVERY, TrainingLog, figures_of
 from gaussavatar.training.poses import with_poses
-from gaussavatar.training.preview import preview_picture, write_preview
-from gaussavatar.training.step import Run, is_still, make_optimizer, set_rates, step_loss, step_seed
+from gaussavatar.training.step import Run, set_rates
+from gaussavatar.training.task import StageWork, Task
 
 __all__ = ["PosePass", "Run", "TrainingError", "train"]
 
 PosePass = Callable[[StageConfig, AvatarModel, Clip, Progress], Clip]
 """Refines the head poses of a clip against a frozen avatar."""
 
-GROWTH_STREAM = 1
-"""Sets the random numbers of a refinement apart from those of the step before it."""
+
+@dataclass(frozen=True)
+class _Common:
+    """What all stages share."""
+
+    folder: Path
+    config: TrainingConfig
+    intervals: ProgressConfig
+    log: TrainingLog
+    refine_poses: Callable[[StageConfig, Clip], Clip]
+    progress: Progress
 
 
 @dataclass
-class _Work:
-    """What the stages of one run share."""
+class _Section:
+    """The stages of one task, numbered from ``first``, the checkpoint to go on from, and the poses refined so far."""
 
-    config: TrainingConfig
-    optimizer: torch.optim.Optimizer
-    modules: nn.ModuleDict
+    task: Task
+    first: int
     saved: Saved | None
-    log: TrainingLog
     poses: dict[str, Tensor]
-    resident: dict[str, Tensor] | None
+
+    @property
+    def position(self) -> Position:
+        """Where training of the task begins."""
+        return self.saved.position if self.saved is not None else Position(self.first, 0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the checkpoint is that of the last step."""
+        stages = enumerate(self.task.stages, self.first)
+        ends = [(number, stage.iterations) for number, stage in stages if stage.kind == "fit" and stage.iterations > 0]
+        if not ends:
+            return True
+        return self.saved is not None and (self.saved.position.stage, self.saved.position.iteration) >= ends[-1]
 
 
-def train(run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Progress) -> Clip:
-    """Run the stages of ``config``, going on from a checkpoint where there is one.
+@dataclass(frozen=True)
+class _Stage:
+    """A stage at work."""
+
+    section: _Section
+    common: _Common
+    number: int
+    config: StageConfig
+    work: StageWork
+    guard: Guard
+
+
+def train(
+    run: Run, config: TrainingConfig, refine_poses: PosePass, progress: Progress, later: tuple[Task, ...] = ()
+) -> Clip:
+    """Run the stages of ``config``, then those of ``later`` tasks; each goes on from its checkpoint, if any.
 
     Returns the clip, with refined poses where a stage refined them.
 
     Raises:
         TrainingError: a loss, a gradient or a parameter stopped being a number, or gradients exploded.
     """
-    modules = nn.ModuleDict({"avatar": run.model, "encoder": run.encoder})
-    saved = read_checkpoint(run.folder, run.key, progress)
-    if saved is not None:
-        restore_weights(saved, modules)
-    optimizer = make_optimizer(run)
-    if saved is not None:
-        restore_optimizer(saved, optimizer)
-    position = saved.position if saved else Position(0, 0)
-    log = TrainingLog(run.folder, config.stages, position, progress)
-    resident = (
-        resident_frames(run.clip, run.device) if wants_resident(run.clip, run.device, config.data_on_device) else None
-    )
-    work = _Work(config, optimizer, modules, saved, log, saved.part("extra.poses.") if saved else {}, resident)
-    if saved is None:
-        _save(run, work, position, {})
+    sections = _sections((HeadTask(run, config), *later), run.folder, progress)
+    stages = tuple(stage for section in sections for stage in section.task.stages)
+    reached = next((section for section in reversed(sections) if section.saved is not None), sections[0])
+    log = TrainingLog(run.folder, stages, reached.position, progress)
+
+    def refine(stage: StageConfig, clip: Clip) -> Clip:
+        return refine_poses(stage, run.model, clip, progress)
+
+    common = _Common(run.folder, config, run.intervals, log, refine, progress)
     clip = run.clip
     try:
         with _precise(run.device):
-            for number, stage in enumerate(config.stages):
-                if stage.kind == "poses":
-                    done = number < position.stage and "R" in work.poses
-                    clip = clip if done else refine_poses(stage, run.model, clip, progress)
-                    work.poses = work.poses if done else _poses_of(clip)
-                    clip = with_poses(clip, work.poses["R"].numpy(), work.poses["t"].numpy())
-                    log.pause()
-                    continue
-                start = position.iteration if number == position.stage else 0
-                if number < position.stage or start >= stage.iterations:
-                    continue
-                _run_stage(replace(run, clip=clip), work, number, start, progress)
+            for section in sections:
+                clip = _run_section(section, common, clip)
     finally:
         log.close()
-    run.model.requires_grad_(False)
+    return clip
+
+
+def _sections(tasks: Sequence[Task], folder: Path, progress: Progress) -> list[_Section]:
+    """The tasks with their checkpoints. What builds on a task that is not finished begins anew."""
+    sections: list[_Section] = []
+    first = 0
+    for task in tasks:
+        usable = all(section.finished for section in sections)
+        saved = read_checkpoint(folder, task.key, progress, task.checkpoint) if usable else None
+        sections.append(_Section(task, first, saved, saved.part("extra.poses.") if saved else {}))
+        first += len(task.stages)
+    return sections
+
+
+def _run_section(section: _Section, common: _Common, clip: Clip) -> Clip:
+    """Train one task; returns the clip with the poses that it refined."""
+    task, position = section.task, section.position
+    task.open(clip, section.saved)
+    common.log.pause()
+    if section.saved is None:
+        _save(section, common, position, {})
+    else:
+        restore_optimizer(section.saved, task.optimizer)
+    for number, stage in enumerate(task.stages, section.first):
+        if stage.kind == "poses":
+            done = number < position.stage and "R" in section.poses
+            clip = clip if done else common.refine_poses(stage, clip)
+            section.poses = section.poses if done else _poses_of(clip)
+            clip = with_poses(clip, section.poses["R"].numpy(), section.poses["t"].numpy())
+            common.log.pause()
+            continue
+        start = position.iteration if number == position.stage else 0
+        if number >= position.stage and start < stage.iterations:
+            guard = Guard(task.setting(number), stage, task.optimizer, common.config.clip_gradients)
+            _run_stage(_Stage(section, common, number, stage, task.at(number, stage, clip), guard), start)
+    task.close()
     return clip
 
 
@@ -117,95 +169,62 @@ def _precise(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _save(run: Run, work: _Work, position: Position, extra: dict[str, Tensor]) -> None:
-    poses = {f"poses.{name}": value for name, value in work.poses.items()}
-    save_checkpoint(run.folder, run.key, position, work.modules, work.optimizer, {**poses, **extra})
+def _save(section: _Section, common: _Common, position: Position, extra: dict[str, Tensor]) -> None:
+    task = section.task
+    poses = {f"poses.{name}": value for name, value in section.poses.items()}
+    save_checkpoint(
+        common.folder, task.key, position, task.modules, task.optimizer, {**poses, **extra}, task.checkpoint
+    )
 
 
-def _run_stage(run: Run, work: _Work, number: int, start: int, progress: Progress) -> None:
+def _run_stage(stage: _Stage, start: int) -> None:
     """Steps ``start`` to the end of one stage; frames of the next step are read meanwhile."""
-    stage = work.config.stages[number]
-    reading = BatchReader(run.clip, stage.losses, run.device, work.resident)
-    guard = Guard(number, stage, work.optimizer, work.config.clip_gradients)
-    growth = GrowthStatistics(run.model, stage) if stage.densify else None
-    if work.saved is not None and start > 0:
-        guard.restore(work.saved.part("extra.guard."))
-        if growth is not None:
-            growth.restore(work.saved.part("extra.growth."))
-
-    def fetch(iteration: int) -> tuple[np.ndarray, Batch]:
-        random = np.random.default_rng(step_seed(run.seed, number, iteration))
-        indices = draw_frames(run.clip, stage, random, iteration / max(1, stage.iterations))
-        return indices, reading.read(indices)
-
-    run.encoder.train()
-    name = f"training: {stage.name}"
-    with ThreadPoolExecutor(1) as reader, progress.stage(name, stage.iterations) as advance:
+    saved, work, iterations = stage.section.saved, stage.work, stage.config.iterations
+    if saved is not None and start > 0:
+        stage.guard.restore(saved.part("extra.guard."))
+        work.restore(saved.part("extra."))
+    name = f"training: {stage.config.name}"
+    with ThreadPoolExecutor(1) as reader, stage.common.progress.stage(name, iterations) as advance:
         advance(start)
-        upcoming = reader.submit(fetch, start)
-        for iteration in range(start, stage.iterations):
-            indices, batch = upcoming.result()
-            upcoming = reader.submit(fetch, min(iteration + 1, stage.iterations - 1))
-            parts = _step(run, work, guard, growth, number, iteration, indices, batch)
-            _after(run, work, guard, growth, number, iteration, parts, advance)
+        upcoming = reader.submit(work.fetch, start)
+        for iteration in range(start, iterations):
+            frames, batch = upcoming.result()
+            upcoming = reader.submit(work.fetch, min(iteration + 1, iterations - 1))
+            parts = _step(stage, iteration, frames, batch)
+            _after(stage, iteration, parts)
+            advance(1)
 
 
-def _step(
-    run: Run,
-    work: _Work,
-    guard: Guard,
-    growth: GrowthStatistics | None,
-    number: int,
-    iteration: int,
-    indices: np.ndarray,
-    batch: Batch,
-) -> dict[str, Tensor]:
+def _step(stage: _Stage, iteration: int, frames: np.ndarray, batch: Any) -> dict[str, Tensor]:
     """One step of the optimiser; returns the weighted losses."""
-    stage = work.config.stages[number]
-    set_rates(work.optimizer, stage, iteration)
-    work.optimizer.zero_grad(set_to_none=True)
-    step = step_loss(run, stage, batch, indices, step_seed(run.seed, number, iteration))
-    guard.losses(iteration, step.parts, indices)
-    if growth is not None:
-        growth.watch(step.rendered)
-    torch.stack(list(step.parts.values())).sum().backward()
-    if growth is not None:
-        growth.add(step.rendered, batch.cameras)
-    guard.gradients(iteration, indices)
-    work.optimizer.step()
-    return {name: value.detach() for name, value in step.parts.items()}
+    optimizer, work, guard = stage.section.task.optimizer, stage.work, stage.guard
+    set_rates(optimizer, stage.config, iteration)
+    optimizer.zero_grad(set_to_none=True)
+    parts = work.losses(iteration, frames, batch)
+    guard.losses(iteration, parts, frames)
+    torch.stack(list(parts.values())).sum().backward()
+    work.after_backward()
+    guard.gradients(iteration, frames)
+    optimizer.step()
+    return {name: value.detach() for name, value in parts.items()}
 
 
-def _after(
-    run: Run,
-    work: _Work,
-    guard: Guard,
-    growth: GrowthStatistics | None,
-    number: int,
-    iteration: int,
-    parts: dict[str, Tensor],
-    advance: Advance,
-) -> None:
-    """What follows a step: refinement, log, picture, checkpoint."""
-    stage, done = work.config.stages[number], iteration + 1
-    if growth is not None and is_due(stage.densify, done):
-        seed = step_seed(run.seed + GROWTH_STREAM * 2**32, number, iteration)
-        refine(run.model, growth, stage, done, run.clip, work.optimizer, seed)
+def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:
+    """What follows a step: growth, log, picture, checkpoint."""
+    common, guard, work, done = stage.common, stage.guard, stage.work, iteration + 1
+    task, intervals = stage.section.task, stage.common.intervals
+    work.after_step(iteration)
     if iteration % LOG_EVERY == 0:
         guard.look(iteration)
-        rates = {group["name"]: group["lr"] for group in work.optimizer.param_groups}
-        counts = {"face": len(run.model.face.gaussians), "mouth": len(run.model.mouth.gaussians)}
-        figures = figures_of(parts, guard.names, guard.norms, rates) | {"gaussians": counts}
-        work.log.write(number, stage, iteration, figures)
-    last = done == stage.iterations
-    if run.intervals.preview_every and (done % run.intervals.preview_every == 0 or last):
-        picture = preview_picture(run, is_still(stage))
-        write_preview(run.folder, picture)
-        work.log.picture(number, iteration, picture)
-    if done % run.intervals.checkpoint_every == 0 or last:
+        rates = {group["name"]: group["lr"] for group in task.optimizer.param_groups}
+        figures = figures_of(parts, guard.names, guard.norms, rates) | {"gaussians": work.counts()}
+        common.log.write(stage.number, stage.config, iteration, figures)
+    last = done == stage.config.iterations
+    if intervals.preview_every and (done % intervals.preview_every == 0 or last):
+        picture = work.picture()
+        write_image(common.folder / task.preview, picture)
+        common.log.picture(stage.number, iteration, picture)
+    if done % intervals.checkpoint_every == 0 or last:
         guard.look(iteration, parameters=True)
-        extra = {f"guard.{name}": value for name, value in guard.state().items()}
-        if growth is not None:
-            extra |= {f"growth.{name}": value for name, value in growth.state().items()}
-        _save(run, work, Position(number, done), extra)
-    advance(1)
+        extra = {f"guard.{name}": value for name, value in guard.state().items()} | work.state()
+        _save(stage.section, common, Position(stage.number, done), extra)

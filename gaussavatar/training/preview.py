@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
-from gaussavatar.media.images import write_image
 from gaussavatar.training.config import LossConfig
 from gaussavatar.training.data import Clip, load_batch, reference_frames
 from gaussavatar.training.step import Run
 
-NAME = "preview.png"
+NAME, TORSO_NAME = "preview.png", "preview_torso.png"
+"""Files in ``train/``: of the head's stages and of the torso's."""
 
 
 def preview_frames(clip: Clip) -> list[int]:
@@ -29,10 +28,10 @@ def preview_picture(run: Run, still: bool) -> UInt8[np.ndarray, "h w 3"]:
         image = run.model.render(
             run.rasterizer, batch.mouth_codes, batch.upper, batch.cameras, batch.under, still
         ).image.clamp(0, 1)
-    rows = [torch.cat(list(images), dim=1) for images in (batch.frames, image)]
+    return stacked(batch.frames, image)
+
+
+def stacked(upper: Float[Tensor, "b h w 3"], lower: Float[Tensor, "b h w 3"]) -> UInt8[np.ndarray, "2*h b*w 3"]:
+    """Two rows of pictures, values in 0..1, as one."""
+    rows = [torch.cat(list(images), dim=1) for images in (upper, lower)]
     return (torch.cat(rows) * 255).round().to(torch.uint8).cpu().numpy()
-
-
-def write_preview(folder: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write ``preview.png``, atomically."""
-    write_image(folder / NAME, picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -73,8 +74,13 @@ def parameter_groups(run: Run) -> dict[str, list[nn.Parameter]]:
 
 def make_optimizer(run: Run) -> torch.optim.Adam:
     """One Adam over all parts; each stage sets the rates of its parts and freezes the others."""
-    groups = [{"params": params, "name": name} for name, params in parameter_groups(run).items()]
-    return torch.optim.Adam(groups, lr=0.0, eps=1e-15, fused=True)
+    return make_adam(parameter_groups(run))
+
+
+def make_adam(groups: Mapping[str, list[nn.Parameter]]) -> torch.optim.Adam:
+    """An Adam over groups of parameters that are named ``part:rate``, see :func:`set_rates`."""
+    named = [{"params": params, "name": name} for name, params in groups.items()]
+    return torch.optim.Adam(named, lr=0.0, eps=1e-15, fused=True)
 
 
 def rate_factor(stage: StageConfig, iteration: int) -> float:

@@ -81,9 +81,9 @@ class FitFollower:
 
     def picture(self) -> UInt8[np.ndarray, "h w 3"] | None:
         """The newest preview, if it is newer than the last time."""
-        path = self._train / preview.NAME
-        stamp = _stamp(path)
-        if stamp is None or stamp == self._picture_stamp:
+        stamps = [(_stamp(path), path) for path in (self._train / preview.NAME, self._train / preview.TORSO_NAME)]
+        stamp, path = max(((stamp, path) for stamp, path in stamps if stamp is not None), default=(None, None))
+        if stamp is None or path is None or stamp == self._picture_stamp:
             return None
         try:
             image = read_image(path)

@@ -91,7 +91,7 @@ def test_another_process_that_nothing_disturbs_makes_the_same_bytes(story: dict,
     assert process.returncode == 0, told
     assert "training: static" in told and "audio pre-training" in told
     names = sorted(path.name for path in story["avatar"].glob("*.*") if path.is_file())
-    assert "avatar.safetensors" in names and "track.safetensors" in names
+    assert {"avatar.safetensors", "track.safetensors", "torso.safetensors"} <= set(names)
     for name in names:
         assert (again / name).read_bytes() == (story["avatar"] / name).read_bytes(), name
 
@@ -117,7 +117,9 @@ def test_the_same_command_continued(story: dict) -> None:
     assert "training: static: done" in story["told"] or "training: motion: done" in story["told"]
     lines = (story["avatar"] / "train" / "metrics.jsonl").read_text().splitlines()
     steps = [(entry["stage"], entry["step"]) for entry in map(json.loads, lines)]
-    assert len(steps) == len(set(steps)) and {stage for stage, _ in steps} == {"static", "motion", "joint"}
+    assert len(steps) == len(set(steps)) and {stage for stage, _ in steps} == {
+        "static", "motion", "joint", "torso",
+    }  # fmt: skip
     assert not list(story["avatar"].rglob("*.part*"))
 
 
@@ -223,6 +225,18 @@ def test_it_speaks_and_falls_silent(spoken: tuple[Path, Path]) -> None:
     assert np.nanstd(speech) > 0.03
     assert np.nanmean(silence) < 0.05 and np.nanmean(silence) < 0.5 * np.nanmean(speech)
     assert np.nanstd(silence) < 0.4 * np.nanstd(speech)
+
+
+def test_the_torso_of_gaussians_is_where_the_filmed_one_is(
+    story: dict, spoken: tuple[Path, Path], tmp_path: Path
+) -> None:
+    video = tmp_path / "torso.mp4"
+    words = ["speak", "--audio", spoken[0], "--avatar", story["avatar"], "--torso", "gaussians", "--out", video]
+    assert run([str(word) for word in words]) == 0
+    drawn, filmed = (next(iter(read_frames(path, width=112, height=112)))[84:] for path in (video, spoken[1]))
+    assert not np.array_equal(drawn, filmed) and psnr(drawn, filmed) > 22
+    plate = read_image(story["avatar"] / "plate.png")[84:]
+    assert psnr(drawn, filmed) > psnr(plate, filmed) + 5, "shoulders are there"
 
 
 def test_the_avatar_alone_is_enough_to_speak(story: dict, spoken: tuple[Path, Path], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_gpu_that_is_not_there(message, media: Path) -> None:
 def test_training_that_went_wrong_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([{"params": [parameter], "name": "face:scales"}])
-    guard = Guard(1, StageConfig("motion", 10), optimizer, 20.0)
+    guard = Guard("training.stages.motion", StageConfig("motion", 10), optimizer, 20.0)
 
     def work() -> None:
         parameter.grad = torch.full((1,), float("nan"))
@@ -31,6 +31,6 @@ def test_training_that_went_wrong_is_one_line(capsys: pytest.CaptureFixture[str]
     assert run_verb(work) == 2
     assert capsys.readouterr().err == (
         "error: expected numbers in training stage motion, step 7, got a gradient that is not a number: face:scales, "
-        "in frames 12, 90; lower the rates, for example --set training.stages.1.rates.scales=0.004; the same command "
-        "as before goes on from the last checkpoint\n"
+        "in frames 12, 90; lower the rates, for example --set training.stages.motion.rates.scales=0.004; the same "
+        "command as before goes on from the last checkpoint\n"
     )

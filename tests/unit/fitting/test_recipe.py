@@ -36,6 +36,7 @@ def test_override_reaches_nested_fields() -> None:
         ("training.stages.0.densify.evry=5", "did you mean training.stages.0.densify.every?"),
         ("training.preview_every=5", "it is progress.preview_every now"),
         ("model.mouth_gain=1.2", "it is speaking.mouth_gain now"),
+        ("training.stages.0.train=[face, torso]", "set torso.enabled=true"),
         ("nonsense", "--set a.b.c=value"),
     ],
 )

@@ -25,7 +25,7 @@ def test_a_loss_that_is_not_a_number_is_named_with_its_step_and_frames(tiny_clip
         run.model.face.gaussians.colors[0] = float("nan")
     with pytest.raises(TrainingError, match=r"stage static, step 0, .*photometric.*in frames \d+") as caught:
         run_stages(run, STAGES)
-    assert isinstance(caught.value, UserError) and "--set training.stages.0.rates" in caught.value.do
+    assert isinstance(caught.value, UserError) and "--set training.stages.static.rates" in caught.value.do
 
 
 def test_a_gradient_that_is_not_a_number_names_its_part(tiny_clip: Clip, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_broken_run_leaves_a_sound_checkpoint(tiny_clip: Clip, tmp_path: Path)
 def toy_guard(clip: float = 10.0) -> tuple[Guard, torch.nn.Parameter]:
     parameter = torch.nn.Parameter(torch.zeros(4))
     optimizer = torch.optim.Adam([{"params": [parameter], "name": "face:means"}])
-    return Guard(0, StageConfig("s", 10), optimizer, clip), parameter
+    return Guard("training.stages.s", StageConfig("s", 10), optimizer, clip), parameter
 
 
 def test_a_sudden_gradient_is_cut_to_a_multiple_of_its_usual_size() -> None:

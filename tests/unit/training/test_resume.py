@@ -57,16 +57,16 @@ def read_log(folder: Path) -> list[dict]:
 
 
 def kill_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    from gaussavatar.training import loop
+    from gaussavatar.training import head_task
 
-    inner, calls = loop.step_loss, iter(range(10**6))
+    inner, calls = head_task.step_loss, iter(range(10**6))
 
     def step_loss(*arguments):  # noqa: ANN002, ANN202
         if next(calls) == step:
             raise _Killed
         return inner(*arguments)
 
-    monkeypatch.setattr(loop, "step_loss", step_loss)
+    monkeypatch.setattr(head_task, "step_loss", step_loss)
 
 
 def kill_in_refinement(monkeypatch: pytest.MonkeyPatch, call: int) -> None:

@@ -16,6 +16,7 @@ from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.mel import MEL
 from gaussavatar.errors import UserError
+from gaussavatar.media.images import write_image
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
@@ -24,6 +25,7 @@ from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConf
 from gaussavatar.training.live import NAME as DESCRIPTION
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
+from gaussavatar.training.preview import TORSO_NAME
 from gaussavatar.training.start.build import build_model
 from gaussavatar.view.live import FitFollower, FitWatch, find_fit, first_state, last_line
 from gaussavatar.view.server import READ_OUT_EVERY, Viewer, free_port
@@ -78,6 +80,10 @@ def test_a_follower_shows_every_new_state_and_the_finished_avatar(fit, toy_avata
     picture = follower.picture()
     assert picture is not None and picture.shape == (128, 256, 3)
     assert follower.newest() is None and follower.picture() is None, "nothing new"
+    write_image(folder / "train" / TORSO_NAME, picture[:30])
+    shown = follower.picture()
+    assert shown is not None and np.array_equal(shown, picture[:30]), "the torso's is newer"
+    assert follower.picture() is None
     fit(STAGES)
     second = follower.newest()
     assert second is not None and len(second.model.face.gaussians) != 500, "the branch has grown"

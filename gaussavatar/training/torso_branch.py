@@ -1,36 +1,35 @@
-"""Fitting the torso branch to the completed torso frames, by itself: the head takes no part in it."""
+"""What the torso branch is trained on, how it starts and what it loses by.
+
+It is fitted to the completed torso frames by itself: the head takes no part in it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
 from gaussavatar.image.cutout import cut_out, torso_matte
 from gaussavatar.image.filling import fill_holes
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.mesh.rasterizer import get_mesh_rasterizer
-from gaussavatar.model.torso import Torso, TorsoConfig, blank_torso, slow_motion, torso_from
-from gaussavatar.progress import Progress
+from gaussavatar.model.torso import Torso, blank_torso, slow_motion
 from gaussavatar.render.api import Rasterizer
-from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.tracking.head.track import HeadTrack, camera_vertices, skull_joint
+from gaussavatar.training.config import LossConfig
 from gaussavatar.training.data import Clip, cameras_of
 from gaussavatar.types import Cameras
 
 N_FRAMES = 160
 """Training frames, spread over the clip; a torso has few poses, and these fit in memory."""
 
-BATCH = 2
-RATES = {"means": 8e-5, "quats": 2e-3, "log_scales": 5e-3, "logit_opacities": 3e-2, "colors": 6e-3, "follow": 1e-3}
-"""Learning rates of Adam; they fall to a tenth over the second half."""
-
 ALPHA_WEIGHT = 0.3
+"""Weight of the difference of the torso's alpha from its matte."""
+
 FLOOR = 0.15
 """Weight of pixels far from the torso, which are background whatever it does."""
 
@@ -42,6 +41,8 @@ LARGE = 1.2e-2
 class TorsoFrames:
     """What is fitted: torso frames without background, and the head's motion in them."""
 
+    indices: Int[np.ndarray, "n"]
+    """Their numbers in the clip."""
     rgba: UInt8[np.ndarray, "n s s 4"]
     """Colour premultiplied by alpha."""
     motion: Float[Tensor, "n 12"]
@@ -49,67 +50,34 @@ class TorsoFrames:
     size: int
 
 
-def fit_torso(
-    clip: Clip,
-    plate: UInt8[np.ndarray, "s s 3"] | None,
-    head: HeadTrack,
-    config: TorsoConfig,
-    rasterizer: Rasterizer,
-    seed: int,
-    path: Path,
-    key: str,
-    progress: Progress,
-) -> Torso:
-    """Fit the torso branch, or read it where ``path`` holds the one of the same ``key``.
+@dataclass(frozen=True)
+class TorsoBatch:
+    """Supervision of a few frames before one colour, which leaves no background in the torso."""
 
-    Args:
-        clip: the clip with the poses that training ended with.
-        plate: background of a camera that stood still, else None.
-        head: the tracked head, whose shoulders give the depth to start from.
-        config: how many Gaussians and steps.
-        rasterizer: for tensors on the CPU.
-        seed: of the random start and the order of the frames.
-        path: where the fitted torso is kept.
-        key: names all inputs.
-        progress: told of every step.
-    """
-    if path.exists():
-        arrays, metadata = read_arrays(path)
-        if metadata.get("key") == key:
-            return torso_from(arrays)
-    usable = np.flatnonzero(clip.usable[: clip.n_train])
-    base = mean_pose(clip, usable)
-    motion = slow_motion(clip.tracking.R_camera_head, clip.tracking.t_camera_head, base)
-    picked = usable[np.linspace(0, len(usable) - 1, min(N_FRAMES, len(usable))).round().astype(int)]
-    frames = torso_frames(clip, plate, picked, motion)
-    torso = start_torso(clip, frames, picked, head, base, config.count, seed)
-    optimizer = torch.optim.Adam([{"params": [p], "name": n} for n, p in torso.named_parameters()], lr=0.0, eps=1e-15)
-    random = np.random.default_rng(seed)
-    with progress.stage("torso", config.iterations) as advance:
-        for iteration in range(config.iterations):
-            factor = 0.1 ** max(0.0, 2 * iteration / config.iterations - 1)
-            for group in optimizer.param_groups:
-                group["lr"] = RATES[group["name"].rpartition(".")[2]] * factor
-            optimizer.zero_grad(set_to_none=True)
-            loss = torso_loss(torso, frames, random.choice(len(picked), BATCH), random, rasterizer)
-            loss.backward()
-            optimizer.step()
-            advance(1)
-    torso.requires_grad_(False)
-    write_arrays(path, {name: value.numpy() for name, value in torso.state_dict().items()}, {"key": key})
-    return torso
+    image: Float[Tensor, "b h w 3"]
+    alpha: Float[Tensor, "b h w"]
+    weight: Float[Tensor, "b h w"]
+    behind: Float[Tensor, "3"]
+    motion: Float[Tensor, "b 12"]
+    K: Float[Tensor, "b 3 3"]
 
 
-def mean_pose(clip: Clip, usable: np.ndarray) -> np.ndarray:
-    """The mean head pose (4, 4) of some frames."""
+def mean_pose(clip: Clip) -> Float32[np.ndarray, "4 4"]:
+    """The mean head pose of the training frames: where torso space is."""
+    usable = clip.usable[: clip.n_train].nonzero()
     u, _, vt = np.linalg.svd(clip.tracking.R_camera_head[usable].mean(axis=0))
     base = np.eye(4, dtype=np.float32)
     base[:3, :3], base[:3, 3] = u @ vt, clip.tracking.t_camera_head[usable].mean(axis=0)
     return base
 
 
-def torso_frames(clip: Clip, plate: np.ndarray | None, picked: np.ndarray, motion: np.ndarray) -> TorsoFrames:
-    """Cut the torso out of some frames."""
+def torso_frames(
+    clip: Clip, plate: UInt8[np.ndarray, "s s 3"] | None, T_base: Float32[np.ndarray, "4 4"]
+) -> TorsoFrames:
+    """Cut the torso out of training frames, evenly spread; ``plate`` is the background of a camera that stood still."""
+    usable = np.flatnonzero(clip.usable[: clip.n_train])
+    picked = usable[np.linspace(0, len(usable) - 1, min(N_FRAMES, len(usable))).round().astype(int)]
+    motion = slow_motion(clip.tracking.R_camera_head, clip.tracking.t_camera_head, T_base)
     rgba = np.empty((len(picked), clip.size, clip.size, 4), np.uint8)
     for row, index in enumerate(picked.tolist()):
         under = clip.under.read(index)
@@ -117,17 +85,17 @@ def torso_frames(clip: Clip, plate: np.ndarray | None, picked: np.ndarray, motio
         cut = cut_out(under, matte, plate)
         rgba[row] = (np.dstack([cut.rgb, cut.alpha]) * 255).round()
     K = cameras_of(clip.tracking, picked[:1], clip.size).K[0]
-    return TorsoFrames(rgba, torch.from_numpy(motion[picked]), K, clip.size)
+    return TorsoFrames(picked, rgba, torch.from_numpy(motion[picked]), K, clip.size)
 
 
 def start_torso(
-    clip: Clip, frames: TorsoFrames, picked: np.ndarray, head: HeadTrack, base: np.ndarray, count: int, seed: int
+    clip: Clip, frames: TorsoFrames, head: HeadTrack, base: Float32[np.ndarray, "4 4"], count: int, seed: int
 ) -> Torso:
     """Gaussians on the tracked head's neck and shoulders, where and how the frame nearest to the mean shows them."""
     random = np.random.default_rng(seed)
     torso = blank_torso(count, base)
     nearest = int(np.argmin(frames.motion[:, 6:].square().sum(dim=1)))
-    image, index = frames.rgba[nearest].astype(np.float32) / 255, int(picked[nearest])
+    image, index = frames.rgba[nearest].astype(np.float32) / 255, int(frames.indices[nearest])
     depth = shoulder_depth(clip, head, index, frames.K.numpy(), clip.size)
     rows, columns = np.nonzero(image[..., 3] > 0.5)
     if len(rows) == 0:
@@ -178,19 +146,36 @@ def carried_below(joint: Int[np.ndarray, "v"], parents: tuple[int, ...], skull: 
     return ~np.isin(joint, list(above))
 
 
-def torso_loss(
-    torso: Torso, frames: TorsoFrames, rows: np.ndarray, random: np.random.Generator, rasterizer: Rasterizer
-) -> Float[Tensor, ""]:
-    """Photometric loss before a random colour, which leaves no background in the torso; alpha; too large Gaussians."""
+def torso_batch(
+    frames: TorsoFrames, rows: Int[np.ndarray, "b"], behind: Float32[np.ndarray, "3"], device: torch.device
+) -> TorsoBatch:
+    """Some of the frames before the colour ``behind``, on ``device``."""
     target = torch.from_numpy(frames.rgba[rows]).float() / 255
-    alpha = target[..., 3]
-    poses = torso.poses(frames.motion[torch.from_numpy(rows)])
-    cameras = Cameras(poses, frames.K.expand(len(rows), 3, 3), frames.size, frames.size)
-    drawn = rasterizer(torso.activated(len(rows)), cameras)
-    behind = torch.from_numpy(random.random(3).astype(np.float32))
-    image = drawn.rgb + (1 - drawn.alpha)[..., None] * behind
-    wanted = target[..., :3] + (1 - alpha)[..., None] * behind
+    alpha, color = target[..., 3], torch.from_numpy(behind)
     near = torch.from_numpy(np.stack([cv2.dilate(each, np.ones((15, 15), np.uint8)) for each in alpha.numpy()]))
+    image = target[..., :3] + (1 - alpha)[..., None] * color
     weight = FLOOR + (1 - FLOOR) * (near > 0)
-    loss = photometric_loss(image, wanted, weight, 0.2) + ALPHA_WEIGHT * (drawn.alpha - alpha).abs().mean()
-    return loss + 20 * (torso.gaussians.log_scales.exp() - LARGE).clamp_min(0).mean()
+    parts = image, alpha, weight, color, frames.motion[torch.from_numpy(rows)], frames.K.expand(len(rows), 3, 3)
+    return TorsoBatch(*(part.to(device) for part in parts))
+
+
+def draw_torso(
+    torso: Torso, batch: TorsoBatch, rasterizer: Rasterizer
+) -> tuple[Float[Tensor, "b h w 3"], Float[Tensor, "b h w"]]:
+    """The torso in a batch's frames before its colour, and the torso's alpha."""
+    count, height, width = batch.alpha.shape
+    drawn = rasterizer(torso.activated(count), Cameras(torso.poses(batch.motion), batch.K, width, height))
+    return drawn.rgb + (1 - drawn.alpha)[..., None] * batch.behind, drawn.alpha
+
+
+def torso_losses(
+    torso: Torso, batch: TorsoBatch, rasterizer: Rasterizer, weights: LossConfig
+) -> dict[str, Float[Tensor, ""]]:
+    """Photometric loss, alpha against the matte, and too large Gaussians, weighted; named apart from the head's."""
+    image, alpha = draw_torso(torso, batch, rasterizer)
+    large = (torso.gaussians.log_scales.exp() - LARGE).clamp_min(0).mean() * 1e3
+    return {
+        "torso_photometric": photometric_loss(image, batch.image, batch.weight, weights.dssim),
+        "torso_alpha": ALPHA_WEIGHT * (alpha - batch.alpha).abs().mean(),
+        "torso_large": weights.large * large,
+    }

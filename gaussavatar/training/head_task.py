@@ -1,0 +1,126 @@
+"""The head as a task of the loop: face and mouth branch, their motion and the audio encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from gaussavatar.model.avatar import AvatarImage
+from gaussavatar.training.checkpoint import NAME, Saved, restore_weights
+from gaussavatar.training.config import StageConfig, TrainingConfig
+from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, resident_frames, wants_resident
+from gaussavatar.training.densify import GrowthStatistics, is_due, refine
+from gaussavatar.training.preview import NAME as PREVIEW
+from gaussavatar.training.preview import preview_picture
+from gaussavatar.training.step import Run, is_still, make_optimizer, step_loss, step_seed
+from gaussavatar.types import Cameras
+
+GROWTH_STREAM = 1
+"""Sets the random numbers of a refinement apart from those of the step before it."""
+
+
+class HeadTask:
+    """Trains the modules of a run in the stages of a recipe."""
+
+    checkpoint = NAME
+    preview = PREVIEW
+
+    def __init__(self, run: Run, config: TrainingConfig) -> None:
+        self.stages, self.key = config.stages, run.key
+        self.modules = nn.ModuleDict({"avatar": run.model, "encoder": run.encoder})
+        self.optimizer: torch.optim.Optimizer
+        self._run, self._config = run, config
+
+    def open(self, clip: Clip, saved: Saved | None) -> None:
+        """The weights that ``saved`` holds, else those that the run came with; then an optimiser for them."""
+        if saved is not None:
+            restore_weights(saved, self.modules)
+        self.optimizer = make_optimizer(self._run)
+
+    def at(self, number: int, stage: StageConfig, clip: Clip) -> HeadStage:
+        """The work of one stage."""
+        return HeadStage(replace(self._run, clip=clip), stage, number, self.optimizer, self._resident)
+
+    def setting(self, number: int) -> str:
+        """Where a recipe has a stage's settings."""
+        return f"training.stages.{self.stages[number].name}"
+
+    def close(self) -> None:
+        """The avatar wants no gradients any more."""
+        self._run.model.requires_grad_(False)
+
+    @cached_property
+    def _resident(self) -> dict[str, Tensor] | None:
+        clip, device = self._run.clip, self._run.device
+        return resident_frames(clip, device) if wants_resident(clip, device, self._config.data_on_device) else None
+
+
+class HeadStage:
+    """One stage's batches, losses, growth and pictures."""
+
+    def __init__(
+        self,
+        run: Run,
+        stage: StageConfig,
+        number: int,
+        optimizer: torch.optim.Optimizer,
+        resident: dict[str, Tensor] | None,
+    ) -> None:
+        self._run, self._stage, self._number, self._optimizer = run, stage, number, optimizer
+        self._reading = BatchReader(run.clip, stage.losses, run.device, resident)
+        self._growth = GrowthStatistics(run.model, stage) if stage.densify else None
+        self._seen: tuple[AvatarImage, Cameras] | None = None
+        run.encoder.train()
+
+    def fetch(self, iteration: int) -> tuple[np.ndarray, Batch]:
+        """Draw frames and read them."""
+        run, stage = self._run, self._stage
+        random = np.random.default_rng(step_seed(run.seed, self._number, iteration))
+        indices = draw_frames(run.clip, stage, random, iteration / max(1, stage.iterations))
+        return indices, self._reading.read(indices)
+
+    def losses(self, iteration: int, frames: np.ndarray, batch: Batch) -> dict[str, Tensor]:
+        """See :func:`~gaussavatar.training.step.step_loss`."""
+        seed = step_seed(self._run.seed, self._number, iteration)
+        step = step_loss(self._run, self._stage, batch, frames, seed)
+        if self._growth is not None:
+            self._growth.watch(step.rendered)
+            self._seen = step.rendered, batch.cameras
+        return step.parts
+
+    def after_backward(self) -> None:
+        """Gather the screen gradients, where branches grow."""
+        if self._growth is not None and self._seen is not None:
+            self._growth.add(*self._seen)
+            self._seen = None
+
+    def after_step(self, iteration: int) -> None:
+        """Grow and prune, where it is due."""
+        run, stage, done = self._run, self._stage, iteration + 1
+        if self._growth is not None and is_due(stage.densify, done):
+            seed = step_seed(run.seed + GROWTH_STREAM * 2**32, self._number, iteration)
+            refine(run.model, self._growth, stage, done, run.clip, self._optimizer, seed)
+
+    def counts(self) -> dict[str, int]:
+        """Gaussians of both branches."""
+        return {"face": len(self._run.model.face.gaussians), "mouth": len(self._run.model.mouth.gaussians)}
+
+    def picture(self) -> UInt8[np.ndarray, "h w 3"]:
+        """See :func:`~gaussavatar.training.preview.preview_picture`."""
+        return preview_picture(self._run, is_still(self._stage))
+
+    def state(self) -> dict[str, Tensor]:
+        """What growth has gathered."""
+        growth = {} if self._growth is None else self._growth.state()
+        return {f"growth.{name}": value for name, value in growth.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` gave."""
+        if self._growth is not None:
+            self._growth.restore({name.removeprefix("growth."): value for name, value in state.items()})

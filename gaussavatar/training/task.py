@@ -1,0 +1,91 @@
+"""What the one training loop runs: tasks, each with stages, parameters and a checkpoint of its own.
+
+The head (:mod:`~gaussavatar.training.head_task`) and the torso (:mod:`~gaussavatar.training.torso_task`) are tasks. The
+loop brings rates, guards, log, checkpoints and the reading of the next step's frames beside the step; a task brings
+batches, losses and pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from gaussavatar.training.checkpoint import Saved
+from gaussavatar.training.config import StageConfig
+from gaussavatar.training.data import Clip
+
+
+class StageWork(Protocol):
+    """What one stage of a task does. Random numbers are a function of the step alone."""
+
+    def fetch(self, iteration: int) -> tuple[np.ndarray, Any]:
+        """The frames of a step, by number, and their batch; called in a thread beside the step before."""
+        ...
+
+    def losses(self, iteration: int, frames: np.ndarray, batch: Any) -> dict[str, Tensor]:
+        """Weighted losses by name; their sum is what is trained."""
+        ...
+
+    def after_backward(self) -> None:
+        """Look at the gradients, before they are cut and used."""
+        ...
+
+    def after_step(self, iteration: int) -> None:
+        """Change more than a step of the optimiser can: how many Gaussians there are."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Gaussians by branch, for the log."""
+        ...
+
+    def picture(self) -> UInt8[np.ndarray, "h w 3"]:
+        """Real frames over rendered ones."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint has to keep of the stage besides weights and moments."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` gave."""
+        ...
+
+
+class Task(Protocol):
+    """Parameters that stages train, with a checkpoint of their own."""
+
+    stages: tuple[StageConfig, ...]
+    key: str
+    """Names all inputs; a checkpoint of another key is not used."""
+    checkpoint: str
+    """File of the checkpoint, in ``train/``."""
+    preview: str
+    """File of the pictures, in ``train/``."""
+    modules: nn.ModuleDict
+    """What a checkpoint holds; whole once the task is open."""
+    optimizer: torch.optim.Optimizer
+    """Its groups are named ``part:rate``: a part of ``StageConfig.train``, a field of ``StageConfig.rates``."""
+
+    def open(self, clip: Clip, saved: Saved | None) -> None:
+        """Make parameters and optimiser: the weights that ``saved`` holds, else those to start from.
+
+        ``clip`` has the poses that the tasks before have refined.
+        """
+        ...
+
+    def at(self, number: int, stage: StageConfig, clip: Clip) -> StageWork:
+        """The work of the stage that is ``number`` in the whole run."""
+        ...
+
+    def setting(self, number: int) -> str:
+        """Where a recipe has the settings of stage ``number``: what ``--set`` is given before ``.rates``."""
+        ...
+
+    def close(self) -> None:
+        """Training is done; parameters want no gradients any more."""
+        ...
