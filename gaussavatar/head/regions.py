@@ -38,7 +38,7 @@ NECK_FLARE = 1.35
 """Where the body is this much wider than the neck, the torso begins."""
 
 
-def landmark_positions(head: HeadModel) -> Float64[np.ndarray, "478 3"]:
+def landmark_positions(head: HeadModel) -> Float[np.ndarray, "478 3"]:
     """Where the embedded landmarks lie on the template, metres; NaN where one is not on the head."""
     embedding = head.embedding
     assert embedding is not None

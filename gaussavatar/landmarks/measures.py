@@ -18,12 +18,12 @@ from gaussavatar.landmarks.indices import (
 )
 
 
-def lip_aperture(points: Float[np.ndarray, "*b 478 d"]) -> Float[np.ndarray, "*b"]:
+def lip_aperture(points: Float[np.ndarray, "*b 478 d"]) -> Float[np.ndarray, "*b"] | np.floating:
     """Inner-lip gap (mean of three pairs) over the distance of the outer eye corners, in the image plane."""
     return _gap(points, LIP_GAP_PAIRS) / _distance(points, *OUTER_EYE_CORNERS)
 
 
-def lip_width(points: Float[np.ndarray, "*b 478 d"]) -> Float[np.ndarray, "*b"]:
+def lip_width(points: Float[np.ndarray, "*b 478 d"]) -> Float[np.ndarray, "*b"] | np.floating:
     """Distance of the mouth corners over that of the outer eye corners, in the image plane."""
     return _distance(points, *MOUTH_CORNERS) / _distance(points, *OUTER_EYE_CORNERS)
 
@@ -38,11 +38,13 @@ def eye_openness(points: Float[np.ndarray, "*b 478 d"]) -> Float[np.ndarray, "*b
     return np.stack([right, left], axis=-1)
 
 
-def _distance(points: np.ndarray, a: int, b: int) -> np.ndarray:
+def _distance(points: Float[np.ndarray, "*b 478 d"], a: int, b: int) -> Float[np.ndarray, "*b"] | np.floating:
     return np.maximum(np.linalg.norm(points[..., a, :2] - points[..., b, :2], axis=-1), 1e-6)
 
 
-def _gap(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+def _gap(
+    points: Float[np.ndarray, "*b 478 d"], pairs: Sequence[tuple[int, int]]
+) -> Float[np.ndarray, "*b"] | np.floating:
     upper, lower = (list(side) for side in zip(*pairs, strict=True))
     gaps = np.linalg.norm(points[..., upper, :2] - points[..., lower, :2], axis=-1)
     return gaps.mean(axis=-1)

@@ -256,7 +256,9 @@ def own_head_with_landmarks_outside(folder: Path) -> Path:
 
     n = 30
     face = np.full(478, 10_000, np.int32)
-    places = LandmarkEmbedding(face, np.ones((478, 3), np.float32) / 3, np.ones(478, np.float32), face * np.float32(0))
+    places = LandmarkEmbedding(
+        face, np.ones((478, 3), np.float32) / 3, np.ones(478, np.float32), np.zeros(478, np.float32)
+    )
     head = HeadModel(
         name="x",
         template=np.zeros((n, 3), np.float32),

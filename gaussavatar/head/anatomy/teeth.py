@@ -98,7 +98,7 @@ def _tooth(width: float, height: float, depth: float, narrow: float) -> Float64[
     latitude = np.linspace(-np.pi / 2, np.pi / 2, ALONG)[1:-1]
     longitude = np.arange(AROUND) * 2 * np.pi / AROUND
 
-    def power(value: np.ndarray) -> np.ndarray:
+    def power(value: np.ndarray | np.float64) -> np.ndarray | np.float64:
         return np.sign(value) * np.abs(value) ** SQUARENESS
 
     ring = np.stack([power(np.cos(longitude)), power(np.sin(longitude))], 1)

@@ -145,7 +145,7 @@ def generate_head(data: Path | None = None) -> HeadModel:
 
     kept_quads = _kept_quads(mesh, points)
     kept = np.unique(mesh.quads[kept_quads])
-    weights = _skin_weights(data, n_vertices, set(np.concatenate(eyes)))
+    weights = _skin_weights(data, n_vertices, set(np.concatenate(eyes).tolist()))
     regions = _regions(data, mesh, groups, points, weights)
     skin = HeadModel(
         name="built-in",

@@ -70,7 +70,7 @@ def read_head_file(path: Path, limits: Limits | None = None) -> Source:
     return Source(str(answer["kind"]), Path(str(answer["member"])).name, sha256, arrays)
 
 
-def _run_child(request: dict[str, object], folder: str, limits: Limits) -> dict[str, list[str]]:
+def _run_child(request: dict[str, object], folder: str, limits: Limits) -> dict[str, str | list[str]]:
     """Run the reading process and return its answer."""
     environment = {
         "PATH": os.defpath,

@@ -48,7 +48,7 @@ class State:
 
 
 def project(
-    points: Float[np.ndarray, "n p 3"], R: Float[np.ndarray, "n 3 3"], t: Float[np.ndarray, "n 3"], focal_px: float
+    points: Float[np.ndarray, "#n p 3"], R: Float[np.ndarray, "n 3 3"], t: Float[np.ndarray, "n 3"], focal_px: float
 ) -> tuple[Float[np.ndarray, "n p 2"], Float[np.ndarray, "n p 3"]]:
     """Pixels from the image's middle, and camera points, of head-space points."""
     camera = points @ R.swapaxes(1, 2) + t[:, None]

@@ -159,6 +159,7 @@ def test_pickled_objects_in_a_head_file_are_refused(tmp_path) -> None:
         load_head(path)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 @pytest.mark.parametrize(
     "change",
     [

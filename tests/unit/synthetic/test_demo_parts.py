@@ -72,7 +72,8 @@ def test_closest_points_lie_on_the_surface_and_carry_a_point_along() -> None:
 
 def test_a_vertex_is_hidden_from_the_side_where_something_stands_before_it() -> None:
     vertices, triangles = sphere()
-    seen = visibility(vertices, vertex_normals(vertices, triangles), triangles, np.array([[0.0, 0, -1], [1.0, 0, 0]]))
+    normals, directions = vertex_normals(vertices, triangles), np.array([[0.0, 0, -1], [1.0, 0, 0]])
+    seen = visibility(vertices.astype(np.float32), normals, triangles, directions)
     front, right = vertices[:, 2] < -0.05, vertices[:, 0] > 0.05
     assert seen[0, front].all() and not seen[0, vertices[:, 2] > 0.05].any()
     assert seen[1, right].all() and not seen[1, vertices[:, 0] < -0.05].any()

@@ -90,6 +90,7 @@ def test_given_scores_replace_the_fit(clip: HeadClip, track: HeadTrack) -> None:
         face_signals(other, clip.landmarks, clip.tracking)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_signals_survive_their_file_and_a_damaged_one_is_named(signals: FaceSignals, tmp_path: Path) -> None:
     path = tmp_path / "face_signals.safetensors"
     save_face_signals(path, signals)
