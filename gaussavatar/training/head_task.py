@@ -34,18 +34,20 @@ class HeadTask:
     def __init__(self, run: Run, config: TrainingConfig) -> None:
         self.stages, self.key = config.stages, run.key
         self.modules = nn.ModuleDict({"avatar": run.model, "encoder": run.encoder})
-        self.optimizer: torch.optim.Optimizer
+        self._optimizer: torch.optim.Optimizer | None = None
         self._run, self._config = run, config
 
-    def open(self, clip: Clip, saved: Saved | None) -> None:
+    def open(self, clip: Clip, saved: Saved | None) -> torch.optim.Optimizer:
         """The weights that ``saved`` holds, else those that the run came with; then an optimiser for them."""
         if saved is not None:
             restore_weights(saved, self.modules)
-        self.optimizer = make_optimizer(self._run)
+        self._optimizer = make_optimizer(self._run)
+        return self._optimizer
 
     def at(self, number: int, stage: StageConfig, clip: Clip) -> HeadStage:
         """The work of one stage."""
-        return HeadStage(replace(self._run, clip=clip), stage, number, self.optimizer, self._resident)
+        assert self._optimizer is not None
+        return HeadStage(replace(self._run, clip=clip), stage, number, self._optimizer, self._resident)
 
     def setting(self, number: int) -> str:
         """Where a recipe has a stage's settings."""

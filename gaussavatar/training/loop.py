@@ -80,6 +80,7 @@ class _Stage:
 
     section: _Section
     common: _Common
+    optimizer: torch.optim.Optimizer
     number: int
     config: StageConfig
     work: StageWork
@@ -130,12 +131,12 @@ def _sections(tasks: Sequence[Task], folder: Path, progress: Progress) -> list[_
 def _run_section(section: _Section, common: _Common, clip: Clip) -> Clip:
     """Train one task; returns the clip with the poses that it refined."""
     task, position = section.task, section.position
-    task.open(clip, section.saved)
+    optimizer = task.open(clip, section.saved)
     common.log.pause()
     if section.saved is None:
-        _save(section, common, position, {})
+        _save(section, common, optimizer, position, {})
     else:
-        restore_optimizer(section.saved, task.optimizer)
+        restore_optimizer(section.saved, optimizer)
     for number, stage in enumerate(task.stages, section.first):
         if stage.kind == "poses":
             done = number < position.stage and "R" in section.poses
@@ -146,8 +147,9 @@ def _run_section(section: _Section, common: _Common, clip: Clip) -> Clip:
             continue
         start = position.iteration if number == position.stage else 0
         if number >= position.stage and start < stage.iterations:
-            guard = Guard(task.setting(number), stage, task.optimizer, common.config.clip_gradients)
-            _run_stage(_Stage(section, common, number, stage, task.at(number, stage, clip), guard), start)
+            guard = Guard(task.setting(number), stage, optimizer, common.config.clip_gradients)
+            work = task.at(number, stage, clip)
+            _run_stage(_Stage(section, common, optimizer, number, stage, work, guard), start)
     task.close()
     return clip
 
@@ -169,12 +171,16 @@ def _precise(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _save(section: _Section, common: _Common, position: Position, extra: dict[str, Tensor]) -> None:
+def _save(
+    section: _Section,
+    common: _Common,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    extra: dict[str, Tensor],
+) -> None:
     task = section.task
     poses = {f"poses.{name}": value for name, value in section.poses.items()}
-    save_checkpoint(
-        common.folder, task.key, position, task.modules, task.optimizer, {**poses, **extra}, task.checkpoint
-    )
+    save_checkpoint(common.folder, task.key, position, task.modules, optimizer, {**poses, **extra}, task.checkpoint)
 
 
 def _run_stage(stage: _Stage, start: int) -> None:
@@ -197,7 +203,7 @@ def _run_stage(stage: _Stage, start: int) -> None:
 
 def _step(stage: _Stage, iteration: int, frames: np.ndarray, batch: Any) -> dict[str, Tensor]:
     """One step of the optimiser; returns the weighted losses."""
-    optimizer, work, guard = stage.section.task.optimizer, stage.work, stage.guard
+    optimizer, work, guard = stage.optimizer, stage.work, stage.guard
     set_rates(optimizer, stage.config, iteration)
     optimizer.zero_grad(set_to_none=True)
     parts = work.losses(iteration, frames, batch)
@@ -216,7 +222,7 @@ def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:
     work.after_step(iteration)
     if iteration % LOG_EVERY == 0:
         guard.look(iteration)
-        rates = {group["name"]: group["lr"] for group in task.optimizer.param_groups}
+        rates = {group["name"]: group["lr"] for group in stage.optimizer.param_groups}
         figures = figures_of(parts, guard.names, guard.norms, rates) | {"gaussians": work.counts()}
         common.log.write(stage.number, stage.config, iteration, figures)
     last = done == stage.config.iterations
@@ -227,4 +233,4 @@ def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:
     if done % intervals.checkpoint_every == 0 or last:
         guard.look(iteration, parameters=True)
         extra = {f"guard.{name}": value for name, value in guard.state().items()} | work.state()
-        _save(stage.section, common, Position(stage.number, done), extra)
+        _save(stage.section, common, stage.optimizer, Position(stage.number, done), extra)

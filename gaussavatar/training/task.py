@@ -8,7 +8,7 @@ batches, losses and pictures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip
 
 
+@runtime_checkable
 class StageWork(Protocol):
     """What one stage of a task does. Random numbers are a function of the step alone."""
 
@@ -56,6 +57,7 @@ class StageWork(Protocol):
         ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """Parameters that stages train, with a checkpoint of their own."""
 
@@ -68,13 +70,12 @@ class Task(Protocol):
     """File of the pictures, in ``train/``."""
     modules: nn.ModuleDict
     """What a checkpoint holds; whole once the task is open."""
-    optimizer: torch.optim.Optimizer
-    """Its groups are named ``part:rate``: a part of ``StageConfig.train``, a field of ``StageConfig.rates``."""
 
-    def open(self, clip: Clip, saved: Saved | None) -> None:
-        """Make parameters and optimiser: the weights that ``saved`` holds, else those to start from.
+    def open(self, clip: Clip, saved: Saved | None) -> torch.optim.Optimizer:
+        """Make the parameters, with the weights that ``saved`` holds, else those to start from; and their optimiser.
 
-        ``clip`` has the poses that the tasks before have refined.
+        ``clip`` has the poses that the tasks before have refined. The optimiser's groups are named ``part:rate``: a
+        part of ``StageConfig.train``, a field of ``StageConfig.rates``.
         """
         ...
 

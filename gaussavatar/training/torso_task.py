@@ -61,7 +61,6 @@ class TorsoTask:
         """
         self.stages, self.key = (config.stage(),), key
         self.modules = nn.ModuleDict()
-        self.optimizer: torch.optim.Optimizer
         self._count, self._head, self._plate, self._rasterizer, self._seed = config.count, head, plate, rasterizer, seed
         self._device = device or torch.device("cpu")
         self._frames: TorsoFrames | None = None
@@ -73,7 +72,7 @@ class TorsoTask:
         assert isinstance(torso, Torso)
         return torso
 
-    def open(self, clip: Clip, saved: Saved | None) -> None:
+    def open(self, clip: Clip, saved: Saved | None) -> torch.optim.Optimizer:
         """The torso that ``saved`` holds, else one laid on the tracked shoulders; then an optimiser for it."""
         if saved is None:
             base = mean_pose(clip)
@@ -93,7 +92,7 @@ class TorsoTask:
             "colors": own.colors,
             "motion": torso.follow,
         }
-        self.optimizer = make_adam({f"torso:{rate}": [parameter] for rate, parameter in rated.items()})
+        return make_adam({f"torso:{rate}": [parameter] for rate, parameter in rated.items()})
 
     def at(self, number: int, stage: StageConfig, clip: Clip) -> TorsoStage:
         """The work of the stage; the frames are cut out once."""

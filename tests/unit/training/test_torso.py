@@ -127,7 +127,7 @@ def errors(clip: Clip, torso, still: bool) -> float:
     cameras = Cameras(poses, cameras_of(clip.tracking, indices, SIZE).K, SIZE, SIZE)
     background = torch.full((len(indices), SIZE, SIZE, 3), 90 / 255)
     image = LoadedTorso(torso, poses.numpy()).draw_over(get_rasterizer("cpu"), cameras, background)
-    return float(np.abs(image.numpy() * 255 - np.stack([clip.under.read(i) for i in indices])).mean())
+    return float(np.abs(image.numpy() * 255 - np.stack([clip.under.read(i) for i in indices.tolist()])).mean())
 
 
 def test_the_fitted_torso_shows_the_frames_and_moves_with_the_slow_head(clip: Clip, fitted: tuple[Torso, Path]) -> None:
