@@ -9,6 +9,7 @@ number, from 0.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,28 @@ import yaml
 
 from gaussavatar.errors import UserError
 from gaussavatar.resources import resource
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which ``4e-5`` is a number, as in YAML 1.2; PyYAML's 1.1 wants ``4.0e-5``."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(text: str) -> Any:
+    """Plain data of a text in YAML.
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def recipe_names() -> list[str]:
@@ -67,7 +90,7 @@ def _resolved(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
 def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path.read_text())
     except FileNotFoundError as error:
         came = repr(path.stem if path.parent == resource("recipes") else str(path))
         came += f" ({children[-1].name} extends it)" if children else ""
@@ -146,7 +169,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise UserError("--set a.b.c=value", repr(override), "write the key, an equals sign and the value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError as error:
         raise UserError(f"a YAML value after {key}=", repr(text), "quote it") from error
     *parents, last = key.split(".")

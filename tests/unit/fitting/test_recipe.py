@@ -185,3 +185,10 @@ def test_audio_features_are_named_in_the_recipe_and_unknown_ones_refused() -> No
     ):
         with pytest.raises(UserError, match=part):
             load_recipe("preview", (f"audio.features={value}",))
+
+
+@pytest.mark.parametrize(("text", "value"), [("4e-5", 4e-5), ("4.0e-5", 4e-5), ("1E3", 1000.0), ("-2e+1", -20.0)])
+def test_a_number_with_an_exponent_is_a_number(text: str, value: float) -> None:
+    config = load_recipe("preview", (f"training.stages.fuse.rates.means={text}",))
+    fuse = next(stage for stage in config.training.stages if stage.name == "fuse")
+    assert fuse.rates.means == value
