@@ -17,6 +17,8 @@ def main(video: str, out: str, recipe: str = "preview") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
     except gaussavatar.UserError as error:

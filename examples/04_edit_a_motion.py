@@ -31,6 +31,8 @@ def main(folder: str, sound: str, out: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
     except gaussavatar.UserError as error:

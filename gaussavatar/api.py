@@ -8,10 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.avatar.behind import TorsoKind
+from gaussavatar.errors import UserError
 from gaussavatar.fitting import fit as fitting
-from gaussavatar.fitting.request import FitRequest, FitResult
+from gaussavatar.fitting.request import FitRequest, FitResult, dump_request, read_request
 from gaussavatar.media.images import write_image
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import Progress, QuietProgress, TerminalProgress
@@ -19,7 +23,23 @@ from gaussavatar.speak.offline import speak
 
 __all__ = ["fit", "load_avatar", "save_picture", "save_video", "track"]
 
-save_picture = write_image
+
+def save_picture(path: Path | str, picture: UInt8[np.ndarray, "h w c"]) -> None:
+    """Write a picture as png or jpg, by the path's suffix.
+
+    Args:
+        path: where to.
+        picture: 8-bit RGB, RGBA or grey, as :meth:`Avatar.frames` gives them.
+
+    Raises:
+        UserError: no such picture, another suffix, or a path that cannot be written.
+    """
+    array = np.asarray(picture)
+    shaped = array.ndim in (2, 3) and array.size > 0 and array.shape[2:] in ((), (3,), (4,))
+    if array.dtype != np.uint8 or not shaped:
+        came = f"{array.dtype} of shape {array.shape}"
+        raise UserError("a picture as uint8 (height, width, 3 or 4)", came, "scale it to 0..255 and convert it")
+    write_image(Path(path), array)
 
 
 def fit(
@@ -107,6 +127,9 @@ def save_video(
     Raises:
         UserError: no such sound, avatar or picture, or the output cannot be written.
     """
+    if not isinstance(sound, str | Path):
+        do = "write the samples to a wav file, or take pictures from avatar.speak"
+        raise UserError("the path of a sound file", type(sound).__name__, do)
     loaded = avatar.loaded if isinstance(avatar, Avatar) else load_avatar(avatar).loaded
     path = None if out is None else Path(out)
     return speak(Path(sound), loaded, path, _progress(show_progress), background, torso, motion)
@@ -122,12 +145,19 @@ def _request(
     lines = settings
     if isinstance(settings, Mapping):
         # JSON is YAML, so that texts, numbers and lists arrive as what they are.
-        lines = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+        lines = [f"{key}={json.dumps(value, default=_plain)}" for key, value in settings.items()]
     elif isinstance(settings, str):
         lines = [settings]
     plain = FitRequest(Path(video), None if out is None else Path(out), recipe, tuple(lines))
-    return replace(plain, **{name: Path(value) if name in ("parser", "blendshapes") and value else value
-                             for name, value in facts.items()})  # fmt: skip
+    named = replace(plain, **{name: Path(value) if name in ("parser", "blendshapes") and value else value
+                              for name, value in facts.items()})  # fmt: skip
+    # The round trip says of a value of a wrong kind what it should be.
+    return read_request(dump_request(named))
+
+
+def _plain(value: Any) -> Any:
+    """A number or array of numpy's as JSON has it; other things as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _progress(shown: bool) -> Progress:

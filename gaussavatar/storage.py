@@ -72,10 +72,12 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"the file {path.name} in {path.parent}", "no such file", "run the command that made the folder again"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f"JSON in {path}", f"a damaged file ({error})", "delete it and run again, or restore it"
         ) from error
+    except IsADirectoryError as error:
+        raise UserError(f"JSON in {path}", "a folder", "move it away and run again") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from gaussavatar.avatar.background import Background, parse_background
-from gaussavatar.avatar.behind import TorsoKind, behind_elsewhere, behind_head
+from gaussavatar.avatar.behind import TorsoKind, behind_elsewhere, behind_head, check_torso
 from gaussavatar.avatar.driving import (
+    check_motion,
     layers,
     layers_from,
     motion_for_sound,
@@ -98,14 +99,21 @@ class Avatar:
         Raises:
             UserError: not as many codes per frame as the avatar has, no frame, or numbers that are not finite.
         """
-        codes, wanted = np.asarray(mouth_codes, np.float32), self.filmed.mouth_codes.shape[1]
-        if codes.ndim != 2 or codes.shape[1] != wanted or len(codes) == 0 or not np.isfinite(codes).all():
-            raise UserError(f"finite mouth codes of shape (frames, {wanted})", f"{codes.shape}", "give these")
+        codes, wanted = numbers(mouth_codes, "mouth codes"), self.filmed.mouth_codes.shape[1]
+        if codes.ndim != 2 or codes.shape[1] != wanted or len(codes) == 0:
+            raise UserError(f"mouth codes of shape (frames, {wanted})", f"{codes.shape}", "give these")
         return over_filmed(self.loaded, codes)
 
     def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:
-        """Mouth codes that open the lips by so much: 0 is closed, 1 wide open."""
-        amount = np.asarray(opening, np.float32)[:, None] * np.float32(OPEN_APERTURE)
+        """Mouth codes that open the lips by so much: 0 is closed, 1 wide open.
+
+        Raises:
+            UserError: not one finite number per frame.
+        """
+        values = numbers(opening, "openings")
+        if values.ndim != 1:
+            raise UserError("openings of shape (frames,)", f"{values.shape}", "give one number per frame")
+        amount = values[:, None] * np.float32(OPEN_APERTURE)
         return self.rest.mouth_codes + amount * self.loaded.mouth_open_direction
 
     def camera(self, yaw: float = 0.0, pitch: float = 0.0, zoom: float = 1.0, size: int | None = None) -> Camera:
@@ -121,7 +129,8 @@ class Avatar:
             UserError: an angle, a zoom or a size out of reason.
         """
         side = self.size if size is None else size
-        if not (abs(yaw) <= 180 and abs(pitch) <= 90 and 0.05 <= zoom <= 20 and 16 <= side <= 4096):
+        turned = abs(yaw) <= 180 and abs(pitch) <= 90 and 0.05 <= zoom <= 20
+        if not turned or not isinstance(side, int) or not 16 <= side <= 4096:
             came = f"yaw {yaw}, pitch {pitch}, zoom {zoom}, size {side}"
             raise UserError("yaw within 180, pitch within 90, zoom .05 to 20, size 16 to 4096", came, "change it")
         filming = Camera(self.filmed.T_camera_world[0], self.loaded.K, self.size, self.size)
@@ -133,7 +142,7 @@ class Avatar:
         track: MotionTrack,
         *,
         camera: Camera | None = None,
-        background: str = "plate",
+        background: str | Path = "plate",
         torso: TorsoKind = "real",
         expression: Mapping[str, float] | None = None,
     ) -> Iterator[Picture]:
@@ -153,27 +162,12 @@ class Avatar:
             UserError: a background, torso or movement that cannot be had, or a track of another avatar.
         """
         wish = parse_background(background)
-        self._check(track)
+        check_motion(self.loaded, track)
+        check_torso(self.loaded, torso)
+        if camera is not None:
+            check_camera(camera)
         self.loaded.expression_rows(expression, 1)
         return self._drawn(track, camera, wish, torso, expression)
-
-    def _check(self, track: MotionTrack) -> None:
-        """Refuse a track of another avatar, or one that holds no numbers.
-
-        Raises:
-            UserError: its codes, channels or places are not this avatar's, or are not finite.
-        """
-        filmed, last = self.filmed, int(track.places.max(initial=0))
-        wanted = (filmed.mouth_codes.shape[1], filmed.upper.shape[1], len(filmed))
-        came = (track.mouth_codes.shape[1], track.upper.shape[1])
-        if came != wanted[:2] or last >= wanted[2]:
-            raise UserError(
-                "a motion of {} mouth codes and {} upper-face channels over {} filmed frames".format(*wanted),
-                f"{came[0]} and {came[1]}, with frame {last}",
-                "give one that this avatar made",
-            )
-        if not all(np.isfinite(values).all() for values in (track.mouth_codes, track.upper, track.T_camera_world)):
-            raise UserError("a motion of finite numbers", "NaN or infinity in it", "mend the arrays")
 
     def _drawn(
         self,
@@ -204,7 +198,7 @@ class Avatar:
         face: FaceState | None = None,
         *,
         camera: Camera | None = None,
-        background: str = "plate",
+        background: str | Path = "plate",
         expression: Mapping[str, float] | None = None,
     ) -> Picture:
         """One picture of one state of the face, with the head as in the filmed track's first frame.
@@ -219,9 +213,42 @@ class Avatar:
             UserError: see :meth:`frames`.
         """
         state, first = face or self.rest, self.filmed.frames(0, 1)
-        codes, upper = state.mouth_codes[None].astype(np.float32), state.upper[None].astype(np.float32)
-        track = MotionTrack(codes, upper, first.T_camera_world, first.places)
+        codes, upper = numbers(state.mouth_codes, "mouth codes"), numbers(state.upper, "upper-face channels")
+        track = MotionTrack(codes[None], upper[None], first.T_camera_world, first.places)
         return next(self.frames(track, camera=camera, background=background, expression=expression))
+
+
+def numbers(values: object, what: str) -> Float32[np.ndarray, "..."]:
+    """An array of finite numbers.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        array = np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} as an array of numbers", type(values).__name__, "give an array") from error
+    if not np.isfinite(array).all():
+        raise UserError(f"finite {what}", "NaN or infinity in them", "mend the array")
+    return array
+
+
+def check_camera(camera: Camera) -> None:
+    """Refuse what is no camera.
+
+    Raises:
+        UserError: another thing, matrices of other shapes or without meaning, or a picture size out of reason.
+    """
+    do = "take one from avatar.camera(), or give T_camera_world (4, 4), K (3, 3) and whole pixels"
+    if not isinstance(camera, Camera):
+        raise UserError("a Camera", type(camera).__name__, do)
+    T, K = np.asarray(camera.T_camera_world), np.asarray(camera.K)
+    sizes = (camera.width, camera.height)
+    whole = all(isinstance(size, int) and 1 <= size <= 8192 for size in sizes)
+    if not whole or T.shape != (4, 4) or K.shape != (3, 3) or not (np.isfinite(T).all() and np.isfinite(K).all()):
+        raise UserError("a camera of finite matrices and 1 to 8192 pixels", f"{T.shape}, {K.shape}, {sizes}", do)
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or abs(np.linalg.det(T[:3, :3]) - 1) > 0.01:
+        raise UserError("a camera with focal lengths above 0 and a rotation", "another one", do)
 
 
 def _in_parallel(drawn: Iterator[Rendered]) -> Iterator[Rendered]:

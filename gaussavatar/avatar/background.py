@@ -38,12 +38,16 @@ class Background:
         return None
 
 
-def parse_background(text: str) -> Background:
+def parse_background(text: str | Path) -> Background:
     """Read what ``--background`` was given: ``plate``, ``none``, ``#rrggbb`` or a picture's path.
 
     Raises:
         UserError: none of these, or a picture that cannot be read or is too large.
     """
+    if not isinstance(text, str | Path):
+        do = "give one of these"
+        raise UserError("plate, none, #rrggbb or a picture's path as background", type(text).__name__, do)
+    text = str(text)
     if text == "plate":
         return Background(filmed=True)
     if text == "none":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -28,12 +28,25 @@ TorsoKind = Literal["real", "gaussians"]
 """Whose torso: the filmed one, pasted, or the fitted torso branch."""
 
 
+def check_torso(avatar: LoadedAvatar, torso: TorsoKind) -> None:
+    """Refuse a torso that there is not.
+
+    Raises:
+        UserError: another word than those of :data:`TorsoKind`, or the torso branch of an avatar without one.
+    """
+    if torso not in get_args(TorsoKind):
+        raise UserError("a torso: real or gaussians", repr(torso), "give one of these")
+    if torso == "gaussians" and avatar.torso is None:
+        raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
+
+
 def behind_head(avatar: LoadedAvatar, wish: Background, folder: Path, torso: TorsoKind = "real") -> Behind:
     """The torso before the wished-for background; decoded videos go into ``folder``.
 
     Raises:
         UserError: another background is wanted of an avatar without a matte, or its torso branch, which it lacks.
     """
+    check_torso(avatar, torso)
     if torso == "gaussians":
         return _drawn_torso(avatar, wish)
     under = avatar.under_frames(folder)
@@ -64,8 +77,7 @@ def torso_as_filmed(under: FrameStore) -> Behind:
 
 def _drawn_torso(avatar: LoadedAvatar, wish: Background) -> Behind:
     torso = avatar.torso
-    if torso is None:
-        raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
+    assert torso is not None
     plate = avatar.plate.astype(np.float32) / 255 if wish.filmed else wish.image(avatar.size, avatar.size)
     background = None if plate is None else avatar.tensor(plate.copy())
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.avatar.behind import Behind, straight
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
+from gaussavatar.errors import UserError
 from gaussavatar.motion.timeline import back_and_forth, nearest
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
 from gaussavatar.motion.viewpoint import head_motion
@@ -32,7 +34,29 @@ def over_filmed(avatar: LoadedAvatar, codes: np.ndarray) -> MotionTrack:
     """Mouth codes (n, m) of one's own, with head and upper face going back and forth over the filmed track."""
     filmed = avatar.filmed
     moved = filmed.taken(nearest(back_and_forth(len(filmed), len(codes))))
-    return MotionTrack(codes, moved.upper, moved.T_camera_world, moved.places, moved.fps, moved.upper_names)
+    return replace(moved, mouth_codes=codes)
+
+
+def check_motion(avatar: LoadedAvatar, track: MotionTrack) -> None:
+    """Refuse a track that the avatar cannot follow.
+
+    Raises:
+        UserError: it is another avatar's, has no frame, or holds numbers or places that cannot be.
+    """
+    filmed, places = avatar.filmed, np.asarray(track.places)
+    wanted = (filmed.mouth_codes.shape[1], filmed.upper.shape[1])
+    came = (track.mouth_codes.shape[1], track.upper.shape[1])
+    do = "give one that this avatar made"
+    if came != wanted:
+        raise UserError(
+            "a motion of {} mouth codes and {} upper-face channels".format(*wanted), f"{came[0]} and {came[1]}", do
+        )
+    if track.avatar and filmed.avatar and track.avatar != filmed.avatar:
+        raise UserError("a motion of this avatar", "one that another avatar made", do)
+    if len(track) == 0 or places.dtype.kind not in "iu" or not 0 <= places.min() <= places.max() < len(filmed):
+        raise UserError(f"frames with places of 0 to {len(filmed) - 1} in the filmed track", "none, or others", do)
+    if not all(np.isfinite(values).all() for values in (track.mouth_codes, track.upper, track.T_camera_world)):
+        raise UserError("a motion of finite numbers", "NaN or infinity in it", "mend the arrays")
 
 
 def layers(

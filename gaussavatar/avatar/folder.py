@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaussavatar.avatar.record import FORMAT, VERSION, AvatarRecord, FileEntry, record_from_plain, record_to_plain
+from gaussavatar.avatar.record import (
+    FORMAT,
+    TRACK,
+    VERSION,
+    AvatarRecord,
+    FileEntry,
+    record_from_plain,
+    record_to_plain,
+)
 from gaussavatar.errors import UserError
 from gaussavatar.storage import file_digest, read_json, write_json
 
 HEADER = "avatar.json"
-WEIGHTS, TRACK, UNDER, PLATE = "avatar.safetensors", "track.safetensors", "under.mp4", "plate.png"
+WEIGHTS, UNDER, PLATE = "avatar.safetensors", "under.mp4", "plate.png"
 MATTE, TORSO = "matte.mp4", "torso.safetensors"
 CAPTURE = "capture"
 """Folder of the clip that an avatar was fitted to; only measuring needs it."""
@@ -44,7 +52,8 @@ def open_folder(folder: Path) -> AvatarFolder:
         UserError: not an avatar, a newer version, or a missing or damaged file.
     """
     if not folder.is_dir():
-        raise UserError("an avatar folder", f"{folder} (no such folder)", "run gaussavatar fit VIDEO first")
+        state = "a file" if folder.exists() else "no such folder"
+        raise UserError("an avatar folder", f"{folder} ({state})", "run gaussavatar fit VIDEO first")
     if not (folder / HEADER).exists():
         state = "an unfinished fit" if (folder / CAPTURE).exists() else "no avatar.json"
         raise UserError(f"an avatar in {folder}", state, "run gaussavatar fit again; it continues where it stopped")

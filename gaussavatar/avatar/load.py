@@ -12,6 +12,7 @@ from torch import nn
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.avatar.folder import PLATE, TRACK, WEIGHTS, open_folder
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import load_torso
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
@@ -57,11 +58,11 @@ def model_shapes(model: AvatarModel) -> dict[str, int]:
     }
 
 
-def filmed_track(arrays: Mapping[str, np.ndarray], upper_names: Sequence[str]) -> MotionTrack:
+def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> MotionTrack:
     """The track of an avatar's own file: each frame is its own place."""
     places = np.arange(len(arrays["upper"]))
-    named = tuple(upper_names)
-    return MotionTrack(arrays["mouth_codes"], arrays["upper"], arrays["T_camera_world"], places, upper_names=named)
+    moved = (arrays["mouth_codes"], arrays["upper"], arrays["T_camera_world"])
+    return MotionTrack(*moved, places, upper_names=record.upper_names, avatar=record.identity)
 
 
 def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
@@ -94,7 +95,7 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
         rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
         closed=weights["closed"],
         mouth_open_direction=arrays["mouth_open_direction"],
-        filmed=filmed_track(track, record.upper_names),
+        filmed=filmed_track(track, record),
         K=track["K"],
         plate=read_image(path / PLATE),
         torso=load_torso(path, record),

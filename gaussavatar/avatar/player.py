@@ -157,6 +157,8 @@ class LoadedAvatar:
         if not values:
             return None
         names = self.model.expression_names
+        if not isinstance(values, Mapping):
+            raise UserError("movements by name, such as {'jawOpen': 1.0}", type(values).__name__, "give a mapping")
         row = torch.zeros(len(names))
         for name, value in values.items():
             if name not in names:

@@ -19,6 +19,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.model.config import ModelConfig
 
 FORMAT = "gaussavatar"
+TRACK = "track.safetensors"
 VERSION = 2
 """Raised when a header of this program could not be read by the program before."""
 
@@ -66,6 +67,11 @@ class AvatarRecord:
         """Whether a file belongs to the avatar."""
         return name in self.files
 
+    @property
+    def identity(self) -> str:
+        """Names the filmed track and the codes of this avatar; "" while it is still being trained."""
+        return self.files[TRACK].sha256[:16] if TRACK in self.files else ""
+
     def with_files(self, files: Mapping[str, FileEntry]) -> AvatarRecord:
         """The same header for other files."""
         return replace(self, files=dict(files))
@@ -90,6 +96,9 @@ def record_from_plain(header: Mapping[str, Any], path: Path) -> AvatarRecord:
         record = msgspec.convert(values, AvatarRecord)
     except msgspec.ValidationError as error:
         raise UserError(f"the fields of an avatar in {path}", str(error), do) from error
+    if isinstance(header.get("version"), bool) or not 16 <= record.image_size <= 8192 or not 0 < record.held_out < 1:
+        came = f"version {header.get('version')}, image_size {record.image_size}, held_out {record.held_out}"
+        raise UserError(f"values of an avatar in {path}", came, do)
     unknown = unknown_fields(values, msgspec.to_builtins(record))
     if unknown:
         raise UserError(f"fields of an avatar that this program knows in {path}", ", ".join(unknown), do)

@@ -90,16 +90,20 @@ def _resolved(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
 def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        values = read_yaml(path.read_text())
+        values = _unshared(read_yaml(path.read_text()))
     except FileNotFoundError as error:
         came = repr(path.stem if path.parent == resource("recipes") else str(path))
         came += f" ({children[-1].name} extends it)" if children else ""
         raise UserError(f"a recipe: {', '.join(recipe_names())} or a .yaml file", came, "name one of these") from error
+    except IsADirectoryError as error:
+        raise UserError(f"a recipe in YAML at {path}", "a folder", "name a file in it") from error
+    except RecursionError as error:
+        raise UserError(f"YAML in {path}", "a value that holds itself", "mend the file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
     if not isinstance(values, dict | None):
         raise UserError(f"a mapping of keys in {path.name}", type(values).__name__, "see recipes/ for examples")
-    return _unshared(values or {})
+    return values or {}
 
 
 def _unshared(value: Any) -> Any:
@@ -122,6 +126,9 @@ def _names(stages: list[Any]) -> list[str]:
 def _check_stages(values: dict[str, Any], source: str) -> None:
     """Refuse stages that cannot be told apart by their names."""
     names = _names(_stages(values))
+    for stage in _stages(values):
+        if isinstance(stage, dict) and not isinstance(stage.get("name"), str | None):
+            raise UserError(f"a text as name of every stage in {source}", repr(stage["name"]), "quote it")
     for name in names:
         if names.count(name) > 1 or name == "None":
             came = f"{names.count(name)} stages named {name}" if name != "None" else "a stage without one"
@@ -156,12 +163,12 @@ def _put_in_order(values: dict[str, Any], source: str) -> None:
     expected = f"names of stages in training.order of {source}: {', '.join(stages)}"
     if not isinstance(order, list):
         raise UserError(expected, repr(order), "write a list")
-    for name in order:
+    for name in map(str, order):
         if name not in stages or order.count(name) > 1:
             raise UserError(
                 expected, f"{name!r}{' twice' if name in stages else ''}", "name each of these at most once"
             )
-    values["training"]["stages"] = [stages[name] for name in order]
+    values["training"]["stages"] = [stages[str(name)] for name in order]
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -193,6 +200,6 @@ def _stage(stages: list[Any], word: str, key: str) -> Any:
     names = _names(stages)
     if word in names:
         return stages[names.index(word)]
-    if word.isdigit() and int(word) < len(stages):
+    if word.isdecimal() and word.isascii() and int(word) < len(stages):
         return stages[int(word)]
     raise UserError(f"a stage of the recipe in {key}: {', '.join(names)}", repr(word), "name one of these")

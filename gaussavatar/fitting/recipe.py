@@ -16,6 +16,7 @@ from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.inherit import read_recipe, recipe_names
+from gaussavatar.fitting.ranges import check_ranges
 from gaussavatar.model.config import ModelConfig
 from gaussavatar.segmentation.records import SegmentationConfig
 from gaussavatar.tracking.face.appearance import AppearanceConfig
@@ -71,8 +72,8 @@ def build_config(values: Any, source: str) -> FitConfig:
     """Plain data to a :class:`FitConfig`.
 
     Raises:
-        UserError: an unknown key, a value of the wrong type, an unknown audio feature, or a stage that names the torso,
-            which has one of its own; the message names it.
+        UserError: an unknown key, a value of the wrong type or out of range, an unknown audio feature, or a stage that
+            names the torso, which has one of its own; the message names it.
     """
     if not isinstance(values, dict):
         raise UserError(f"a mapping of keys in {source}", type(values).__name__, "see recipes/ for examples")
@@ -86,6 +87,7 @@ def build_config(values: Any, source: str) -> FitConfig:
         if "torso" in stage.train:
             do = "leave it out and set torso.enabled=true, which adds a stage of the torso's own"
             raise UserError("parts of the head in a stage's train", f"torso in stage {stage.name}", do)
+    check_ranges(msgspec.to_builtins(config), source)
     return config
 
 
@@ -129,4 +131,4 @@ def _check_keys(values: Any, kind: Any, source: str, prefix: str) -> None:
             element = typing.get_args(inner)[0]
             for index, item in enumerate(value):
                 if dataclasses.is_dataclass(element) and isinstance(item, dict):
-                    _check_keys(item, element, source, f"{prefix}{key}.{index}.")
+                    _check_keys(item, element, source, f"{prefix}{key}.{item.get('name', index)}.")

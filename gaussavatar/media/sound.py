@@ -24,11 +24,18 @@ def as_waveform(sound: Sound) -> Waveform:
     """
     if isinstance(sound, str | Path):
         return read_audio(Path(sound))
+    if not isinstance(sound, Waveform) and not (isinstance(sound, tuple) and len(sound) == 2):
+        do = "give a path, a Waveform, or (samples, rate)"
+        raise UserError("a sound: a path, a Waveform, or samples and their rate", type(sound).__name__, do)
     samples, rate = (sound.samples, sound.rate) if isinstance(sound, Waveform) else sound
+    if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
+        raise UserError("samples per second as a whole number", repr(rate), "give (samples, rate)")
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2) or len(samples) == 0 or not 1000 <= rate <= 1_000_000:
         came = f"an array of shape {samples.shape} at {rate} samples per second"
         raise UserError("samples (t,) or (t, channels) at 1000 or more per second", came, "give a sound's samples")
+    if samples.ndim == 2 and samples.shape[1] > 64:
+        raise UserError("samples of shape (t, channels)", f"{samples.shape}", "turn the array: samples.T")
     if np.issubdtype(samples.dtype, np.integer):
         if samples.dtype != np.int16:
             raise UserError("samples as float in -1..1 or as int16", str(samples.dtype), "convert them first")

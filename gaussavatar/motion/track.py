@@ -7,6 +7,7 @@ rate, to the nearest; frame i is shown from ``i / fps`` on.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ class MotionTrack:
     fps: float = float(VIDEO_FPS)
     upper_names: tuple[str, ...] = ()
     """Names of the channels of ``upper``, in order; () where they are not known."""
+    avatar: str = ""
+    """Which avatar's codes and filmed track these are (:attr:`AvatarRecord.identity`); "" where it is not known."""
 
     def __post_init__(self) -> None:
         """Check that all arrays speak of the same frames.
@@ -75,7 +78,8 @@ class MotionTrack:
 
     def frame_at(self, seconds: float) -> int:
         """The frame that is shown at a moment; the first before the start, the last after the end."""
-        return min(max(int(seconds * self.fps), 0), len(self) - 1)
+        # A millionth of a frame more: i / fps * fps may fall just short of i.
+        return min(max(math.floor(seconds * self.fps + 1e-6), 0), len(self) - 1)
 
     def at(self, seconds: float) -> FaceState:
         """The face at a moment, linear between the middles of the frames."""
@@ -109,25 +113,29 @@ class MotionTrack:
     def taken(self, frames: Int[np.ndarray, "k"]) -> MotionTrack:
         """The frames of some indices, in that order."""
         arrays = (getattr(self, name)[frames] for name in ARRAYS)
-        return MotionTrack(*arrays, fps=self.fps, upper_names=self.upper_names)
+        return MotionTrack(*arrays, fps=self.fps, upper_names=self.upper_names, avatar=self.avatar)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the track as a safetensors file, atomically."""
         facts = {
             "format": FORMAT,
             "version": VERSION,
             "fps": repr(self.fps),
             "upper_names": json.dumps(self.upper_names),
+            "avatar": self.avatar,
         }
-        write_arrays(path, {name: getattr(self, name) for name in ARRAYS}, facts)
+        write_arrays(Path(path), {name: getattr(self, name) for name in ARRAYS}, facts)
 
     @classmethod
-    def load(cls, path: Path) -> MotionTrack:
+    def load(cls, path: Path | str) -> MotionTrack:
         """Read a track that :meth:`save` wrote.
 
         Raises:
             UserError: the file is missing, damaged, of another kind or a newer version, or holds no usable motion.
         """
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"a motion track at {path}", "no such file", "give one that a track's save wrote")
         arrays, facts = read_arrays(path)
         if facts.get("format") != FORMAT:
             raise UserError(f"a motion track at {path}", "another kind of file", "give one that a track's save wrote")
@@ -137,7 +145,8 @@ class MotionTrack:
         try:
             values = [arrays[name].astype(np.float32) for name in ARRAYS[:3]]
             places, fps = arrays["places"].astype(np.int64), float(facts["fps"])
-            track = cls(*values, places, fps=fps, upper_names=tuple(map(str, json.loads(facts["upper_names"]))))
+            names = tuple(map(str, json.loads(facts["upper_names"])))
+            track = cls(*values, places, fps=fps, upper_names=names, avatar=facts.get("avatar", ""))
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise UserError(f"a whole motion track at {path}", f"a damaged one ({error})", "save it again") from error
         sane = len(track) > 0 and 1 <= fps <= 1000 and track.places.min() >= 0
@@ -147,16 +156,20 @@ class MotionTrack:
             )
         return track
 
+    @classmethod
+    def joined(cls, tracks: Sequence[MotionTrack]) -> MotionTrack:
+        """Tracks one after the other.
 
-def joined(tracks: Sequence[MotionTrack]) -> MotionTrack:
-    """Tracks one after the other.
-
-    Raises:
-        UserError: none is given, or their codes, channels or frame rates differ.
-    """
-    kinds = {(track.mouth_codes.shape[1], track.upper.shape[1], track.fps, track.upper_names) for track in tracks}
-    if len(kinds) != 1:
-        came = "none" if not tracks else "tracks whose codes, channels or frame rates differ"
-        raise UserError("motion tracks of one avatar", came, "join tracks that the same avatar made")
-    arrays = (np.concatenate([getattr(track, name) for track in tracks]) for name in ARRAYS)
-    return MotionTrack(*arrays, fps=tracks[0].fps, upper_names=tracks[0].upper_names)
+        Raises:
+            UserError: none is given, or their avatars, codes, channels or frame rates differ.
+        """
+        kinds = {
+            (track.mouth_codes.shape[1], track.upper.shape[1], track.fps, track.upper_names, track.avatar)
+            for track in tracks
+        }
+        if len(kinds) != 1:
+            came = "none" if not tracks else "tracks whose avatars, codes, channels or frame rates differ"
+            raise UserError("motion tracks of one avatar", came, "join tracks that the same avatar made")
+        arrays = (np.concatenate([getattr(track, name) for track in tracks]) for name in ARRAYS)
+        first = tracks[0]
+        return cls(*arrays, fps=first.fps, upper_names=first.upper_names, avatar=first.avatar)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussavatar.avatar.background import parse_background
 from gaussavatar.avatar.behind import TorsoKind, behind_head
-from gaussavatar.avatar.driving import layers, motion_for_sound, opaque_frames, transparent_frames
+from gaussavatar.avatar.driving import check_motion, layers, motion_for_sound, opaque_frames, transparent_frames
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
@@ -55,6 +55,7 @@ def speak(
     waveform = read_audio(audio)
     loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
     track = motion_for_sound(loaded, waveform) if motion is None else fitted_to(motion, waveform.seconds)
+    check_motion(loaded, track)
     facts = {
         "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
         "title": f"{loaded.record.subject} (synthetic)",

@@ -136,7 +136,7 @@ def load_live(folder: Path) -> tuple[LiveAvatar, Position]:
         rasterizer=get_rasterizer("cpu"),
         closed=torch.from_numpy(arrays["closed"]),
         mouth_open_direction=arrays["mouth_open_direction"],
-        filmed=filmed_track(arrays, record.upper_names),
+        filmed=filmed_track(arrays, record),
         K=arrays["K"],
         plate=read_image(plate) if plate.exists() else np.full((size, size, 3), 128, np.uint8),
         under=folder / description.under,

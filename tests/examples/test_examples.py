@@ -74,6 +74,12 @@ def test_the_head_is_seen_from_five_sides(toy_avatar: Path, tmp_path: Path) -> N
     assert all(np.abs(a - b).mean() > 0.5 for a, b in zip(views[:-1], views[1:], strict=True))
 
 
+@pytest.mark.parametrize("name", ["01_fit_a_clip.py", "04_edit_a_motion.py"])
+def test_without_its_words_an_example_says_what_they_are(name: str) -> None:
+    done = run(name)
+    assert done.returncode == 1 and f"python examples/{name} " in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_mistake_ends_in_one_line(tmp_path: Path) -> None:
     done = run("05_new_viewpoint.py", tmp_path / "nobody", tmp_path / "around.png")
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -46,7 +46,7 @@ def test_a_type_checker_sees_the_same_names() -> None:
     assert all(name in block for name in gaussavatar.__all__)
 
 
-def test_what_is_said_in_python_is_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_said_in_python_is_what_is_asked_for(monkeypatch: pytest.MonkeyPatch, types_unchecked: None) -> None:
     asked: list[FitRequest] = []
     result = FitResult(Path("out"), {}, Path("out/report.html"))
     monkeypatch.setattr(api.fitting, "fit", lambda request, progress: asked.append(request) or result)
@@ -63,6 +63,14 @@ def test_what_is_said_in_python_is_what_is_asked_for(monkeypatch: pytest.MonkeyP
 
     config = load_recipe(request.recipe, request.overrides)
     assert config.model.face.count == 500 and config.training.perceptual_weights == "a b.pth"
+    with pytest.raises(UserError, match="seed"):
+        api.fit("me.mp4", seed="x")
+    with pytest.raises(UserError, match="device"):
+        api.fit("me.mp4", device="tpu")
+    import numpy as np
+
+    api.fit("me.mp4", settings={"model.face.count": np.int64(500)})
+    assert asked[-1].overrides == ("model.face.count=500",)
     with pytest.raises(TypeError, match="wings"):
         api.fit("me.mp4", wings=2)
 

@@ -10,10 +10,11 @@ import pytest
 import soundfile
 import torch
 
+import gaussavatar
 from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
-from gaussavatar.motion.track import MotionTrack, joined
+from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak
 from gaussavatar.types import Waveform
@@ -113,28 +114,80 @@ def test_an_edited_track_is_what_is_drawn(avatar: Avatar) -> None:
     track = avatar.motion_for((tone(0.4), 16_000))
     upper = track.upper.copy()
     upper[:, avatar.upper_names.index("blink_left")] = 1.0
-    edited = joined([track.frames(0, 5), replace(track, upper=upper).frames(5, 10)])
+    edited = MotionTrack.joined([track.frames(0, 5), replace(track, upper=upper).frames(5, 10)])
     before, after = (list(avatar.frames(each)) for each in (track, edited))
     assert all(np.array_equal(a, b) for a, b in zip(before[:5], after[:5], strict=True))
     assert not np.array_equal(before[5], after[5])
 
 
-def test_a_track_of_another_avatar_is_refused_at_once(avatar: Avatar) -> None:
+def wrong_tracks(avatar: Avatar) -> dict[str, MotionTrack]:
     own = avatar.filmed.frames(0, 2)
-    strange = MotionTrack(np.zeros((2, 9), np.float32), own.upper, own.T_camera_world, own.places)
-    beyond = MotionTrack(own.mouth_codes, own.upper, own.T_camera_world, own.places + 10_000)
-    for track in (strange, beyond):
-        with pytest.raises(UserError, match="give one that this avatar made"):
-            avatar.frames(track)
-    broken = replace(own, upper=np.full_like(own.upper, np.nan))
-    with pytest.raises(UserError, match="finite numbers"):
-        avatar.frames(broken)
-    with pytest.raises(UserError, match=r"shape \(frames, 4\)"):
-        avatar.motion_of_codes(np.zeros((3, 2)))
-    with pytest.raises(UserError, match="yaw within"):
-        avatar.camera(yaw=400)
-    with pytest.raises(UserError, match="wings"):
-        avatar.frames(own, expression={"wings": 1.0})
+    return {
+        "9 and 3": MotionTrack(np.zeros((2, 9), np.float32), own.upper, own.T_camera_world, own.places),
+        "another avatar": replace(own, avatar="0123456789abcdef"),
+        "places": replace(own, places=own.places + 10_000),
+        "places of 0": replace(own, places=own.places - 1),
+        "finite numbers": replace(own, upper=np.full_like(own.upper, np.nan)),
+    }
+
+
+@pytest.mark.parametrize("said", ["9 and 3", "another avatar", "places", "places of 0", "finite numbers"])
+def test_a_track_that_the_avatar_cannot_follow_is_refused_at_once(avatar: Avatar, said: str, tmp_path: Path) -> None:
+    track = wrong_tracks(avatar)[said]
+    with pytest.raises(UserError, match=said):
+        avatar.frames(track)
+    soundfile.write(tmp_path / "a.wav", tone(0.08), 16_000)
+    with pytest.raises(UserError, match=said):
+        speak(tmp_path / "a.wav", avatar.loaded, tmp_path / "a.mp4", QuietProgress(), motion=track)
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_an_avatars_own_tracks_carry_its_name(avatar: Avatar) -> None:
+    assert len(avatar.record.identity) == 16
+    assert avatar.motion_for((tone(0.2), 16_000)).avatar == avatar.filmed.avatar == avatar.record.identity
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda a: a.motion_of_codes(np.zeros((3, 2))), r"shape \(frames, 4\)"),
+        (lambda a: a.motion_of_codes("hello"), "mouth codes as an array"),
+        (lambda a: a.motion_of_codes(np.full((3, 4), np.nan)), "finite mouth codes"),
+        (lambda a: a.codes_of_opening(0.5), r"shape \(frames,\)"),
+        (lambda a: a.codes_of_opening([np.nan]), "finite openings"),
+        (lambda a: a.camera(yaw=400), "yaw within"),
+        (lambda a: a.camera(size=64.0), "yaw within"),
+        (lambda a: a.frames(a.filmed.frames(0, 0)), "none"),
+        (lambda a: a.frames(a.filmed, camera="front"), "a Camera"),
+        (lambda a: a.frames(a.filmed, camera=replace(a.camera(), width=0)), "1 to 8192 pixels"),
+        (lambda a: a.frames(a.filmed, camera=replace(a.camera(), K=np.zeros((3, 3)))), "focal lengths"),
+        (lambda a: a.frames(a.filmed, camera=replace(a.camera(), T_camera_world=np.eye(4)[:3])), "finite matrices"),
+        (lambda a: a.frames(a.filmed, camera=replace(a.camera(), K=np.full((3, 3), np.nan))), "finite matrices"),
+        (lambda a: a.frames(a.filmed, torso="x"), "real or gaussians"),
+        (lambda a: a.frames(a.filmed, torso="gaussians", camera=a.camera()), "torso branch"),
+        (lambda a: a.frames(a.filmed, background=None), "as background"),
+        (lambda a: a.frames(a.filmed, background=(0, 255, 0)), "as background"),
+        (lambda a: a.frames(a.filmed, expression=["jawOpen"]), "movements by name"),
+        (lambda a: a.frames(a.filmed, expression={"wings": 1.0}), "wings"),
+        (lambda a: a.motion_for(np.zeros(16_000, np.float32)), "a path, a Waveform"),
+        (lambda a: a.motion_for((np.zeros((2, 16_000), np.float32), 16_000)), "samples.T"),
+        (lambda a: a.motion_for((np.zeros(16_000, np.float32), "16k")), "whole number"),
+        (lambda a: gaussavatar.save_picture("p.png", np.zeros((4, 4, 3), np.float32)), "uint8"),
+        (lambda a: gaussavatar.save_video(a, (np.zeros(9), 16_000), "v.mp4"), "path of a sound file"),
+        (lambda a: gaussavatar.load_avatar(__file__), "a file"),
+    ],
+)
+def test_wrong_values_are_said_in_one_line(avatar: Avatar, use, said: str, types_unchecked: None) -> None:  # noqa: ANN001
+    with pytest.raises(UserError, match=said) as caught:
+        use(avatar)
+    assert "\n" not in str(caught.value)
+
+
+def test_lists_texts_and_paths_are_taken_too(avatar: Avatar, tmp_path: Path, types_unchecked: None) -> None:
+    picture = avatar.picture(FaceState([0.0] * 4, [0.0] * 3))  # type: ignore[arg-type]
+    gaussavatar.save_picture(str(tmp_path / "back.png"), picture)
+    other = next(avatar.frames(avatar.filmed, camera=avatar.camera(), background=tmp_path / "back.png"))
+    assert other.shape == picture.shape
 
 
 def test_drawing_gives_the_cores_back_between_pictures(avatar: Avatar) -> None:

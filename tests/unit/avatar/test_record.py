@@ -87,6 +87,8 @@ def test_a_recipes_gate_reaches_the_speaking_avatar(toy_avatar: Path, tmp_path: 
         (lambda header: header["model"].update(mouth_gain=1.1), "model.mouth_gain"),
         (lambda header: header["encoder"].update(width="80"), "encoder"),
         (lambda header: header.update(image_size="large"), "image_size"),
+        (lambda header: header.update(image_size=0), "image_size 0"),
+        (lambda header: header.update(version=True), "version True"),
         (lambda header: header.pop("shapes"), "shapes"),
         (lambda header: header.update(files=[1]), "files"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_override_reaches_nested_fields() -> None:
         ("model.face.cuont=3", "did you mean model.face.count?"),
         ("model.face.count=many", "int"),
         ("training.stages.0.losses.dsim=1", "did you mean"),
-        ("training.stages.0.densify.evry=5", "did you mean training.stages.0.densify.every?"),
+        ("training.stages.0.densify.evry=5", "did you mean training.stages.static.densify.every?"),
         ("training.preview_every=5", "it is progress.preview_every now"),
         ("model.mouth_gain=1.2", "it is speaking.mouth_gain now"),
         ("training.stages.0.train=[face, torso]", "set torso.enabled=true"),
@@ -146,7 +147,7 @@ def test_a_recipe_of_one_s_own_extends_one_that_comes_with_the_package(tmp_path:
         ({"a": "extends: preview\ntraining: {order: fuse}"}, "a list"),
         ({"a": "training: {stages: [{name: x, iterations: 1}, {name: x, iterations: 2}]}"}, "2 stages named x"),
         ({"a": "extends: preview\ntraining: {stages: [{iterations: 2}]}"}, "a name of its own"),
-        ({"a": "extends: preview\ntraining: {stages: [{name: new, iteration: 2}]}"}, "training.stages.6.iterations"),
+        ({"a": "extends: preview\ntraining: {stages: [{name: new, iteration: 2}]}"}, "training.stages.new.iterations"),
     ],
 )
 def test_what_cannot_be_extended_is_refused_in_a_line(recipes: dict[str, str], part: str, tmp_path: Path) -> None:
@@ -187,8 +188,59 @@ def test_audio_features_are_named_in_the_recipe_and_unknown_ones_refused() -> No
             load_recipe("preview", (f"audio.features={value}",))
 
 
-@pytest.mark.parametrize(("text", "value"), [("4e-5", 4e-5), ("4.0e-5", 4e-5), ("1E3", 1000.0), ("-2e+1", -20.0)])
+@pytest.mark.parametrize(("text", "value"), [("4e-5", 4e-5), ("4.0e-5", 4e-5), ("1E3", 1000.0), ("2e+1", 20.0)])
 def test_a_number_with_an_exponent_is_a_number(text: str, value: float) -> None:
     config = load_recipe("preview", (f"training.stages.fuse.rates.means={text}",))
     fuse = next(stage for stage in config.training.stages if stage.name == "fuse")
     assert fuse.rates.means == value
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.held_out=1.5", "training.held_out"),
+        ("training.held_out=0", "training.held_out"),
+        ("image_size=-5", "image_size"),
+        ("capture.size=100000", "capture.size"),
+        ("model.face.count=0", "model.face.count"),
+        ("training.stages=[]", "trains something"),
+        ("training.order=[]", "trains something"),
+        ("training.stages.joint.iterations=-5", "training.stages.joint.iterations"),
+        ("training.stages.joint.name=motion", "motion twice"),
+        ("training.stages.fuse.audio_share=3", "training.stages.fuse.audio_share"),
+        ("training.stages.fuse.batch=0", "training.stages.fuse.batch"),
+        ("training.backing=-1", "training.backing"),
+        ("speaking.mouth_gain=.nan", "speaking.mouth_gain"),
+        ("speaking.mouth_gain=-5", "speaking.mouth_gain"),
+        ("audio.steps=-1", "audio.steps"),
+        ("progress.checkpoint_every=0", "progress.checkpoint_every"),
+        ("training.stages.².iterations=5", "a stage of the recipe"),
+        ("training.stages.fuse.iteration=5", "training.stages.fuse.iterations"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused_before_the_hours(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        load_recipe("preview", (override,))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_negative_threshold_of_the_gate_is_meant() -> None:
+    assert load_recipe("preview", ("speaking.gate.threshold=-1.5",)).speaking.gate is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [*a]", "holds itself"),
+        ("", "trains something"),
+        ("extends: preview\ntraining: {order: [[a]]}", "training.order"),
+        ("training: {stages: [{name: [a], iterations: 3}]}", "a text as name"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_recipe(str(tmp_path / "mine.yaml"))
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(UserError, match="a folder"):
+        load_recipe(str(tmp_path / "folder.yaml"))

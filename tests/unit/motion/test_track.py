@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaussavatar.errors import UserError
-from gaussavatar.motion.track import ARRAYS, MotionTrack, frames_of_seconds, joined
+from gaussavatar.motion.track import ARRAYS, MotionTrack, frames_of_seconds
 from gaussavatar.storage import write_arrays
 
 
@@ -45,7 +46,7 @@ def test_a_saved_track_is_the_same_track(tmp_path: Path) -> None:
 def test_what_is_cut_and_joined_is_whole_again(n: int, cut: int) -> None:
     track, cut = made_up(n), min(cut, n - 1)
     parts = [part for part in (track.frames(0, cut), track.frames(cut, n)) if len(part)]
-    assert same(joined(parts), track)
+    assert same(MotionTrack.joined(parts), track)
 
 
 def test_a_stretch_in_seconds_is_the_frames_shown_then() -> None:
@@ -54,6 +55,23 @@ def test_a_stretch_in_seconds_is_the_frames_shown_then() -> None:
     assert same(part, track.frames(10, 25)) and part.seconds == pytest.approx(0.6)
     with pytest.raises(UserError, match=r"within the 2.00 s"):
         track.between(2.5, 3.0)
+
+
+def test_every_frame_is_shown_from_its_own_moment_on() -> None:
+    track = made_up(1000)
+    assert [track.frame_at(i / 25) for i in range(1000)] == list(range(1000))
+    assert all(track.between(i / 25, (i + 1) / 25).places[0] == track.places[i] for i in range(0, 999, 7))
+    odd = made_up(1000, fps=29.97)
+    assert [odd.frame_at(i / 29.97) for i in range(1000)] == list(range(1000))
+
+
+def test_a_track_remembers_whose_it_is(tmp_path: Path) -> None:
+    track = replace(made_up(), avatar="abc")
+    track.save(str(tmp_path / "m.safetensors"))
+    again = MotionTrack.load(str(tmp_path / "m.safetensors"))
+    assert again.avatar == again.frames(2, 5).avatar == MotionTrack.joined([again, again]).avatar == "abc"
+    with pytest.raises(UserError, match="motion tracks of one avatar"):
+        MotionTrack.joined([track, made_up()])
 
 
 def test_between_frames_the_face_is_linear_and_beyond_the_ends_it_stays() -> None:
@@ -73,7 +91,7 @@ def test_tracks_of_two_avatars_are_not_joined() -> None:
     )
     for wrong in ([made_up(), other], [made_up(), made_up(fps=30.0)], []):
         with pytest.raises(UserError, match="motion tracks of one avatar"):
-            joined(wrong)
+            MotionTrack.joined(wrong)
 
 
 @pytest.mark.usefixtures("types_unchecked")
