@@ -1,18 +1,56 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import tempfile
+from collections import Counter
+from collections.abc import Callable
+from functools import cache, wraps
+from importlib.util import find_spec
 from pathlib import Path
 
+import beartype
 import jaxtyping
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-if os.environ.get("GAUSSAVATAR_TEST_TYPES", "0") != "0":
-    # Every annotation of the package is checked, shapes included. An int may stand for a float.
-    jaxtyping.install_import_hook("gaussavatar", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+CHECKED_CALLS = 20
+"""Calls of a function that are checked in each test, the first ones: in a loop of thousands all are alike."""
+_calls: Counter[Callable] = Counter()
+
+
+def checked(function: Callable) -> Callable:
+    """What jaxtyping calls with a function's arguments to check them; built at the first call, for most have none."""
+    build = cache(lambda: beartype.beartype(function, conf=beartype.BeartypeConf(is_pep484_tower=True)))
+
+    @wraps(function)
+    def check(*args: object, **kwargs: object) -> None:
+        _calls[function] += 1
+        if _calls[function] <= CHECKED_CALLS:
+            build()(*args, **kwargs)
+
+    return check
+
+
+UNCHECKED = ["gaussavatar.native." + name for name in ("abi", "library", "operations", "threads")]
+"""Small functions that every native call goes through, two thirds of all calls of a training; they know no shapes.
+
+After a change here delete ``__pycache__``: jaxtyping keeps bytecode apart by the name of the check only."""
+
+
+def checked_modules() -> list[str]:
+    """The package's modules and folders whose annotations are checked."""
+    path = find_spec("gaussavatar").submodule_search_locations
+    names = [module.name for module in pkgutil.iter_modules(path, "gaussavatar.")]
+    names += [module.name for module in pkgutil.iter_modules([f"{path[0]}/native"], "gaussavatar.native.")]
+    return [name for name in names if name not in (*UNCHECKED, "gaussavatar.native")]
+
+
+if os.environ.get("GAUSSAVATAR_TEST_TYPES", "1") != "0":
+    # Annotations of the package are checked, shapes included. An int may stand for a float.
+    jaxtyping.install_import_hook(checked_modules(), f"sys.modules['{__name__}'].checked")
 
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_record
@@ -86,6 +124,11 @@ def toy_track() -> dict[str, np.ndarray]:
     codes = np.sin(phase[:, None] * np.arange(1, TOY_MOUTH + 1)).astype(np.float32)
     K = np.array([[180, 0, 48], [0, 180, 48], [0, 0, 1]], np.float32)
     return {"T_camera_world": poses, "K": K, "upper": upper, "mouth_codes": codes}
+
+
+@pytest.fixture(autouse=True)
+def _calls_counted_anew() -> None:
+    _calls.clear()
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def _jumped(before: np.ndarray, after: np.ndarray) -> bool:
     return bool(np.abs(after[:, :2].mean(0) - before[:, :2].mean(0)).max() > 0.03 * np.ptp(before[:, 1]))
 
 
-def fill_gaps(points: Float32[np.ndarray, "n p 3"], valid: Bool[np.ndarray, "n"]) -> Float32[np.ndarray, "n p 3"]:
+def fill_gaps(points: Float32[np.ndarray, "n p d"], valid: Bool[np.ndarray, "n"]) -> Float32[np.ndarray, "n p d"]:
     """Replace the points of invalid frames: linear between valid neighbours, the nearest valid ones at the ends."""
     if valid.all() or not valid.any():
         return points

@@ -15,7 +15,7 @@ import gaussavatar
 from gaussavatar.mesh.surface import area_normals, closest_barycentrics
 from gaussavatar.types import Landmarks, Waveform
 
-checked = pytest.mark.skipif(os.environ.get("GAUSSAVATAR_TEST_TYPES", "0") == "0", reason="GAUSSAVATAR_TEST_TYPES=0")
+checked = pytest.mark.skipif(os.environ.get("GAUSSAVATAR_TEST_TYPES") == "0", reason="GAUSSAVATAR_TEST_TYPES=0")
 
 
 @checked

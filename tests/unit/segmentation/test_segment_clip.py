@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from gaussavatar.capture.store import Capture
 from gaussavatar.landmarks.detect import detect_landmarks
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.progress import QuietProgress
@@ -21,16 +21,6 @@ CLIP = Path(__file__).parents[3] / ".." / "shared" / "data" / "clips" / "anchor_
 SIZE = 256
 
 
-@dataclass(frozen=True)
-class FramesOnly:
-    """The part of a capture that the stage reads."""
-
-    folder: Path
-
-    def frames(self) -> FrameStore:
-        return FrameStore(self.folder / "frames.u8")
-
-
 @pytest.fixture(scope="module")
 def segmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Segmentation, Landmarks]:
     if not CLIP.exists():
@@ -39,12 +29,12 @@ def segmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Segmentation, L
     with frame_writer(folder / "frames.u8", (SIZE, SIZE, 3)) as out:
         for frame in read_frames(CLIP, width=SIZE, height=SIZE, start=30.0, seconds=2.0):
             out.append(frame)
-    capture = FramesOnly(folder)
+    capture = Capture(folder, SIZE, len(FrameStore(folder / "frames.u8")), 25, (0, 0, SIZE), {}, None)
     frames = capture.frames()
     landmarks = detect_landmarks((frames.read(i) for i in range(len(frames))), SIZE)
     tracking = track_landmarks(landmarks)
     config = SegmentationConfig()
-    result = segment_capture(capture, landmarks, tracking, folder / "out", SIZE, config, QuietProgress())  # type: ignore[arg-type]
+    result = segment_capture(capture, landmarks, tracking, folder / "out", SIZE, config, QuietProgress())
     return result, landmarks
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from gaussavatar.capture.store import Capture
 from gaussavatar.head.model import REGIONS
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import Segmentation, SegmentationConfig, segment_capture
@@ -69,14 +70,10 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
         np.ones(N, bool), np.zeros(N, np.float32),
     )  # fmt: skip
 
-    class Filmed:
-        def frames(self) -> FrameStore:
-            return FrameStore(folder / "frames.u8")
-
+    capture = Capture(folder, SIZE, N, 25, (0, 0, SIZE), {}, None)
     landmarks = Landmarks(points, np.ones(N, bool), SIZE)
-    result = segment_capture(
-        Filmed(), landmarks, tracking, folder / "out", SIZE, SegmentationConfig(), QuietProgress()  # type: ignore[arg-type]
-    )  # fmt: skip
+    config = SegmentationConfig()
+    result = segment_capture(capture, landmarks, tracking, folder / "out", SIZE, config, QuietProgress())
     return Take(stage, motion, body, result)
 
 
