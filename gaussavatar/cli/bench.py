@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import arg, subcommand
+from tyro.conf import UseAppendAction, arg, subcommand
 
 from gaussavatar.cli.common import say, shown
 
@@ -111,31 +111,72 @@ class Voice(Figures):
 
 @dataclass(frozen=True)
 class Lips(Figures):
-    """What the sound tells of a clip's lips: the audio network, block by block."""
+    """What the sound tells of a clip's lips: the audio network, block by block.
+
+    Several networks, clips or seeds give a table of means and paired differences.
+    """
 
     avatar: Path | None = None
-    """Avatar folder whose capture is read; the one fitted last below ./avatars when not given."""
+    """Folder of the avatar, or of the capture, whose clip is read; the avatar fitted last below ./avatars when not
+    given."""
+
+    clips: tuple[Path, ...] = ()
+    """Several such folders."""
+
+    features: UseAppendAction[tuple[str, ...]] = ()
+    """What the network hears, with commas (mel,viseme); give it once for every network to compare. The first one is
+    what the others are compared with."""
+
+    variant: UseAppendAction[tuple[str, ...]] = ()
+    """Fields of the recipe to change ("audio.steps=350 audio.hidden=60"); give it once for every network to compare,
+    with "" for one that changes nothing."""
+
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
+    """Fields of the recipe to change in all of them."""
+
+    recipe: str = "default"
+    """Recipe whose audio network it is."""
+
+    seeds: tuple[int, ...] = (0,)
+    """Seeds to run each with."""
+
+    blocks: int = 11
+    """Consecutive blocks of a clip, each predicted by a network that never saw it."""
+
+    jobs: int = 1
+    """Processes side by side."""
 
     def measure(self) -> Mapping[str, Any]:
-        """Fit the audio network on parts of the clip."""
+        """Fit the audio networks on parts of the clips."""
         from gaussavatar.avatar.folder import find_avatar
-        from gaussavatar.bench.lips import bench_lips
-        from gaussavatar.media.ffmpeg import read_audio
+        from gaussavatar.bench.lips_table import format_lips, lips_rows, run_lips_table, summarise_lips
+        from gaussavatar.errors import UserError
         from gaussavatar.progress import TerminalProgress
-        from gaussavatar.tracking.face.motion import load_motion
-        from gaussavatar.tracking.poses.fit import load_tracking
-        from gaussavatar.training.layout import FitLayout
 
-        capture = FitLayout(find_avatar(self.avatar)).capture
-        motion = load_motion(capture.motion)
-        figures = bench_lips(
-            read_audio(capture.audio),
-            motion,
-            tracking=load_tracking(capture.tracking),
-            progress=TerminalProgress(),
+        for name, value, least in (("blocks", self.blocks, 2), ("jobs", self.jobs, 1), ("seeds", len(self.seeds), 1)):
+            if value < least:
+                raise UserError(f"at least {least} for --{name}", str(value), "give more")
+        clips = (*(() if self.avatar is None else (self.avatar,)), *self.clips) or (find_avatar(None),)
+        rows = lips_rows(self.features, self.variant, self.set, self.recipe)
+        progress = TerminalProgress()
+        records = run_lips_table(
+            tuple(dict.fromkeys(clips)),
+            rows,
+            tuple(dict.fromkeys(self.seeds)),
+            progress,
+            recipe=self.recipe,
+            blocks=self.blocks,
+            jobs=self.jobs,
+            done=lambda run: progress.say(
+                f"{run['clip']}, {run['row']}, seed {run['seed']}: r {run['aperture_r']:.3f}"
+            ),
         )
-        _printed({name: value for name, value in figures.items() if isinstance(value, float)}, 20, ".3f")
-        return figures
+        if len(records) == 1:
+            _printed({name: value for name, value in records[0].items() if isinstance(value, float)}, 20, ".3f")
+            return records[0]
+        summary = summarise_lips(records)
+        say(format_lips(summary))
+        return {**summary, "runs": records}
 
 
 @dataclass(frozen=True)
