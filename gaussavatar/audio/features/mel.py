@@ -32,7 +32,7 @@ FACTS = FeatureFacts(
 )
 """A video frame sees 160 ms to either side, and needs 172.5 ms of sound after its middle."""
 
-_PAUSE_PERCENTILE = 30
+PAUSE_PERCENTILE = 30
 """Level of a recording's pauses: their noise, not the breaths and clicks among them."""
 
 _DEPTH = 8.0
@@ -153,7 +153,7 @@ class MelFeature:
         self, n: int, length: int, heard: Float32[np.ndarray, "p 40"], generator: torch.Generator
     ) -> Float32[np.ndarray, "n length 40"]:
         """See :func:`gaussavatar.audio.features.mel_augment.silence_mel`."""
-        level = torch.from_numpy(np.percentile(heard, _PAUSE_PERCENTILE, axis=0).astype(np.float32))
+        level = torch.from_numpy(np.percentile(heard, PAUSE_PERCENTILE, axis=0).astype(np.float32))
         return silence_mel(n, length, level, generator).numpy()
 
 

@@ -18,13 +18,24 @@ from gaussavatar.audio.features.api import AugmentConfig
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, N_MELS, POWER_FLOOR, mel_frequencies
 
 
-def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Numbers of even chance between two."""
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
 @cache
 def _mel_centres() -> np.ndarray:
     return mel_frequencies()[1:-1]
+
+
+def unwarped(frequency: Float[np.ndarray, "n"], factor: float, top: float) -> Float[np.ndarray, "n"]:
+    """Where a frequency (Hz) lay before a warp by ``factor``, which fades from 4.8 kHz to ``top``."""
+    knee = 4800.0 / max(factor, 1.0)
+    return np.where(
+        frequency <= knee * factor,
+        frequency / factor,
+        knee + (frequency - knee * factor) * (top - knee) / (top - knee * factor),
+    )
 
 
 def vocal_tract_warp(mel: Float[Tensor, "t 40"], factor: float) -> Float[Tensor, "t 40"]:
@@ -35,13 +46,7 @@ def vocal_tract_warp(mel: Float[Tensor, "t 40"], factor: float) -> Float[Tensor,
     length normalisation (Lee and Rose 1996), so that no band runs empty.
     """
     centres = _mel_centres()
-    top, knee = centres[-1], 4800.0 / max(factor, 1.0)
-    inverse = np.where(
-        centres <= knee * factor,
-        centres / factor,
-        knee + (centres - knee * factor) * (top - knee) / (top - knee * factor),
-    )
-    position = np.interp(inverse, centres, np.arange(N_MELS))
+    position = np.interp(unwarped(centres, factor, centres[-1]), centres, np.arange(N_MELS))
     left = np.clip(np.floor(position).astype(int), 0, N_MELS - 2)
     weight = torch.from_numpy((position - left).astype(np.float32))
     return mel[..., left] * (1.0 - weight) + mel[..., left + 1] * weight
@@ -87,18 +92,18 @@ def reverberate(mel: Float[Tensor, "t 40"], seconds: float, share: float) -> Flo
 def augment_mel(mel: Float[Tensor, "t 40"], config: AugmentConfig, generator: torch.Generator) -> Float[Tensor, "t 40"]:
     """One other voice in another room saying the same: shape and timing stay."""
     one = (1,)
-    out = vocal_tract_warp(mel, float(_uniform(one, config.warp_low, config.warp_high, generator)))
+    out = vocal_tract_warp(mel, float(uniform(one, config.warp_low, config.warp_high, generator)))
     if float(torch.rand(one, generator=generator)) < config.reverb_probability:
-        seconds = float(_uniform(one, 0.1, 0.5, generator))
-        out = reverberate(out, seconds, float(_uniform(one, 0.1, 0.6, generator)))
+        seconds = float(uniform(one, 0.1, 0.5, generator))
+        out = reverberate(out, seconds, float(uniform(one, 0.1, 0.6, generator)))
     out = out + smooth_curve(1, config.equaliser, generator)
-    out = out + _uniform(one, -config.level, config.level, generator)
+    out = out + uniform(one, -config.level, config.level, generator)
     speech = torch.quantile(out[:: max(1, len(out) // 2000)], 0.75, dim=0).mean()
     if float(torch.rand(one, generator=generator)) < config.band_limit_probability:
         cut = int(torch.randint(26, N_MELS, one, generator=generator))
         out[:, cut:] = (out[:, cut:] - 1.5 * torch.arange(1, N_MELS - cut + 1)).clamp_min(LOG_FLOOR)
     if float(torch.rand(one, generator=generator)) < config.noise_probability:
-        snr = float(_uniform(one, config.snr_low, config.snr_high, generator)) * math.log(10.0) / 10.0
+        snr = float(uniform(one, config.snr_low, config.snr_high, generator)) * math.log(10.0) / 10.0
         out = add_power(out, stationary_noise((1, len(out)), generator)[0] + speech - snr)
     return out.clamp_min(LOG_FLOOR)
 
@@ -113,14 +118,14 @@ def silence_mel(
     the lowest bands, a quarter with a breath: a slow swell of broad noise up to 10 dB
     above the room.
     """
-    room = noise_level + _uniform((n, 1, 1), -4.0, 0.8, generator)
+    room = noise_level + uniform((n, 1, 1), -4.0, 0.8, generator)
     out = room + stationary_noise((n, length), generator) - smooth_curve(n, 0.7, generator)[:, None]
     kind = torch.rand((n,), generator=generator)
     hum = torch.full((N_MELS,), -30.0)
     hum[:6] = torch.tensor([2.0, 2.5, 1.0, 1.5, -0.5, -1.0])
-    humming = add_power(out, room + hum + _uniform((n, 1, 1), -1.0, 2.0, generator))
+    humming = add_power(out, room + hum + uniform((n, 1, 1), -1.0, 2.0, generator))
     time = torch.arange(length) / max(1, length - 1)
-    centre, width = _uniform((n, 1), 0.2, 0.8, generator), _uniform((n, 1), 0.1, 0.35, generator)
+    centre, width = uniform((n, 1), 0.2, 0.8, generator), uniform((n, 1), 0.1, 0.35, generator)
     swell = torch.exp(-0.5 * ((time - centre) / width) ** 2)[..., None]
     breath = torch.linspace(-1.0, 1.2, N_MELS) * swell + 2.3 * swell * torch.rand((n, 1, 1), generator=generator)
     out = torch.where((kind > 0.55)[:, None, None], humming, out)

@@ -49,6 +49,11 @@ def _analysis_window() -> Float32[np.ndarray, "400"]:
     return (window * 2.0 / window.sum()).astype(np.float32)
 
 
+def white_noise_mel() -> Float[np.ndarray, "40"]:
+    """Mean power in every band of white noise of variance one."""
+    return np.square(_analysis_window()).sum() * _filterbank().sum(0).astype(np.float64)
+
+
 def log_mel_frames(samples: np.ndarray, n: int) -> Float32[np.ndarray, "n 40"]:
     """The first ``n`` frames of samples; frame 0 starts at the first of them."""
     if n <= 0:
