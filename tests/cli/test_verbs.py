@@ -23,7 +23,18 @@ BENCHES = {
     "step": {"--out", "--recipe", "--set", "--device"},
     "tracking": {"--out", "--video"},
     "voice": {"--out", "--avatar", "--audio"},
-    "lips": {"--out", "--avatar"},
+    "lips": {
+        "--out",
+        "--avatar",
+        "--clips",
+        "--features",
+        "--variant",
+        "--set",
+        "--recipe",
+        "--seeds",
+        "--blocks",
+        "--jobs",
+    },  # fmt: skip
     "closure": {"--out", "--avatar", "--audio"},
     "ablations": {"--out", "--video", "--recipe", "--set", "--seeds", "--only", "--folder", "--table"},
 }
