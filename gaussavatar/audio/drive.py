@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float32
 
 from gaussavatar.audio.encoder import AudioEncoder, heard_by
+from gaussavatar.audio.features.pieces import extract_in_pieces, finite
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics, normalise
-from gaussavatar.audio.windows import windows
+from gaussavatar.audio.windows import windows_in_turn
 from gaussavatar.errors import UserError
 from gaussavatar.motion.track import frames_of_seconds
 from gaussavatar.types import Waveform
@@ -59,18 +60,22 @@ def codes_for_audio(
     """
     if len(waveform.samples) == 0:
         raise UserError("a sound to speak", "one without a single sample", "give another audio file")
-    if not np.isfinite(waveform.samples).all():
+    if not finite(waveform.samples):
         raise UserError("a sound with finite samples", "NaN or infinity in it", "export the audio file again")
+    config = config or DriveConfig()
     feature = heard_by(encoder.config)
-    raw = feature.extract(waveform)
-    statistics = statistics or feature.statistics(raw)
-    seen = windows(
-        normalise(raw, statistics),
+    raw = extract_in_pieces(feature, waveform)
+    own = statistics or feature.statistics(raw)
+    seen = windows_in_turn(
+        raw,
         frames_of_seconds(waveform.seconds) if n_frames is None else n_frames,
         feature.facts.window,
-        fill=statistics.silence,
+        config.batch,
+        lambda heard: normalise(heard, own),
+        fill=own.silence,
     )
-    return codes_for_windows(encoder, seen, closed=closed, config=config)
+    codes = [codes_for_windows(encoder, part, closed=closed, config=config) for part in seen]
+    return np.concatenate(codes) if codes else np.zeros((0, len(closed)), np.float32)
 
 
 def codes_for_windows(

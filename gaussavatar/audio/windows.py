@@ -7,6 +7,7 @@ either side.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,3 +75,30 @@ def windows(
     index = window.centres(np.arange(n_frames), fps, offset_frames)[:, None] + window.steps
     padded = np.concatenate([features.astype(np.float32), edge[None]])
     return padded[np.where((index < 0) | (index >= len(features)), len(features), index)]
+
+
+def windows_in_turn(
+    features: Float32[np.ndarray, "t d"],
+    n_frames: int,
+    window: Window,
+    size: int,
+    prepared: Callable[[Float32[np.ndarray, "s d"]], Float32[np.ndarray, "s d"]],
+    fill: Float32[np.ndarray, "d"],
+) -> Iterator[Float32[np.ndarray, "n w d"]]:
+    """What :func:`windows` gives of ``prepared(features)``, ``size`` video frames at a time.
+
+    Args:
+        features: raw features; ``prepared`` is applied to the stretch that is seen, frame by frame.
+        n_frames: see :func:`windows`.
+        window: see :func:`windows`.
+        size: video frames of each piece.
+        prepared: what is done to raw features, each frame alone.
+        fill: see :func:`windows`; prepared already.
+    """
+    for start in range(0, n_frames, size):
+        index = window.centres(np.arange(start, min(start + size, n_frames)))[:, None] + window.steps
+        first, last = max(0, int(index[0, 0])), min(len(features), int(index[-1, -1]) + 1)
+        outside = (index < 0) | (index >= len(features))
+        heard = prepared(np.asarray(features[first : max(first, last)]))
+        padded = np.concatenate([heard, np.asarray(fill, np.float32)[None]])
+        yield padded[np.where(outside, len(heard), index - first)]

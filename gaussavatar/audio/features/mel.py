@@ -58,15 +58,39 @@ def speech_activity(mel: Float[np.ndarray, "t 40"]) -> Float32[np.ndarray, "t"]:
     speech, and a soft threshold lies at 45 % of the way in decibels. A sound whose
     loudness does not vary by 10 dB has no speech in it.
     """
-    level = loudness(mel)
+    return _activity(np.concatenate([loudness(mel[rows]) for rows in _stretches(len(mel))]))
+
+
+def _activity(level: Float[np.ndarray, "t"]) -> Float32[np.ndarray, "t"]:
     loud = float(np.percentile(level, 98))
     level = np.maximum(level, loud - 2.0 * _DEPTH)
     quiet = float(np.percentile(level, 10))
     contrast = loud - quiet
     if contrast < _MIN_CONTRAST:
-        return np.zeros(len(mel), np.float32)
+        return np.zeros(len(level), np.float32)
     z = (level - (quiet + 0.45 * contrast)) / (0.06 * contrast)
     return (1.0 / (1.0 + np.exp(-np.clip(z, -30.0, 30.0)))).astype(np.float32)
+
+
+def _stretches(n: int, size: int = 8192) -> list[slice]:
+    """A recording's frames a stretch at a time, so that working on an hour takes no more memory than on a minute."""
+    return [slice(start, start + size) for start in range(0, max(n, 1), size)]
+
+
+def _weighted_sum(
+    weights: Float[np.ndarray, "t"],
+    mel: Float[np.ndarray, "t 40"],
+    lowest: Float[np.ndarray, "40"] | None = None,
+    about: Float[np.ndarray, "40"] | None = None,
+) -> Float[np.ndarray, "40"]:
+    """Weighted sum over all frames of the values, raised to ``lowest``; of their squared distance ``about`` a mean."""
+    total = np.zeros((0, mel.shape[1]))
+    for rows in _stretches(len(mel)):
+        values = mel[rows].astype(np.float64)
+        values = values if lowest is None else np.maximum(values, lowest)
+        values = values if about is None else (values - about) ** 2
+        total = np.concatenate([total, weights[rows, None] * values]).sum(0, keepdims=True)
+    return total[0]
 
 
 def mel_statistics(mel: Float[np.ndarray, "t 40"]) -> AudioStatistics:
@@ -83,25 +107,25 @@ def mel_statistics(mel: Float[np.ndarray, "t 40"]) -> AudioStatistics:
     """
     if len(mel) == 0:
         mel = np.full((1, N_MELS), LOG_FLOOR, np.float32)
-    mel = mel.astype(np.float64)
-    active = speech_activity(mel)[:, None].astype(np.float64)
+    level = np.concatenate([loudness(mel[rows].astype(np.float64)) for rows in _stretches(len(mel))])
+    active = _activity(level).astype(np.float64)
     n_speech, n_pause = float(active.sum()), float((1.0 - active).sum())
-    speech = (active * mel).sum(0) / max(n_speech, 1e-9)
-    pause = ((1.0 - active) * mel).sum(0) / max(n_pause, 1e-9)
+    speech = _weighted_sum(active, mel) / max(n_speech, 1e-9)
+    pause = _weighted_sum(1.0 - active, mel) / max(n_pause, 1e-9)
     if n_speech < 1.0:
         speech = pause + _GAP_PRIOR
     if n_pause < 1.0:
         pause = speech - _GAP_PRIOR
-    clamped = np.maximum(mel, speech - _DEPTH)
-    pause = np.maximum(pause, speech - _DEPTH)
+    lowest = speech - _DEPTH
+    pause = np.maximum(pause, lowest)
     pause_guess, speech_guess = speech - _GAP_PRIOR, pause + _GAP_PRIOR
     k = _PRIOR_FRAMES
-    mean_speech = ((active * clamped).sum(0) + k * speech_guess) / (n_speech + k)
-    mean_pause = (((1.0 - active) * clamped).sum(0) + k * pause_guess) / (n_pause + k)
+    mean_speech = (_weighted_sum(active, mel, lowest) + k * speech_guess) / (n_speech + k)
+    mean_pause = (_weighted_sum(1.0 - active, mel, lowest) + k * pause_guess) / (n_pause + k)
     if n_speech < 1.0:
         mean_pause = pause
-    square_speech = (active * (clamped - mean_speech) ** 2).sum(0)
-    square_pause = ((1.0 - active) * (clamped - mean_pause) ** 2).sum(0)
+    square_speech = _weighted_sum(active, mel, lowest, mean_speech)
+    square_pause = _weighted_sum(1.0 - active, mel, lowest, mean_pause)
     var_speech = (square_speech + k * _WITHIN_STD_PRIOR**2) / (n_speech + k)
     var_pause = (square_pause + k * (0.5 * _WITHIN_STD_PRIOR) ** 2) / (n_pause + k)
     share = _SPEECH_SHARE

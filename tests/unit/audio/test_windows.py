@@ -5,7 +5,7 @@ import pytest
 
 from gaussavatar.audio.features.mel import FACTS
 from gaussavatar.audio.features.mel_bands import N_MELS, log_mel
-from gaussavatar.audio.windows import Window, windows
+from gaussavatar.audio.windows import Window, windows, windows_in_turn
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 
@@ -43,3 +43,15 @@ def test_a_slower_feature_is_seen_over_the_same_time() -> None:
     # The middle of frame 10 lies at 0.42 s, which is feature frame 21.
     assert seen[10, :, 0].tolist() == list(range(13, 30))
     assert slow.centres(np.array([10]), fps=50).tolist() == [10]
+
+
+def test_windows_in_turn_are_the_windows() -> None:
+    rng = np.random.default_rng(0)
+    raw, fill = rng.standard_normal((230, 5)).astype(np.float32), np.full(5, -9, np.float32)
+    whole = windows(raw * 2 + 1, 70, Window(100, 16), fill=fill)
+    for size in (1, 7, 512):
+        parts = list(windows_in_turn(raw, 70, Window(100, 16), size, lambda part: part * 2 + 1, fill))
+        assert np.array_equal(np.concatenate(parts), whole)
+    assert list(windows_in_turn(raw, 0, Window(100, 16), 8, lambda part: part, fill)) == []
+    beyond = np.concatenate(list(windows_in_turn(raw[:3], 70, Window(100, 16), 8, lambda part: part, fill)))
+    assert (beyond[20:] == -9).all()
