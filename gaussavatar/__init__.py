@@ -5,6 +5,8 @@ The public names, all loaded when they are first used:
 - ``fit(video)``: from a video to an avatar; ``track(video)`` stops after preprocessing.
 - ``load_avatar(path)``: an :class:`Avatar`, which speaks sounds, gives motions and draws them from any side.
 - ``save_video(avatar, sound)``, ``save_picture(path, picture)``: what was drawn, as files.
+- ``Controls``: what a user may wish of a motion (gain of the mouth, blinks, head, gaze, ...), for
+  ``avatar.controlled(motion, Controls(...))``.
 - ``MotionTrack``, ``FaceState``, ``Camera``, ``Waveform``: what goes in and out, plain records of numpy arrays.
 - ``UserError``: the one error of everything that a user can mend.
 """
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from gaussavatar.api import fit, save_picture, save_video, track
     from gaussavatar.avatar.avatar import Avatar, load_avatar
     from gaussavatar.errors import UserError
+    from gaussavatar.motion.controls import Controls
     from gaussavatar.motion.track import FaceState, MotionTrack
     from gaussavatar.types import Camera, Waveform
 
@@ -26,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Avatar",
     "Camera",
+    "Controls",
     "FaceState",
     "MotionTrack",
     "UserError",
@@ -40,6 +44,7 @@ __all__ = [
 _HOMES = {
     "Avatar": "avatar.avatar",
     "Camera": "types",
+    "Controls": "motion.controls",
     "FaceState": "motion.track",
     "MotionTrack": "motion.track",
     "UserError": "errors",

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from gaussavatar.avatar.background import Background, parse_background
 from gaussavatar.avatar.behind import TorsoKind, behind_elsewhere, behind_head, check_torso
+from gaussavatar.avatar.controlled import controlled
 from gaussavatar.avatar.driving import (
     check_motion,
     layers,
@@ -27,6 +28,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.errors import UserError
 from gaussavatar.media.sound import Sound, as_waveform
+from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.edit import OPEN_APERTURE
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.motion.viewpoint import orbited, resized
@@ -103,6 +105,20 @@ class Avatar:
         if codes.ndim != 2 or codes.shape[1] != wanted or len(codes) == 0:
             raise UserError(f"mouth codes of shape (frames, {wanted})", f"{codes.shape}", "give these")
         return over_filmed(self.loaded, codes)
+
+    def controlled(self, track: MotionTrack, controls: Controls, seed: int = 0) -> MotionTrack:
+        """A motion with a user's wishes in it: gain of the mouth, blinks, brows, gaze, head, style.
+
+        Args:
+            track: from :meth:`motion_for`, a file, or edited.
+            controls: the wishes.
+            seed: of what is generated; another one gives other blinks and another sway.
+
+        Raises:
+            UserError: a track of another avatar, or a wish that this avatar cannot fulfil.
+        """
+        check_motion(self.loaded, track)
+        return controlled(self.loaded, track, controls, seed)
 
     def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:
         """Mouth codes that open the lips by so much: 0 is closed, 1 wide open.

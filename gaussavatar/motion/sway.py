@@ -1,0 +1,91 @@
+"""A head that is never quite still: noise with the spectrum of the person's own, and the torso that goes with it."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.signal import savgol_filter
+
+BLOCK = 8.0
+"""Seconds of recorded motion whose spectrum each piece of new motion takes."""
+STEP = 2
+"""Most frames of the filmed track that the torso passes per frame."""
+_STEP_COST = 4e-7
+"""What a frame of torso that runs faster than it was filmed costs, in square metres at the neck."""
+
+
+def surrogate(
+    recorded: Float[np.ndarray, "t k"], n: int, rng: np.random.Generator, block: int
+) -> Float[np.ndarray, "n k"]:
+    """New noise that moves as recorded channels do: blocks of them with new phases, the same for all channels.
+
+    Common phases keep how the channels go together (Prichard and Theiler 1994, Phys. Rev. Lett. 73, 951). Blocks
+    overlap by half under windows whose squares add up to one, so that the amplitude is even.
+
+    Args:
+        recorded: deviations from a mean.
+        n: frames wanted.
+        rng: where chance comes from.
+        block: frames of a block.
+    """
+    block = min(block, len(recorded)) // 2 * 2
+    if block < 8:
+        return np.zeros((n, recorded.shape[1]))
+    half = block // 2
+    window = np.sin(np.pi * (np.arange(block) + 0.5) / block)[:, None]
+    total = np.zeros((n + 2 * block, recorded.shape[1]))
+    for start in range(0, n + half, half):
+        first = int(rng.integers(len(recorded) - block + 1))
+        piece = recorded[first : first + block]
+        # Ends that differ would be heard as noise in every frequency: a line through them is taken off.
+        line = piece[0] + (piece[-1] - piece[0]) * np.linspace(0, 1, block)[:, None]
+        spectrum = np.fft.rfft(piece - line, axis=0)
+        phases = np.exp(2j * np.pi * rng.uniform(size=(len(spectrum), 1)))
+        phases[0] = 1
+        noise = np.fft.irfft(spectrum * phases, block, axis=0)
+        total[start : start + block] += window * (noise - noise.mean(axis=0))
+    return total[half : half + n]
+
+
+def matching_places(
+    filmed: Float[np.ndarray, "t p"], wanted: Float[np.ndarray, "n p"], start: int | None = None
+) -> Int[np.ndarray, "n"]:
+    """The frames of the filmed track whose torso suits each pose best, without a jump: the cheapest path.
+
+    Dynamic programming over the track; from frame to frame the place changes by at most :data:`STEP`.
+
+    Args:
+        filmed: the neck's points in every filmed frame, metres.
+        wanted: the neck's points in every new frame.
+        start: the place of the first frame; None leaves it to the cost.
+    """
+    t = len(filmed)
+    cost = np.zeros(t) if start is None else np.where(np.arange(t) == start, 0.0, np.inf)
+    back = np.zeros((len(wanted), t), np.int8)
+    steps = np.arange(-STEP, STEP + 1)
+    extra = _STEP_COST * np.maximum(np.abs(steps) - 1, 0)
+    padded = np.full((len(steps), t), np.inf)
+    for frame, points in enumerate(wanted):
+        if frame:
+            padded[:] = np.inf
+            for row, step in enumerate(steps.tolist()):
+                # The place before this one was ``place - step``.
+                if step >= 0:
+                    padded[row, step:] = cost[: t - step] + extra[row]
+                else:
+                    padded[row, :step] = cost[-step:] + extra[row]
+            best = padded.argmin(axis=0)
+            back[frame] = steps[best]
+            cost = padded[best, np.arange(t)]
+        cost = cost + ((filmed - points) ** 2).sum(axis=1)
+    places = np.empty(len(wanted), int)
+    places[-1] = int(cost.argmin())
+    for frame in range(len(wanted) - 1, 0, -1):
+        places[frame - 1] = places[frame] - back[frame, places[frame]]
+    return places
+
+
+def calmed(values: Float[np.ndarray, "t k"], fps: float) -> Float[np.ndarray, "t k"]:
+    """The same motion without the tracker's frame-to-frame noise."""
+    width = max(5, round(fps / 5) | 1)
+    return savgol_filter(values, width, 2, axis=0) if len(values) >= width else values
