@@ -8,6 +8,7 @@ from the camera, for a head that faces the camera); quaternions are wxyz.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -25,10 +26,16 @@ ANALYSIS_RATE = 16_000
 
 @dataclass(frozen=True)
 class Waveform:
-    """Mono sound, samples in -1..1."""
+    """Mono sound, samples in -1..1.
+
+    ``file`` is where it was read from, and ``start`` the second of that file with which the samples begin: some
+    features lie in a file beside the sound.
+    """
 
     samples: Float32[np.ndarray, "t"]
     rate: int
+    file: Path | None = None
+    start: float = 0.0
 
     @property
     def seconds(self) -> float:

@@ -269,7 +269,7 @@ def read_audio(path: Path, rate: int = ANALYSIS_RATE) -> Waveform:
         raise _undecodable(path, messages)
     if len(samples) < _MIN_SOUND_SECONDS * rate or not np.isfinite(samples).all():
         raise UserError(f"sound in {path}", "an empty audio track", "give a file with sound")
-    return Waveform(np.clip(samples, -1.0, 1.0), rate)
+    return Waveform(np.clip(samples, -1.0, 1.0), rate, path)
 
 
 def write_video(

@@ -28,6 +28,7 @@ def as_waveform(sound: Sound) -> Waveform:
         do = "give a path, a Waveform, or (samples, rate)"
         raise UserError("a sound: a path, a Waveform, or samples and their rate", type(sound).__name__, do)
     samples, rate = (sound.samples, sound.rate) if isinstance(sound, Waveform) else sound
+    origin = (sound.file, sound.start) if isinstance(sound, Waveform) else ()
     if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
         raise UserError("samples per second as a whole number", repr(rate), "give (samples, rate)")
     samples = np.asarray(samples)
@@ -44,9 +45,9 @@ def as_waveform(sound: Sound) -> Waveform:
     if not np.isfinite(mono).all():
         raise UserError("a sound with finite samples", "NaN or infinity in it", "give another one")
     if rate == ANALYSIS_RATE:
-        return Waveform(mono, rate)
+        return Waveform(mono, rate, *origin)
     from scipy.signal import resample_poly
 
     common = gcd(ANALYSIS_RATE, int(rate))
     changed = resample_poly(mono, ANALYSIS_RATE // common, int(rate) // common)
-    return Waveform(np.clip(changed, -1, 1).astype(np.float32), ANALYSIS_RATE)
+    return Waveform(np.clip(changed, -1, 1).astype(np.float32), ANALYSIS_RATE, *origin)

@@ -34,6 +34,8 @@ class FeatureFacts:
         streamable: whether it can be had of sound that is still coming, with that look-ahead.
         requires: packages that must be installed, by the name that is imported.
         install: the command that installs them.
+        beside: how the name of a file with its columns ends that must lie beside the sound; "" where it is computed.
+            The feature's module then has ``read_columns(path)``.
     """
 
     names: tuple[str, ...]
@@ -43,6 +45,7 @@ class FeatureFacts:
     streamable: bool
     requires: tuple[str, ...] = ()
     install: str = ""
+    beside: str = ""
 
     @property
     def window_look_ahead_ms(self) -> float:

@@ -35,7 +35,8 @@ def extract_in_pieces(feature: AudioFeature, waveform: Waveform) -> Float32[np.n
     for start in range(0, total, step):
         first, end = max(0, start - margin), min(total, start + step)
         sound = samples[first * rate // frames : (end + margin) * rate // frames]
-        heard[start:end] = feature.extract(Waveform(np.asarray(sound), rate))[start - first :][: end - start]
+        piece = Waveform(np.asarray(sound), rate, waveform.file, waveform.start + first / frames)
+        heard[start:end] = feature.extract(piece)[start - first :][: end - start]
     return heard
 
 

@@ -11,7 +11,10 @@ from gaussavatar.audio.features.api import AudioFeature, FeatureFacts
 from gaussavatar.audio.features.join import JoinedFeature
 from gaussavatar.errors import UserError
 
-KNOWN: dict[str, str] = {"mel": "gaussavatar.audio.features.mel"}
+KNOWN: dict[str, str] = {
+    name: f"gaussavatar.audio.features.{name}"
+    for name in ("mel", "hubert", "wav2vec2", "whisper", "deepspeech", "pitch")
+}
 """The features by name, and the module of each."""
 
 

@@ -14,7 +14,8 @@ from gaussavatar.audio.features.mel_augment import augment_mel
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, log_mel
 from gaussavatar.audio.features.other_voices import coloured_noise, other_sound, pause_sound
 from gaussavatar.types import ANALYSIS_RATE, Waveform
-from tests.unit.audio.sounds import generator, long_speech
+
+from ..sounds import generator, long_speech
 
 NOTHING = AugmentConfig(
     warp_low=1.0, warp_high=1.0, equaliser=0.0, noise_probability=0.0, level=0.0, band_limit_probability=0.0,
