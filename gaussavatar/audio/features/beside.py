@@ -30,7 +30,7 @@ def check_beside(names: Sequence[str], sound: Path) -> None:
 
 
 def copy_beside(names: Sequence[str], sound: Path, target: Path, late_ms: float) -> None:
-    """Bring such files, where they are, along with a sound that is copied to ``target`` and moved earlier by ``late_ms``.
+    """Bring such files, where they are, along with a sound that is moved earlier by ``late_ms`` into ``target``.
 
     Raises:
         UserError: one is wrong.
