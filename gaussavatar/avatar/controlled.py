@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +76,21 @@ def apply_controls(person: Person, track: MotionTrack, controls: Controls, seed:
     track = with_head(person, track, controls.head, swaying)
     track = with_blinks(person, track, controls, blinking)
     track = with_upper(person, track, controls)
+    track = with_emotion(track, controls.emotion)
     return with_mouth(person, track, controls)
+
+
+def with_emotion(track: MotionTrack, emotion: Mapping[str, float]) -> MotionTrack:
+    """Movements by name on top of those that the track has."""
+    if not emotion:
+        return track
+    names = (*track.movement_names, *(name for name in emotion if name not in track.movement_names))
+    moved = np.zeros((len(track), len(names)), np.float32)
+    if track.movements is not None:
+        moved[:, : len(track.movement_names)] = track.movements
+    for name, value in emotion.items():
+        moved[:, names.index(name)] += np.float32(value)
+    return replace(track, movements=moved, movement_names=names)
 
 
 def with_mouth(person: Person, track: MotionTrack, controls: Controls) -> MotionTrack:
@@ -122,7 +136,7 @@ def with_upper(person: Person, track: MotionTrack, controls: Controls) -> Motion
 def to_camera(person: Person, track: MotionTrack) -> Float32[np.ndarray, "n 2"]:
     """Gaze that stays where the person mostly looks, which is the camera, while the head turns."""
     turned = deviations(track.T_camera_world, mean_pose(person.filmed.T_camera_world))[:, :2]
-    # A positive turn about y (down) takes the face to the picture's left, one about x (right) takes it up.
+    # A positive turn about y (down) takes the face to the picture's left, one about x (right) takes it down.
     return np.clip(np.stack([turned[:, 1], -turned[:, 0]], axis=1) / _GLANCE, -1.5, 1.5).astype(np.float32)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from gaussavatar.avatar.behind import Behind, straight
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
@@ -51,11 +52,15 @@ def check_motion(avatar: LoadedAvatar, track: MotionTrack) -> None:
         raise UserError(
             "a motion of {} mouth codes and {} upper-face channels".format(*wanted), f"{came[0]} and {came[1]}", do
         )
+    strange = [name for name in track.upper_names if filmed.upper_names and name not in filmed.upper_names]
+    strange += [name for name in track.movement_names if name not in avatar.expression_names]
+    if strange:
+        raise UserError("channels that the avatar has", ", ".join(strange), do)
     if track.avatar and filmed.avatar and track.avatar != filmed.avatar:
         raise UserError("a motion of this avatar", "one that another avatar made", do)
     if len(track) == 0 or places.dtype.kind not in "iu" or not 0 <= places.min() <= places.max() < len(filmed):
         raise UserError(f"frames with places of 0 to {len(filmed) - 1} in the filmed track", "none, or others", do)
-    if not all(np.isfinite(values).all() for values in (track.mouth_codes, track.upper, track.T_camera_world)):
+    if not all(np.isfinite(values).all() for values in track.arrays().values()):
         raise UserError("a motion of finite numbers", "NaN or infinity in it", "mend the arrays")
 
 
@@ -69,7 +74,7 @@ def layers(
         poses = avatar.tensor(part.T_camera_world)
         cameras = Cameras(poses, K.expand(len(part), 3, 3), avatar.size, avatar.size)
         codes, upper = avatar.tensor(part.mouth_codes), avatar.tensor(part.upper)
-        movements = avatar.expression_rows(expression, len(part))
+        movements = movements_of(avatar, part, expression)
         yield avatar.render_over(codes, upper, cameras, behind(part.places), movements)
 
 
@@ -90,8 +95,33 @@ def layers_from(
         poses = avatar.tensor(camera.T_camera_world @ head_motion(part.T_camera_world, reference))
         cameras = Cameras(poses, K.expand(len(part), 3, 3), camera.width, camera.height)
         codes, upper = avatar.tensor(part.mouth_codes), avatar.tensor(part.upper)
-        movements, light = avatar.expression_rows(expression, len(part)), avatar.tensor(part.T_camera_world)
+        movements, light = movements_of(avatar, part, expression), avatar.tensor(part.T_camera_world)
         yield avatar.render_over(codes, upper, cameras, behind(part.places), movements, light)
+
+
+def movements_of(
+    avatar: LoadedAvatar, track: MotionTrack, expression: Mapping[str, float] | None = None
+) -> Float[Tensor, "b n"] | None:
+    """The track's movements, and some that stay, as rows of the model's channels; None where there are none.
+
+    Raises:
+        UserError: a name that the avatar does not have.
+    """
+    rows = avatar.expression_rows(expression, len(track))
+    if track.movements is None:
+        return rows
+    moved = np.zeros((len(track), len(avatar.expression_names)), np.float32)
+    moved[:, [avatar.expression_names.index(name) for name in track.movement_names]] = track.movements
+    return avatar.tensor(moved) if rows is None else avatar.tensor(moved) + rows
+
+
+def in_order(avatar: LoadedAvatar, track: MotionTrack) -> MotionTrack:
+    """The track with its upper-face channels in the avatar's order: a spreadsheet may have moved columns."""
+    names = avatar.filmed.upper_names
+    if not track.upper_names or track.upper_names == names or set(track.upper_names) != set(names):
+        return track
+    order = [track.upper_names.index(name) for name in names]
+    return replace(track, upper=track.upper[:, order], upper_names=names)
 
 
 def opaque_frames(drawn: Iterator[Rendered]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

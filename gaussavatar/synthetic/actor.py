@@ -17,7 +17,6 @@ from jaxtyping import Float32, UInt8
 from gaussavatar.errors import UserError
 from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.model import (
-    ARKIT_EXPRESSIONS,
     REGIONS,
     HeadModel,
     landmark_head,
@@ -25,6 +24,7 @@ from gaussavatar.head.model import (
     pose_vertices,
 )
 from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.storage import FrameWriter, frame_writer, read_arrays, write_arrays

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Float32
 from scipy.ndimage import gaussian_filter1d
 
-from gaussavatar.head.model import ARKIT_EXPRESSIONS, rotation_matrices
+from gaussavatar.head.model import rotation_matrices
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone
 
 STEP = 0.01

@@ -28,7 +28,8 @@ from gaussavatar.head.builtin.anny_data import (
     read_mask,
     read_target,
 )
-from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, load_head, save_head, validate_head
+from gaussavatar.head.model import REGIONS, HeadModel, load_head, save_head, validate_head
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 
 VERSION = 7
 """Changes whenever the generated head changes; part of the cache's file name."""

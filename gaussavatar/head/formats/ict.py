@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float, Float64, Int
 
 from gaussavatar.head.anatomy.eyeball import fit_sphere
 from gaussavatar.head.formats.rig import JOINTS, PARENTS, borrow_rig
-from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel
+from gaussavatar.head.model import REGIONS, HeadModel
 from gaussavatar.head.safe.checks import ICT_EYES
 from gaussavatar.mesh.components import component_labels
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 
 AXES = 0.01 * np.array([1.0, -1.0, -1.0])
 """Its axes and centimetres in template space."""

@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from scipy.signal import savgol_filter
 
 from gaussavatar.errors import UserError
-from gaussavatar.head.model import ARKIT_EXPRESSIONS
 from gaussavatar.landmarks.detect import fill_gaps
 from gaussavatar.landmarks.face_mesh import FaceScorer
 from gaussavatar.landmarks.indices import (
@@ -28,6 +27,7 @@ from gaussavatar.landmarks.indices import (
     RIGHT_LID_PAIRS,
 )
 from gaussavatar.landmarks.measures import eye_openness, lip_aperture, lip_width
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.tracking.face.motion import head_space_landmarks
 from gaussavatar.tracking.face.upper_face import blink_closure

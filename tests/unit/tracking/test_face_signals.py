@@ -11,8 +11,9 @@ import torch
 
 from gaussavatar.errors import UserError
 from gaussavatar.head.embedding import render_plain
-from gaussavatar.head.model import ARKIT_EXPRESSIONS, pose_vertices
+from gaussavatar.head.model import pose_vertices
 from gaussavatar.landmarks.face_mesh import FaceScorer
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.storage import write_arrays
 from gaussavatar.tracking.head.fit import fit_head
 from gaussavatar.tracking.head.signals import (
