@@ -1,0 +1,162 @@
+"""The feature ``viseme``: what mouth a small network of our own hears in the sound, whoever speaks.
+
+How the network was made is told in docs/speech.md; it runs in :mod:`gaussavatar.audio.features.viseme_network`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+
+from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.mel_augment import augment_mel, silence_mel
+from gaussavatar.audio.features.mel_bands import FFT_WINDOW, HOP, LOG_FLOOR, MEL_RATE, N_MELS, log_mel, log_mel_frames
+from gaussavatar.audio.features.viseme_network import ARTICULATION, LAYERS, RATE, mouth_of, reach_of, viseme_network
+from gaussavatar.audio.gate import GateConfig, silence_gate
+from gaussavatar.audio.normalise import AudioStatistics
+from gaussavatar.audio.stream import FramedStream
+from gaussavatar.audio.windows import Window
+from gaussavatar.types import ANALYSIS_RATE, Waveform
+
+COMPONENTS = 24
+DIMENSION = COMPONENTS + len(ARTICULATION) + 1
+
+_REACH = reach_of(LAYERS)
+
+FACTS = FeatureFacts(
+    names=("viseme",),
+    dimension=DIMENSION,
+    window=Window(RATE, 3),
+    look_ahead_ms=1000.0 * _REACH.after / MEL_RATE + 1000.0 * FFT_WINDOW / 2 / ANALYSIS_RATE,
+    streamable=True,
+)
+"""A frame needs 112.5 ms of sound after its centre; a video frame sees 60 ms to either side, so 172.5 ms in all."""
+
+_ARTICULATION_MEAN = np.array([0.4, 0.35, 0.45, 0.1], np.float32)
+_ARTICULATION_STD = np.array([0.25, 0.25, 0.2, 0.25], np.float32)
+_SPEECH_STD = 4.0
+"""Of the log-odds of speech against silence, which are cut at 8."""
+
+_PRIOR_FRAMES = 100.0
+"""The corpus' statistics count as much as two seconds of a recording's own."""
+
+_NO_FLOOR = -1e4
+
+
+class VisemeFeature:
+    """The encoder's last layer, articulation and silence as an :class:`gaussavatar.audio.features.api.AudioFeature`.
+
+    Columns: 24 principal components of the last layer, opening, rounding, width, closure, log-odds of speech.
+    """
+
+    @property
+    def facts(self) -> FeatureFacts:
+        """See :data:`FACTS`."""
+        return FACTS
+
+    def from_mel(self, mel: Float32[np.ndarray, "t 40"]) -> Float32[np.ndarray, "s 29"]:
+        """The features at every second frame of raw log-mel, around which there is digital silence."""
+        if not len(mel):
+            return np.zeros((0, DIMENSION), np.float32)
+        quiet = [np.full((n, N_MELS), LOG_FLOOR, np.float32) for n in (_REACH.before, _REACH.after)]
+        return mouth_of(viseme_network(), np.concatenate([quiet[0], mel, quiet[1]])[None])[0]
+
+    def extract(self, waveform: Waveform) -> Float32[np.ndarray, "s 29"]:
+        """Features of a whole sound; the network's normalisation does not depend on the recording."""
+        return self.from_mel(log_mel(waveform))
+
+    def stream(self) -> VisemeStream:
+        """The same, with the look-ahead that :data:`FACTS` tells."""
+        return VisemeStream()
+
+    def statistics(self, raw: Float[np.ndarray, "s 29"]) -> AudioStatistics:
+        """The components' mean and spread in speech, drawn towards the corpus'; the rest is every sound's."""
+        heard = raw[:, :COMPONENTS].astype(np.float64)
+        active = self.activity(raw)[:, None].astype(np.float64)
+        n = float(active.sum())
+        total = n + _PRIOR_FRAMES
+        mean = (active * heard).sum(0) / total
+        std = np.sqrt(((active * (heard - mean) ** 2).sum(0) + _PRIOR_FRAMES) / total)
+        quiet = _silence()
+        return AudioStatistics(
+            np.concatenate([mean, _ARTICULATION_MEAN, [0.0]]).astype(np.float32),
+            np.concatenate([std, _ARTICULATION_STD, [_SPEECH_STD]]).astype(np.float32),
+            np.full(DIMENSION, _NO_FLOOR, np.float32),
+            quiet,
+        )
+
+    def activity(self, raw: Float[np.ndarray, "s 29"]) -> Float32[np.ndarray, "s"]:
+        """The network's probability that somebody speaks."""
+        return (1.0 / (1.0 + np.exp(-raw[:, -1].astype(np.float64)))).astype(np.float32)
+
+    def gate(self, windows: Float32[np.ndarray, "n w 29"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
+        """Silence as the network hears it, in the surroundings that the window has."""
+        config = config or GateConfig()
+        hold = min(config.hold * RATE // MEL_RATE, windows.shape[1] // 2)
+        return silence_gate(windows[..., -1], replace(config, threshold=-0.25, hold=hold))
+
+    def other_voice(
+        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
+    ) -> Float32[np.ndarray, "s 29"]:
+        """What the network hears of another voice in another room, made from the sound's log-mel.
+
+        Raises:
+            ValueError: the recording comes without its sound.
+        """
+        if recording.waveform is None:
+            raise ValueError("another voice for viseme is made from the recording's sound, which is missing")
+        mel = augment_mel(torch.from_numpy(log_mel(recording.waveform)), config, generator).numpy()
+        heard, n = self.from_mel(mel), len(recording.raw)
+        return np.pad(heard[:n], ((0, max(0, n - len(heard))), (0, 0)), mode="edge")
+
+    def pauses(
+        self, n: int, length: int, heard: Float32[np.ndarray, "p 29"], generator: torch.Generator
+    ) -> Float32[np.ndarray, "n length 29"]:
+        """What the network hears in made-up pauses, of rooms from a quiet one to a noisy one."""
+        level = torch.linspace(-13.0, -16.0, N_MELS) + 3.0 * torch.randn((1,), generator=generator)
+        mel = silence_mel(n, _REACH.before + 2 * length - 1 + _REACH.after, level, generator).numpy()
+        return mouth_of(viseme_network(), mel)
+
+
+class VisemeStream:
+    """Log-mel as it comes, and the network over it; as a :class:`gaussavatar.audio.stream.FeatureStream`."""
+
+    def __init__(self) -> None:
+        self._mel = FramedStream(log_mel_frames, FFT_WINDOW, HOP)
+        self._heard = np.full((_REACH.before, N_MELS), LOG_FLOOR, np.float32)
+
+    def push(self, samples: Float32[np.ndarray, "s"]) -> Float32[np.ndarray, "t 29"]:
+        """See :class:`gaussavatar.audio.stream.FeatureStream`."""
+        return self._emit(self._mel.push(samples))
+
+    def finish(self) -> Float32[np.ndarray, "t 29"]:
+        """See :class:`gaussavatar.audio.stream.FeatureStream`."""
+        rest = self._mel.finish()
+        return self._emit(np.concatenate([rest, np.full((_REACH.after, N_MELS), LOG_FLOOR, np.float32)]))
+
+    def _emit(self, mel: np.ndarray) -> np.ndarray:
+        self._heard = np.concatenate([self._heard, mel])
+        # The frame to come is centred on the first one after what the network sees before it.
+        n = max(0, (len(self._heard) - _REACH.before - _REACH.after + 1) // 2)
+        if n == 0:
+            return np.zeros((0, DIMENSION), np.float32)
+        told = mouth_of(viseme_network(), self._heard[None, : _REACH.before + 2 * n - 1 + _REACH.after])[0]
+        self._heard = self._heard[2 * n :]
+        return told
+
+
+def _silence() -> Float32[np.ndarray, "29"]:
+    """What the network makes of digital silence."""
+    mel = np.full((1, _REACH.before + 1 + _REACH.after, N_MELS), LOG_FLOOR, np.float32)
+    return mouth_of(viseme_network(), mel)[0, 0]
+
+
+VISEME = VisemeFeature()
+
+
+def build() -> VisemeFeature:
+    """The one there is; its network is read when it is first used."""
+    return VISEME
