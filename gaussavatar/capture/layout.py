@@ -70,9 +70,24 @@ class CaptureLayout:
         return self.folder / "frames.u8"
 
     @property
-    def audio(self) -> Path:
-        """The sound, where there is any."""
+    def recorded(self) -> Path:
+        """The sound as it was captured, where there is any."""
         return self.folder / "audio.wav"
+
+    @property
+    def aligned(self) -> Path:
+        """The same, moved; only there where it was found to lie beside the lips."""
+        return self.folder / "aligned.wav"
+
+    @property
+    def sound(self) -> Path:
+        """What was found about the sound's place, and done."""
+        return self.folder / "sound.json"
+
+    @property
+    def audio(self) -> Path:
+        """The sound to learn from and to measure by, where there is any: aligned, or as captured."""
+        return self.aligned if self.aligned.exists() else self.recorded
 
     @property
     def landmarks(self) -> Path:

@@ -20,7 +20,8 @@ class Capture:
 
     ``crop`` is ``(x, y, side)`` in shown source pixels; ``source`` holds plain facts
     (``name``, ``seconds``, ``width``, ``height``, ``fps``, ``codec``, ``face_px``);
-    ``audio`` is mono 16 kHz PCM of exactly ``n_frames / fps`` seconds, or None.
+    ``audio`` is mono 16 kHz PCM of exactly ``n_frames / fps`` seconds, in step with the lips as far as is known, or
+    None.
     """
 
     folder: Path

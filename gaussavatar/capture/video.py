@@ -92,7 +92,7 @@ def capture_video(
     waveform = read_audio(video) if info.has_audio else None
     n_frames = _write_frames(info, folder, crop, config, progress)
     if waveform is not None:
-        _write_sound(CaptureLayout(folder).audio, shift_sound(waveform.samples, av_offset_ms), n_frames)
+        write_sound(CaptureLayout(folder).recorded, shift_sound(waveform.samples, av_offset_ms), n_frames)
     capture = Capture(
         folder=folder,
         size=config.size,
@@ -111,7 +111,7 @@ def capture_video(
             "av_offset_ms": float(av_offset_ms),
             "notes": notes,
         },
-        audio=CaptureLayout(folder).audio if waveform is not None else None,
+        audio=CaptureLayout(folder).recorded if waveform is not None else None,
     )
     save_capture(capture)
     return capture
@@ -299,7 +299,8 @@ def _write_frames(
         return writer.count
 
 
-def _write_sound(path: Path, samples: np.ndarray, n_frames: int) -> None:
+def write_sound(path: Path, samples: Float32[np.ndarray, "t"], n_frames: int) -> None:
+    """Write a capture's sound, exactly as long as its frames."""
     import soundfile
 
     wanted = n_frames * ANALYSIS_RATE // VIDEO_FPS
@@ -318,7 +319,8 @@ def _check_length(seconds: float, video: Path, config: CaptureConfig) -> None:
 def _clean(folder: Path) -> None:
     """Remove what an earlier, interrupted or differently set capture left."""
     layout = CaptureLayout(folder)
-    layout.record.unlink(missing_ok=True)
+    for path in (layout.record, layout.aligned, layout.sound):
+        path.unlink(missing_ok=True)
     for leftover in folder.glob(f".{layout.frames.stem}.*.part.u8"):
         leftover.unlink(missing_ok=True)
 

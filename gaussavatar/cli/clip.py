@@ -28,8 +28,8 @@ class ClipOptions:
     focal: float | None = None
     """Focal length of the source video in its pixels, when it is known; 1.2 times its longer side otherwise."""
 
-    av_offset: Annotated[float, arg(metavar="MS")] = 0.0
-    """Milliseconds by which the sound comes later than the picture, as capture/quality.html reports it."""
+    av_offset: Annotated[float | None, arg(metavar="MS")] = None
+    """Milliseconds by which the sound comes later than the picture; found by itself where the clip is clear."""
 
     head: str | None = None
     """Head model to track (see gaussavatar head list); FLAME where it is installed, else the built-in one."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from gaussavatar.audio.features.beside import check_beside
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job, preparation_stages, told_quality
@@ -77,6 +78,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     info = probe(request.video)
     require_video(info)
     require_sound(info)
+    check_beside(job.config.audio.features, request.video)
     with only_writer(job.layout.folder), frame_parallel():
         run_stages(fit_stages(job, device), job.capture.manifest, progress)
     seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())

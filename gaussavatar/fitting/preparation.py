@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from gaussavatar.audio.features.beside import copy_beside, files_beside
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.capture.marks import find_marks, load_marks, save_marks, unmarked, without_marked
 from gaussavatar.capture.store import load_capture
@@ -19,6 +20,7 @@ from gaussavatar.fitting.stages import Stage
 from gaussavatar.head.installed import get_head, head_key
 from gaussavatar.landmarks.detect import detect_landmarks, load_landmarks, save_landmarks
 from gaussavatar.progress import Progress
+from gaussavatar.quality.alignment import align_sound, load_sound_record
 from gaussavatar.quality.records import load_quality
 from gaussavatar.quality.stage import check_quality
 from gaussavatar.segmentation.parser import open_parser
@@ -35,7 +37,7 @@ from gaussavatar.tracking.poses.transforms import write_transforms
 from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import Landmarks
 
-PREPARED = ("capture", "landmarks", "tracking", "head", "masks", "appearance", "quality")
+PREPARED = ("capture", "landmarks", "tracking", "sound", "head", "masks", "appearance", "quality")
 """The names of :func:`preparation_stages`; what they leave can be shared by fits that differ only in training."""
 
 
@@ -55,11 +57,12 @@ class Job:
 
 
 def preparation_stages(job: Job) -> tuple[Stage, ...]:
-    """Capture, landmarks, poses, head, masks, the inside of the mouth, and the quality page."""
+    """Capture, landmarks, poses, the sound's place, head, masks, the inside of the mouth, and the quality page."""
     request, config, plain = job.request, job.config, msgspec.to_builtins
     source = file_key(request.video) if request.video.is_file() else str(request.video)
+    beside = [file_key(path) for path in files_beside(config.audio.features, request.video).values() if path.is_file()]
     return (
-        Stage("capture", 4, (source, plain(config.capture), request.av_offset_ms), lambda _: _capture(job)),
+        Stage("capture", 4, (source, plain(config.capture), request.av_offset_ms or 0.0), lambda _: _capture(job)),
         Stage("landmarks", 4, (), lambda _: _detect(job), ("capture",)),
         Stage(
             "tracking",
@@ -67,6 +70,14 @@ def preparation_stages(job: Job) -> tuple[Stage, ...]:
             (*map(plain, (config.tracking, config.motion, config.photometric)), request.focal, head_key(request.head)),
             lambda _: _track(job),
             ("capture", "landmarks"),
+        ),
+        Stage(
+            "sound",
+            1,
+            (request.av_offset_ms is not None, *beside),
+            lambda _: _place_sound(job),
+            ("capture", "landmarks", "tracking"),
+            tell=lambda: f"sound: {load_sound_record(job.capture.folder).summary}",
         ),
         Stage(
             "head",
@@ -94,7 +105,7 @@ def preparation_stages(job: Job) -> tuple[Stage, ...]:
             2,
             (),
             lambda _: check_quality(job.capture.folder, config.image_size, job.progress),
-            ("capture", "landmarks", "tracking", "head", "masks"),
+            ("capture", "landmarks", "tracking", "sound", "head", "masks"),
         ),
     )
 
@@ -128,7 +139,7 @@ def _capture(job: Job) -> None:
         job.capture.folder,
         job.config.capture,
         job.progress,
-        av_offset_ms=job.request.av_offset_ms,
+        av_offset_ms=job.request.av_offset_ms or 0.0,
         later_bytes_per_frame=mask_bytes(job.config),
     )
 
@@ -168,6 +179,16 @@ def _track(job: Job) -> None:
     aligned = refit_to_poses(landmarks, aligned, config.tracking)
     save_tracking(layout.tracking, replace(aligned, valid=tracking.valid))
     write_transforms(layout.transforms, aligned, layout.frames.name)
+
+
+def _place_sound(job: Job) -> None:
+    """The sound in step with the lips, and what the user has put beside it."""
+    capture, request = load_capture(job.capture.folder), job.request
+    tracked = load_tracking(capture.layout.tracking)
+    placed = align_sound(capture, load_motion(capture.layout.motion), tracked, asked=request.av_offset_ms is not None)
+    if capture.audio is not None:
+        late_ms = (request.av_offset_ms or 0.0) + placed.moved_ms
+        copy_beside(job.config.audio.features, request.video, capture.layout.audio, late_ms)
 
 
 def _fit_head(job: Job) -> None:

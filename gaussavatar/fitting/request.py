@@ -37,8 +37,8 @@ class FitRequest:
     """Where to train."""
     focal: float | None = None
     """The source's focal length in its own pixels; None is 1.2 times its longer side."""
-    av_offset_ms: float = 0.0
-    """How much later than its picture the sound comes."""
+    av_offset_ms: float | None = None
+    """How much later than its picture the sound comes; None leaves it to the clip itself, where that is sure."""
     head: str | None = None
     """A head model's name; None is FLAME where it is installed, else the built-in one."""
     parser: Path | None = None
@@ -62,7 +62,8 @@ def check_request(request: FitRequest) -> None:
     Raises:
         UserError: an offset out of reason, an unknown head, a missing or wrong file.
     """
-    check_av_offset(request.av_offset_ms)
+    if request.av_offset_ms is not None:
+        check_av_offset(request.av_offset_ms)
     if request.focal is not None and not 1 <= request.focal <= 1e6:
         raise UserError("a focal length in pixels", str(request.focal), "give that of the source video, or none")
     head_key(request.head)

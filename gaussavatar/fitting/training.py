@@ -75,9 +75,8 @@ def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -
     weights = config.training.perceptual_weights
     training = replace(config.training, perceptual_weights=file_key_of(Path(weights) if weights else None))
     inputs = (plain(config.model), plain(training), plain(config.audio), job.request.seed)
-    stage = Stage(
-        "training", 3, inputs, lambda _: None, ("capture", "landmarks", "tracking", "head", "masks", "appearance")
-    )
+    reads = ("capture", "landmarks", "tracking", "sound", "head", "masks", "appearance")
+    stage = Stage("training", 3, inputs, lambda _: None, reads)
     # A torso that is wished for later is fitted to what the head's finished training left, which this key names.
     key = stage_keys((*prepared, stage))["training"]
     inputs = (*inputs, plain(config.torso) if config.torso.enabled else None)

@@ -17,6 +17,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
+from gaussavatar.quality.alignment import load_sound_record
 from gaussavatar.quality.figures import (
     Stretch,
     bridged_gaps,
@@ -189,9 +190,10 @@ def _plate_figures(segmentation: Segmentation | None) -> dict[str, float | None]
 
 def _sound_figures(capture: Capture, motion: FaceMotion, tracking: Tracking) -> dict[str, float | None]:
     offset = av_offset(capture, motion, tracking)
-    corrected = float(capture.source.get("av_offset_ms", 0.0))
+    moved = load_sound_record(capture.folder).moved_ms
     return {
-        "av_offset_corrected_ms": corrected,
+        "av_offset_corrected_ms": float(capture.source.get("av_offset_ms", 0.0)) + moved,
+        "av_offset_moved_ms": moved,
         "has_sound": float(capture.audio is not None),
         "av_offset_ms": offset.milliseconds if offset else None,
         "av_offset_spread_ms": offset.spread_ms if offset else None,

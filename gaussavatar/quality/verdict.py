@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from gaussavatar.audio.offset import EARLY_MS, LATE_MS
 from gaussavatar.quality.records import Finding, Severity, Verdict
 
 Figures = Mapping[str, float | None]
@@ -62,10 +63,6 @@ SHAKE_DEG = 0.25
 
 MANY_REPEATED = 0.05
 """Part of frames that repeat the picture before: motion then stands still and jumps."""
-
-OFFSET_MS = 60.0
-"""Offset that viewers notice and that teaches the mouth to be late. (ITU-R BT.1359: sound 45 ms early or 125 ms late is
-detectable; the estimate is good to about 20 ms.)"""
 
 MANY_HANDS = 0.02
 
@@ -256,10 +253,18 @@ def _sound(figures: Figures) -> Iterator[Finding]:
             "note", "sound", "the video has no sound", "Enough for tracking; fit needs the person's voice as well."
         )
         return
+    if moved := _of(figures, "av_offset_moved_ms"):
+        side = "later" if moved > 0 else "earlier"
+        yield Finding(
+            "note",
+            "sound",
+            f"the sound came about {abs(moved):.0f} ms {side} than the lips and was moved into step",
+            "Run again with --av-offset 0 to leave it as it was recorded.",
+        )
     offset, trusted = _of(figures, "av_offset_ms"), _of(figures, "av_offset_trusted")
     if offset is None or not trusted:
         yield Finding("note", "sound", "whether sound and lips are in step could not be measured on this clip", "")
-    elif abs(offset) >= OFFSET_MS:
+    elif not -EARLY_MS < offset < LATE_MS:
         side = "later" if offset > 0 else "earlier"
         whole = offset + (_of(figures, "av_offset_corrected_ms") or 0.0)
         yield Finding(

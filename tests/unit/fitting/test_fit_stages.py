@@ -17,7 +17,7 @@ from gaussavatar.fitting.stages import stage_keys
 from gaussavatar.progress import QuietProgress
 from gaussavatar.training.layout import FitLayout
 
-ALL = ["capture", "landmarks", "tracking", "head", "masks", "appearance", "quality", "training", "avatar"]
+ALL = ["capture", "landmarks", "tracking", "sound", "head", "masks", "appearance", "quality", "training", "avatar"]
 ALL += ["evaluation"]
 TRAINED = ["training", "avatar", "evaluation"]
 
@@ -40,6 +40,7 @@ def files(folder: Path) -> FitRequest:
     [
         ({"overrides": ("capture.size=384",)}, ALL),
         ({"av_offset_ms": 40.0}, ALL),
+        ({"av_offset_ms": 0.0}, ["sound", "quality", *TRAINED]),
         ({"focal": 900.0}, ALL[2:]),
         ({"overrides": ("tracking.max_gap=3",)}, ALL[2:]),
         ({"overrides": ("motion.n_mouth=4",)}, ALL[2:]),
@@ -67,7 +68,7 @@ def test_what_is_done_again(change: dict, again: list[str], tmp_path: Path) -> N
     request = files(tmp_path)
     paths = {name: tmp_path / change[name] for name in ("blendshapes", "parser") if name in change}
     before, after = keys(request), keys(replace(request, **{**change, **paths}))
-    assert list(before) == ALL and tuple(ALL[:7]) == PREPARED
+    assert list(before) == ALL and tuple(ALL[:8]) == PREPARED
     assert [name for name in ALL if before[name] != after[name]] == again
 
 
