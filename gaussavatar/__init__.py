@@ -7,6 +7,7 @@ The public names, all loaded when they are first used:
 - ``save_video(avatar, sound)``, ``save_picture(path, picture)``: what was drawn, as files.
 - ``Controls``: what a user may wish of a motion (gain of the mouth, blinks, head, gaze, ...), for
   ``avatar.controlled(motion, Controls(...))``.
+- ``read_motion(path)``, ``ArkitCurves``, ``write_curves(path, curves)``: motions and ARKit curves in files.
 - ``MotionTrack``, ``FaceState``, ``Camera``, ``Waveform``: what goes in and out, plain records of numpy arrays.
 - ``UserError``: the one error of everything that a user can mend.
 """
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from gaussavatar.api import fit, save_picture, save_video, track
     from gaussavatar.avatar.avatar import Avatar, load_avatar
     from gaussavatar.errors import UserError
+    from gaussavatar.motion.arkit import ArkitCurves, write_curves
     from gaussavatar.motion.controls import Controls
+    from gaussavatar.motion.files import read_motion
     from gaussavatar.motion.track import FaceState, MotionTrack
     from gaussavatar.types import Camera, Waveform
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArkitCurves",
     "Avatar",
     "Camera",
     "Controls",
@@ -36,12 +40,15 @@ __all__ = [
     "Waveform",
     "fit",
     "load_avatar",
+    "read_motion",
     "save_picture",
     "save_video",
     "track",
+    "write_curves",
 ]
 
 _HOMES = {
+    "ArkitCurves": "motion.arkit",
     "Avatar": "avatar.avatar",
     "Camera": "types",
     "Controls": "motion.controls",
@@ -51,9 +58,11 @@ _HOMES = {
     "Waveform": "types",
     "fit": "api",
     "load_avatar": "avatar.avatar",
+    "read_motion": "motion.files",
     "save_picture": "api",
     "save_video": "api",
     "track": "api",
+    "write_curves": "motion.arkit",
 }
 """Where each public name lives. Importing the package imports none of them (PEP 562)."""
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32, UInt8
 from gaussavatar.avatar.background import Background, parse_background
 from gaussavatar.avatar.behind import TorsoKind, behind_elsewhere, behind_head, check_torso
 from gaussavatar.avatar.controlled import controlled
+from gaussavatar.avatar.curves import curves_of_motion, motion_of_curves, motion_of_file
 from gaussavatar.avatar.driving import (
     check_motion,
     layers,
@@ -28,6 +29,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.errors import UserError
 from gaussavatar.media.sound import Sound, as_waveform
+from gaussavatar.motion.arkit import ArkitCurves
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.edit import OPEN_APERTURE
 from gaussavatar.motion.track import FaceState, MotionTrack
@@ -105,6 +107,27 @@ class Avatar:
         if codes.ndim != 2 or codes.shape[1] != wanted or len(codes) == 0:
             raise UserError(f"mouth codes of shape (frames, {wanted})", f"{codes.shape}", "give these")
         return over_filmed(self.loaded, codes)
+
+    def motion_from(self, source: Path | str | ArkitCurves) -> MotionTrack:
+        """The motion in a file (a saved track, a table, ARKit curves as CSV or JSON), or that follows curves.
+
+        Curves go through this person's own map, at the curves' frame rate. An avatar from before there was such a map
+        opens and closes its lips and moves its lids and brows by them, no more: fit it again for the rest.
+
+        Raises:
+            UserError: no such file, one of another kind, or a track of another avatar.
+        """
+        if isinstance(source, ArkitCurves):
+            return motion_of_curves(self.loaded, source)
+        return motion_of_file(self.loaded, source)
+
+    def curves_of(self, track: MotionTrack) -> ArkitCurves:
+        """The ARKit curves of a motion, for :func:`gaussavatar.write_curves` and other programs.
+
+        Raises:
+            UserError: a track of another avatar.
+        """
+        return curves_of_motion(self.loaded, track)
 
     def controlled(self, track: MotionTrack, controls: Controls, seed: int = 0) -> MotionTrack:
         """A motion with a user's wishes in it: gain of the mouth, blinks, brows, gaze, head, style.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from scipy.ndimage import gaussian_filter1d
 
 from gaussavatar.avatar.player import LoadedAvatar
@@ -16,7 +16,7 @@ from gaussavatar.motion.blinks import generated_blinks, learn_blinks, without_bl
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.poses import deviated, deviations, mean_pose, neck_points
 from gaussavatar.motion.sway import BLOCK, calmed, matching_places, surrogate
-from gaussavatar.motion.timeline import back_and_forth, nearest
+from gaussavatar.motion.timeline import looped_positions, nearest
 from gaussavatar.motion.track import MotionTrack
 
 BLINKS = ("blink_left", "blink_right")
@@ -171,16 +171,11 @@ def in_style_part(person: Person, track: MotionTrack, part: tuple[float, float])
     if part[0] >= filmed.seconds:
         came = f"{part[0]:g} to {part[1]:g} s"
         raise UserError(f"a style_part within the {filmed.seconds:.1f} s of the filmed track", came, "change it")
-    places = nearest(looped_positions(filmed.between(*part), track)) + filmed.frame_at(part[0])
+    places = nearest(
+        looped_positions(len(filmed.between(*part)), len(track), filmed.fps / track.fps)
+    ) + filmed.frame_at(part[0])
     moved = filmed.taken(places)
     return replace(track, upper=moved.upper, T_camera_world=moved.T_camera_world, places=moved.places)
-
-
-def looped_positions(source: MotionTrack, track: MotionTrack) -> Float[np.ndarray, "n"]:
-    """Positions in a source, back and forth, for every frame of a track of its own frame rate."""
-    rate = source.fps / track.fps
-    whole = back_and_forth(len(source), int(np.ceil(len(track) * rate)) + 1)
-    return np.interp(np.arange(len(track)) * rate, np.arange(len(whole)), whole)
 
 
 def with_head(person: Person, track: MotionTrack, wish: str | MotionTrack, rng: np.random.Generator) -> MotionTrack:
@@ -199,26 +194,26 @@ def with_head(person: Person, track: MotionTrack, wish: str | MotionTrack, rng: 
         noise = surrogate(recorded - recorded.mean(axis=0), frames, rng, round(BLOCK * filmed.fps))
         moments = np.arange(n) * filmed.fps / track.fps
         noise = np.stack([np.interp(moments, np.arange(frames), channel) for channel in noise.T], axis=1)
-        return on_torso(person, track, deviated(mean, noise))
+        return on_torso(filmed, track, deviated(mean, noise))
     return track
 
 
 def follow_head(person: Person, track: MotionTrack, other: MotionTrack) -> MotionTrack:
     """The head's motion of another track about its mean, as motion about this person's own mean pose."""
-    positions = looped_positions(other, track) if len(other) < len(track) * other.fps / track.fps else (
-        np.arange(len(track)) * other.fps / track.fps
-    )  # fmt: skip
+    rate = other.fps / track.fps
+    longer = len(other) >= len(track) * rate
+    positions = np.arange(len(track)) * rate if longer else looped_positions(len(other), len(track), rate)
     frames = np.minimum(np.round(positions).astype(int), len(other) - 1)
     poses = other.T_camera_world[frames]
     if other.avatar and other.avatar == person.filmed.avatar:
         return replace(track, T_camera_world=poses, places=other.places[frames])
     moved = deviations(poses, mean_pose(other.T_camera_world))
-    return on_torso(person, track, deviated(mean_pose(person.filmed.T_camera_world), moved))
+    return on_torso(person.filmed, track, deviated(mean_pose(person.filmed.T_camera_world), moved))
 
 
-def on_torso(person: Person, track: MotionTrack, poses: Float32[np.ndarray, "n 4 4"]) -> MotionTrack:
+def on_torso(filmed: MotionTrack, track: MotionTrack, poses: Float32[np.ndarray, "n 4 4"]) -> MotionTrack:
     """New poses, with the places of the filmed track whose torso suits them."""
-    places = matching_places(neck_points(person.filmed.T_camera_world), neck_points(poses))
+    places = matching_places(neck_points(filmed.T_camera_world), neck_points(poses))
     return replace(track, T_camera_world=poses, places=places)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.avatar.arkit import ArkitMap
 from gaussavatar.avatar.folder import MATTE, UNDER
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import LoadedTorso, joined
@@ -46,6 +47,8 @@ class LoadedAvatar:
     K: Float32[np.ndarray, "3 3"]
     plate: UInt8[np.ndarray, "h w 3"]
     torso: LoadedTorso | None = None
+    arkit: ArkitMap | None = None
+    """The person's own map from ARKit's shapes; None in an avatar that was fitted before there was one."""
 
     @property
     def device(self) -> torch.device:

@@ -20,6 +20,7 @@ from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import pretrain_encoder
 from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.avatar.arkit import ArkitMap
 from gaussavatar.avatar.folder import write_record
 from gaussavatar.avatar.record import record_from_plain, record_to_plain
 from gaussavatar.capture.store import load_capture
@@ -36,8 +37,10 @@ from gaussavatar.render.api import get_rasterizer
 from gaussavatar.segmentation.records import Segmentation, load_segmentation
 from gaussavatar.storage import atomic_path, content_key, read_arrays, read_json, write_arrays, write_json
 from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.head.fit import arkit_track
 from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
+from gaussavatar.training.arkit import fit_arkit_map
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
 from gaussavatar.training.live import write_description
@@ -116,9 +119,18 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     final_poses(layout.poses, clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
     torso = later[0].torso.cpu() if later else None
-    write_parts(layout.folder, run.model, run.encoder, clip, prepared.closed, plate, torso, static_camera=static)
+    arkit, parts = _arkit_map(job, prepared), (run.model, run.encoder, clip, prepared.closed, plate, torso)
+    write_parts(layout.folder, *parts, static_camera=static, arkit=arkit)
     record = record_of(run.model, run.encoder, clip, _trained_facts(job, prepared.segmentation))
     write_json(layout.trained, record_to_plain(record))
+
+
+def _arkit_map(job: Job, prepared: _Prepared) -> ArkitMap:
+    """The person's map from ARKit's shapes, from the training part of the clip; seconds, or a fit for FLAME's heads."""
+    tracking, clip = load_tracking(job.capture.tracking), prepared.clip
+    named = arkit_track(prepared.head, load_landmarks(job.capture.landmarks), tracking)
+    used = tracking.valid & (np.arange(len(tracking.valid)) < clip.n_train)
+    return fit_arkit_map(named, clip.motion, prepared.closed, used)
 
 
 def _write_record(job: Job) -> None:

@@ -235,7 +235,7 @@ def _seconds_of_timecodes(table: Table, name: str) -> Float[np.ndarray, "n"]:
     return whole + frames / rate
 
 
-def write_curves(path: Path, curves: ArkitCurves) -> None:
+def write_curves(path: Path | str, curves: ArkitCurves) -> None:
     """Write curves as Live Link Face does, atomically: its names and order, and a timecode.
 
     The eyes' own rotations, which Live Link Face adds, are 0: their looks are among the 52.
@@ -243,7 +243,7 @@ def write_curves(path: Path, curves: ArkitCurves) -> None:
     order = [ARKIT_EXPRESSIONS.index(name) for name in LIVE_LINK_ORDER]
     head = np.zeros((len(curves), 3), np.float32) if curves.head is None else curves.head
     spelled = [name[0].upper() + name[1:] for name in (*LIVE_LINK_ORDER, *HEAD, *_EYES)]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["Timecode", "BlendshapeCount", *spelled])
         for frame, row in enumerate(np.concatenate([curves.values[:, order], head], axis=1).tolist()):

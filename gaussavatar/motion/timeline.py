@@ -28,6 +28,12 @@ def back_and_forth(n_track: int, n_frames: int, start: int = 0) -> Float[np.ndar
     return period[(first + np.arange(n_frames)) % len(period)]
 
 
+def looped_positions(n_source: int, n_frames: int, rate: float) -> Float[np.ndarray, "n"]:
+    """Positions in a source, back and forth, for frames that take ``rate`` of its frames each."""
+    whole = back_and_forth(n_source, int(np.ceil(n_frames * rate)) + 1)
+    return np.interp(np.arange(n_frames) * rate, np.arange(len(whole)), whole)
+
+
 def nearest(positions: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     """Whole track frames: pose and torso must come from the same one."""
     return np.round(positions).astype(int)
