@@ -20,6 +20,7 @@ from gaussavatar.media.images import write_image
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import Progress, QuietProgress, TerminalProgress
 from gaussavatar.speak.offline import speak
+from gaussavatar.speak.wish import VideoWish
 
 __all__ = ["fit", "load_avatar", "save_picture", "save_video", "track"]
 
@@ -102,23 +103,35 @@ def track(
 
 def save_video(
     avatar: Avatar | Path | str,
-    sound: Path | str,
+    sound: Path | str | None,
     out: Path | str | None = None,
     *,
     motion: MotionTrack | None = None,
-    background: str = "plate",
+    background: str | Path = "plate",
     torso: TorsoKind = "real",
+    fps: float | None = None,
+    size: int | None = None,
+    crop: str | None = None,
+    start: float = 0.0,
+    stop: float | None = None,
     show_progress: bool = False,
 ) -> Path:
     """Write a video of an avatar speaking a sound file, with that sound and exactly as long.
 
+    A video of more than a minute goes on where a former call with the same inputs was killed.
+
     Args:
         avatar: a loaded avatar, or its folder.
-        sound: any sound or video that ffmpeg reads.
+        sound: any sound or video that ffmpeg reads; None for a video of ``motion`` without a sound track.
         out: ``<avatar>-<sound>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
         motion: an edited motion instead of the one that the sound gives.
         background: ``plate``, ``none``, ``#rrggbb`` or a picture's path.
         torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
+        fps: frames per second; 25, or those of ``motion``, when None.
+        size: the larger side of the video, pixels; as filmed when None.
+        crop: ``head``, or ``x,y,width,height`` in pixels of the filmed picture; all of it when None.
+        start: from which second of the sound and of the motion.
+        stop: to which second; to the end when None.
         show_progress: whether to tell progress on stderr.
 
     Returns:
@@ -127,12 +140,13 @@ def save_video(
     Raises:
         UserError: no such sound, avatar or picture, or the output cannot be written.
     """
-    if not isinstance(sound, str | Path):
+    if sound is not None and not isinstance(sound, str | Path):
         do = "write the samples to a wav file, or take pictures from avatar.speak"
         raise UserError("the path of a sound file", type(sound).__name__, do)
     loaded = avatar.loaded if isinstance(avatar, Avatar) else load_avatar(avatar).loaded
-    path = None if out is None else Path(out)
-    return speak(Path(sound), loaded, path, _progress(show_progress), background, torso, motion)
+    path, heard = None if out is None else Path(out), None if sound is None else Path(sound)
+    wish = VideoWish(background, torso, fps, size, crop, start, stop)
+    return speak(heard, loaded, path, _progress(show_progress), wish, motion)
 
 
 def _request(

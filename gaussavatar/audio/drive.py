@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float32
 
 from gaussavatar.audio.encoder import AudioEncoder, heard_by
-from gaussavatar.audio.features.pieces import extract_in_pieces, finite
+from gaussavatar.audio.features.pieces import extract_in_pieces
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics, normalise
 from gaussavatar.audio.windows import windows_in_turn
 from gaussavatar.errors import UserError
+from gaussavatar.media.samples import finite
 from gaussavatar.motion.track import frames_of_seconds
 from gaussavatar.types import Waveform
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from gaussavatar.avatar.background import Background
+from gaussavatar.avatar.framing import Framing
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.image.cutout import cut_out
@@ -40,30 +41,45 @@ def check_torso(avatar: LoadedAvatar, torso: TorsoKind) -> None:
         raise UserError("an avatar with a torso branch", "one without", "fit it with --set torso.enabled=true")
 
 
-def behind_head(avatar: LoadedAvatar, wish: Background, folder: Path, torso: TorsoKind = "real") -> Behind:
+def behind_head(
+    avatar: LoadedAvatar, wish: Background, folder: Path, torso: TorsoKind = "real", framing: Framing | None = None
+) -> Behind:
     """The torso before the wished-for background; decoded videos go into ``folder``.
+
+    Args:
+        avatar: whose torso.
+        wish: what is behind it.
+        folder: where videos are decoded to.
+        torso: whose torso.
+        framing: which part is shown, and how large; the whole picture as filmed when None.
 
     Raises:
         UserError: another background is wanted of an avatar without a matte, or its torso branch, which it lacks.
     """
     check_torso(avatar, torso)
     if torso == "gaussians":
-        return _drawn_torso(avatar, wish)
+        return _drawn_torso(avatar, wish, framing)
     under = avatar.under_frames(folder)
     if wish.filmed:
-        return torso_as_filmed(under)
+        filmed = torso_as_filmed(under)
+        return filmed if framing is None else lambda places: framing.shown(filmed(places))
     matte = avatar.matte_frames(folder)
-    background = wish.image(avatar.size, avatar.size)
+    background = wish.image(avatar.size, avatar.size) if framing is None else wish.image(framing.width, framing.height)
 
     def replaced(places: Int[np.ndarray, "b"]) -> Rendered:
         frames = np.minimum(places, len(under) - 1).tolist()
         cut = [cut_out(under.read(index), matte.read(index)[..., 0], avatar.fixed_plate) for index in frames]
-        if background is not None:
-            return _opaque(np.stack([each.over(background) for each in cut]))
         stacked = (np.stack([each.rgb for each in cut]), np.stack([each.alpha for each in cut]))
-        return Rendered(*(torch.from_numpy(array) for array in stacked))
+        layer = Rendered(*(torch.from_numpy(array) for array in stacked))
+        layer = layer if framing is None else framing.shown(layer)
+        return layer if background is None else before(layer, torch.from_numpy(background.copy()))
 
     return replaced
+
+
+def before(layer: Rendered, background: Float[Tensor, "h w 3"]) -> Rendered:
+    """A layer before an opaque background."""
+    return Rendered(layer.rgb + (1 - layer.alpha)[..., None] * background, torch.ones_like(layer.alpha))
 
 
 def torso_as_filmed(under: FrameStore) -> Behind:
@@ -75,20 +91,23 @@ def torso_as_filmed(under: FrameStore) -> Behind:
     return filmed
 
 
-def _drawn_torso(avatar: LoadedAvatar, wish: Background) -> Behind:
+def _drawn_torso(avatar: LoadedAvatar, wish: Background, framing: Framing | None) -> Behind:
     torso = avatar.torso
     assert torso is not None
-    plate = avatar.plate.astype(np.float32) / 255 if wish.filmed else wish.image(avatar.size, avatar.size)
-    background = None if plate is None else avatar.tensor(plate.copy())
+    width, height = (avatar.size, avatar.size) if framing is None else (framing.width, framing.height)
+    intrinsics = avatar.tensor(avatar.K if framing is None else framing.matrix(avatar.K))
+    if wish.filmed:
+        plate = _opaque(avatar.plate[None])
+        background = (plate if framing is None else framing.shown(plate)).rgb[0].to(avatar.device)
+    else:
+        image = wish.image(width, height)
+        background = None if image is None else avatar.tensor(image.copy())
 
     def drawn(places: Int[np.ndarray, "b"]) -> Rendered:
         poses = avatar.tensor(torso.T_camera_torso[places])
-        K = avatar.tensor(avatar.K).expand(len(places), 3, 3)
-        layer = torso.draw(avatar.rasterizer, Cameras(poses, K, avatar.size, avatar.size))
-        if background is None:
-            return layer
-        whole = layer.rgb + (1 - layer.alpha)[..., None] * background
-        return Rendered(whole, torch.ones_like(layer.alpha))
+        K = intrinsics.expand(len(places), 3, 3)
+        layer = torso.draw(avatar.rasterizer, Cameras(poses, K, width, height))
+        return layer if background is None else before(layer, background)
 
     return drawn
 

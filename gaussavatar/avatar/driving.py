@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gaussavatar.avatar.behind import Behind, straight
+from gaussavatar.avatar.framing import Framing
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
 from gaussavatar.errors import UserError
 from gaussavatar.motion.timeline import back_and_forth, nearest
@@ -65,14 +66,19 @@ def check_motion(avatar: LoadedAvatar, track: MotionTrack) -> None:
 
 
 def layers(
-    avatar: LoadedAvatar, track: MotionTrack, behind: Behind, expression: Mapping[str, float] | None = None
+    avatar: LoadedAvatar,
+    track: MotionTrack,
+    behind: Behind,
+    expression: Mapping[str, float] | None = None,
+    framing: Framing | None = None,
 ) -> Iterator[Rendered]:
     """The avatar's frames as filmed, a few at a time, over what is ``behind``; colour premultiplied, 0..1."""
-    K = avatar.tensor(avatar.K)
+    K = avatar.tensor(avatar.K if framing is None else framing.matrix(avatar.K))
+    width, height = (avatar.size, avatar.size) if framing is None else (framing.width, framing.height)
     for start in range(0, len(track), CHUNK):
         part = track.frames(start, start + CHUNK)
         poses = avatar.tensor(part.T_camera_world)
-        cameras = Cameras(poses, K.expand(len(part), 3, 3), avatar.size, avatar.size)
+        cameras = Cameras(poses, K.expand(len(part), 3, 3), width, height)
         codes, upper = avatar.tensor(part.mouth_codes), avatar.tensor(part.upper)
         movements = movements_of(avatar, part, expression)
         yield avatar.render_over(codes, upper, cameras, behind(part.places), movements)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,17 @@ def complain(error: UserError) -> int:
     """Print a user's mistake as one line and return the exit code for it."""
     sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
     return EXIT_USER_ERROR
+
+
+def require_files(option: str, paths: Sequence[Path]) -> None:
+    """Refuse files that are not there, which takes no import of anything that reads them.
+
+    Raises:
+        UserError: one of them is not there.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"a file for {option} at {path}", "no such file", "check the path")
 
 
 def say(text: str) -> None:

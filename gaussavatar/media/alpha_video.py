@@ -12,17 +12,16 @@ from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import compile_output, encode, probe, read_audio
-from gaussavatar.media.process import LOCAL_ONLY, file_url
+from gaussavatar.media.sound_track import sound_options, sound_stream
 from gaussavatar.storage import atomic_path
 
 CODECS: dict[str, dict[str, Any]] = {
     ".mov": {
         "vcodec": "prores_ks", "profile:v": "4444", "pix_fmt": "yuva444p10le", "alpha_bits": 16, "vendor": "apl0",
-        "acodec": "pcm_s16le",
     },
     ".webm": {
         "vcodec": "libvpx-vp9", "pix_fmt": "yuva420p", "crf": 18, "video_bitrate": 0, "auto-alt-ref": 0,
-        "deadline": "good", "cpu-used": 4, "row-mt": 1, "acodec": "libopus", "audio_bitrate": "160k",
+        "deadline": "good", "cpu-used": 4, "row-mt": 1,
     },
 }  # fmt: skip
 """Encoder options by the extension of the file."""
@@ -45,6 +44,7 @@ def write_alpha_video(
     size: tuple[int, int],
     *,
     audio: Path | None = None,
+    audio_start: float = 0.0,
     seconds: float | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
@@ -56,6 +56,7 @@ def write_alpha_video(
         fps: Frames per second.
         size: Width and height of the frames, pixels.
         audio: A sound file, encoded as it is.
+        audio_start: The moment of the sound with which the video begins, seconds.
         seconds: Length of the video; by default the sound's length, else as long as the frames last.
         metadata: As for :func:`gaussavatar.media.ffmpeg.write_video`.
 
@@ -64,7 +65,7 @@ def write_alpha_video(
     """
     require_alpha(path)
     if audio is not None and seconds is None:
-        seconds = read_audio(audio).seconds
+        seconds = read_audio(audio).seconds - audio_start
     picture = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgba", s=f"{size[0]}x{size[1]}", framerate=fps)
     picture = picture.video.filter("scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd")
     if size[0] % 2 or size[1] % 2:
@@ -77,13 +78,8 @@ def write_alpha_video(
     if seconds is not None:
         streams = [picture.filter("tpad", stop=-1, stop_mode="clone")]
         options["t"] = f"{seconds:.6f}"
-    if audio is None:
-        del options["acodec"]
-        options.pop("audio_bitrate", None)
-    else:
-        sound = ffmpeg.input(file_url(audio), protocol_whitelist=LOCAL_ONLY)["a:0"]
-        streams.append(sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("apad"))
-        rate = probe(audio).audio_rate
-        options["ar"] = rate if path.suffix.lower() == ".mov" and rate in (44100, 48000) else 48000
+    if audio is not None:
+        streams.append(sound_stream(audio, audio_start))
+        options |= sound_options(path, probe(audio).audio_rate)
     with atomic_path(path) as temporary:
         encode(compile_output(streams, temporary, options, metadata or {}), frames, (size[1], size[0], 4), path)

@@ -20,6 +20,8 @@ from jaxtyping import UInt8
 from gaussavatar.errors import UserError
 from gaussavatar.media.colour import HDR_TRANSFERS, can_map_tones, to_sdr
 from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, fill_from, find_ffmpeg, last_messages, running
+from gaussavatar.media.samples import finite, read_samples
+from gaussavatar.media.sound_track import sound_options, sound_stream
 from gaussavatar.storage import atomic_path
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
@@ -261,15 +263,16 @@ def read_audio(path: Path, rate: int = ANALYSIS_RATE) -> Waveform:
     stream = stream.output("pipe:", format="f32le", acodec="pcm_f32le", ar=rate)
     command = ffmpeg.compile(stream.global_args(*QUIET), cmd=find_ffmpeg())
     with running(command, stdout=subprocess.PIPE) as (process, log):
-        data = process.stdout.read()  # type: ignore[union-attr]
+        samples = read_samples(process.stdout.read)  # type: ignore[union-attr]
         code = process.wait()
         messages = last_messages(log)
-    samples = np.frombuffer(data[: len(data) // 4 * 4], "<f4").astype(np.float32)
     if code != 0 and len(samples) < ENOUGH_DECODED * info.seconds * rate:
         raise _undecodable(path, messages)
-    if len(samples) < _MIN_SOUND_SECONDS * rate or not np.isfinite(samples).all():
+    if len(samples) < _MIN_SOUND_SECONDS * rate:
         raise UserError(f"sound in {path}", "an empty audio track", "give a file with sound")
-    return Waveform(np.clip(samples, -1.0, 1.0), rate, path)
+    if not finite(samples):
+        raise UserError(f"a sound of finite numbers in {path}", "NaN in it", "export the sound again")
+    return Waveform(samples, rate, path)
 
 
 def write_video(
@@ -279,6 +282,7 @@ def write_video(
     size: tuple[int, int],
     *,
     audio: Path | None = None,
+    audio_start: float = 0.0,
     seconds: float | None = None,
     crf: int = 16,
     metadata: Mapping[str, str] | None = None,
@@ -291,6 +295,7 @@ def write_video(
         fps: Frames per second.
         size: Width and height of the frames, pixels.
         audio: A sound file, encoded as it is (not the analysis version).
+        audio_start: The moment of the sound with which the video begins, seconds.
         seconds: Length of the video; by default the sound's length, else as long as the frames last.
         crf: x264 quality, smaller is better.
         metadata: Values for :data:`METADATA_KEYS`.
@@ -301,9 +306,9 @@ def write_video(
     if unknown := set(metadata or {}) - set(METADATA_KEYS):
         raise ValueError(f"metadata keys {sorted(unknown)} are lost in an mp4; use {METADATA_KEYS}")
     if audio is not None and seconds is None:
-        seconds = read_audio(audio).seconds
+        seconds = read_audio(audio).seconds - audio_start
     with atomic_path(path) as temporary:
-        command = _write_command(temporary, fps, size, audio, seconds, crf, metadata or {})
+        command = _write_command(temporary, fps, size, audio, audio_start, seconds, crf, metadata or {})
         encode(command, frames, (size[1], size[0], 3), path)
 
 
@@ -334,6 +339,7 @@ def _write_command(
     fps: float,
     size: tuple[int, int],
     audio: Path | None,
+    audio_start: float,
     seconds: float | None,
     crf: int,
     metadata: Mapping[str, str],
@@ -351,11 +357,8 @@ def _write_command(
         streams = [picture.filter("tpad", stop=-1, stop_mode="clone")]
         options["t"] = f"{seconds:.6f}"
     if audio is not None:
-        sound = ffmpeg.input(file_url(audio), protocol_whitelist=LOCAL_ONLY)["a:0"]
-        streams.append(sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("apad"))
-        # An AAC packet of 1024 samples must be shorter than a video frame, so low rates are raised.
-        rate = probe(audio).audio_rate
-        options |= {"acodec": "aac", "audio_bitrate": "192k", "ar": rate if rate in (44100, 48000) else 48000}
+        streams.append(sound_stream(audio, audio_start))
+        options |= sound_options(target, probe(audio).audio_rate)
     return compile_output(streams, target, options, metadata)
 
 

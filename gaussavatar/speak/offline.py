@@ -1,91 +1,224 @@
-"""A sound file in, a video of the avatar speaking it out."""
+"""A sound or a motion in, a video of the avatar out."""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
-from gaussavatar.avatar.background import parse_background
-from gaussavatar.avatar.behind import TorsoKind, behind_head
-from gaussavatar.avatar.driving import check_motion, layers, motion_for_sound, opaque_frames, transparent_frames
+from gaussavatar import __version__
+from gaussavatar.avatar.background import Background, parse_background
+from gaussavatar.avatar.behind import Behind, behind_head
+from gaussavatar.avatar.driving import (
+    check_motion,
+    in_order,
+    layers,
+    motion_for_sound,
+    opaque_frames,
+    transparent_frames,
+)
+from gaussavatar.avatar.framing import Framing, framing_of
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
+from gaussavatar.media.joining import join_videos
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.types import VIDEO_FPS
+from gaussavatar.speak.segments import PartFolder, Segment, frames_of_segment, write_in_segments
+from gaussavatar.speak.wish import VideoWish
+from gaussavatar.storage import content_key, file_digest
+from gaussavatar.types import VIDEO_FPS, Waveform
+
+_SLACK = 1.0
+"""Seconds by which a motion may be shorter or longer than its sound."""
 
 
 def speak(
-    audio: Path,
+    audio: Path | None,
     avatar: Path | LoadedAvatar,
     out: Path | None,
     progress: Progress,
-    background: str = "plate",
-    torso: TorsoKind = "real",
+    wish: VideoWish | None = None,
     motion: MotionTrack | None = None,
+    save_motion: Path | None = None,
 ) -> Path:
     """Write a video of the avatar speaking ``audio``, with that sound and exactly as long.
 
+    A video of more than a minute is written in segments: a run that was killed goes on where it stopped.
+
     Args:
-        audio: any sound or video that ffmpeg reads.
+        audio: any sound or video that ffmpeg reads; None for a video of ``motion`` without a sound track.
         avatar: avatar folder, or what was loaded from it.
         out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
         progress: told of every frame.
-        background: ``plate``, ``none``, ``#rrggbb`` or a picture, see :mod:`gaussavatar.avatar.background`.
-        torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
+        wish: how the video looks, and which stretch it shows.
         motion: an edited motion instead of the one that the sound gives.
+        save_motion: where the motion is written that the video shows, ``.safetensors`` or ``.csv``.
 
     Raises:
-        UserError: no such sound, avatar or picture, or the output cannot be written.
+        UserError: no such sound, avatar or picture, a wish that cannot be fulfilled, or the output cannot be written.
     """
-    wish = parse_background(background)
+    wish = wish or VideoWish()
+    wish.check()
+    background = parse_background(wish.background)
     folder = avatar.path if isinstance(avatar, LoadedAvatar) else avatar
-    out = out or Path(f"{folder.resolve().name}-{audio.stem}{'.mov' if wish.clear else '.mp4'}")
+    name = "motion" if audio is None else audio.stem
+    out = out or Path(f"{folder.resolve().name}-{name}{'.mov' if background.clear else '.mp4'}")
+    check_outputs(out, save_motion, audio, folder, background.clear)
+    if audio is None and motion is None:
+        raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
+    waveform = None if audio is None else read_audio(audio)
+    loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
+    if motion is not None:
+        check_motion(loaded, motion)
+        motion = in_order(loaded, motion)
+    framing = framing_of(loaded, wish.crop, wish.size)
+    parts = PartFolder(out, _key(audio, loaded, wish, background, motion))
+    track = parts.kept(progress)
+    fresh = track is None
+    if track is None:
+        track = _motion(loaded, waveform, wish, motion)
+    if save_motion is not None:
+        track.save(save_motion)
+    start = wish.first_moment(VIDEO_FPS if motion is None else motion.fps)
+    seconds = track.seconds
+    if waveform is not None:
+        seconds = max(min(waveform.seconds, wish.stop or waveform.seconds) - start, 1 / track.fps)
+    if fresh and len(track) > frames_of_segment(track):
+        parts.keep(track)
+    shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out)
+    with tempfile.TemporaryDirectory(prefix="gaussavatar-") as scratch, frame_parallel():
+        shot.write(Path(scratch), parts, progress)
+    return out
+
+
+def check_outputs(out: Path, save_motion: Path | None, audio: Path | None, avatar: Path, clear: bool) -> None:
+    """Refuse places for the output that cannot be meant; ``clear``: the video is transparent.
+
+    Raises:
+        UserError: a folder, another kind of file than the video wants, or a file that the video is made from.
+    """
     if out.is_dir():
         raise UserError("a file name for --out", f"the folder {out}", "add a name such as talk.mp4")
-    if wish.clear:
+    if clear:
         require_alpha(out)
-    waveform = read_audio(audio)
-    loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
-    track = motion_for_sound(loaded, waveform) if motion is None else fitted_to(motion, waveform.seconds)
-    check_motion(loaded, track)
-    facts = {
-        "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
-        "title": f"{loaded.record.subject} (synthetic)",
-    }
-    write = write_alpha_video if wish.clear else write_video
-    with tempfile.TemporaryDirectory() as folder, frame_parallel(), progress.stage("speaking", len(track)) as advance:
-        behind = behind_head(loaded, wish, Path(folder), torso)
-        drawn = layers(loaded, track, behind)
-        frames = transparent_frames(drawn) if wish.clear else opaque_frames(drawn)
-        counted = _counted(frames, advance)
-        size = (loaded.size, loaded.size)
-        write(out, counted, VIDEO_FPS, size, audio=audio, seconds=waveform.seconds, metadata=facts)
-    return out
+    for name, path in (("--out", out), ("--save-motion", save_motion)):
+        if path is None or not path.exists():
+            continue
+        if audio is not None and audio.exists() and path.samefile(audio):
+            raise UserError(f"another file for {name} than the sound", f"{path}", "name another one")
+        if path.resolve().parent == avatar.resolve():
+            raise UserError(f"a {name} that is no part of the avatar", f"{path}", "name another one")
+
+
+def _motion(
+    avatar: LoadedAvatar, waveform: Waveform | None, wish: VideoWish, motion: MotionTrack | None
+) -> MotionTrack:
+    """The motion that the video shows."""
+    if motion is None:
+        assert waveform is not None
+        with frame_parallel():
+            whole = motion_for_sound(avatar, waveform)
+    else:
+        whole = motion if waveform is None else fitted_to(motion, waveform.seconds)
+    track = wish.cut(whole)
+    return track if wish.fps is None else track.at_fps(wish.fps)
 
 
 def fitted_to(motion: MotionTrack, seconds: float) -> MotionTrack:
     """A motion as long as a sound: cut at the end, or held at its last frame.
 
     Raises:
-        UserError: it is of another frame rate than the video, or more than a second shorter or longer than the sound.
+        UserError: it is more than a second shorter or longer than the sound.
     """
-    if motion.fps != VIDEO_FPS:
-        raise UserError(f"a motion of {VIDEO_FPS} frames per second", f"{motion.fps}", "give one of that rate")
-    if abs(motion.seconds - seconds) > 1:
+    if abs(motion.seconds - seconds) > _SLACK:
         came = f"{motion.seconds:.1f} s of motion for {seconds:.1f} s of sound"
         raise UserError("a motion as long as the sound", came, "give the motion that belongs to this sound")
-    return motion.taken(np.minimum(np.arange(frames_of_seconds(seconds)), len(motion) - 1))
+    return motion.taken(np.minimum(np.arange(frames_of_seconds(seconds, motion.fps)), len(motion) - 1))
 
 
-def _counted(frames: Iterator[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+@dataclass(frozen=True)
+class Shot:
+    """A video that is about to be written: who, what, how, and where to."""
+
+    avatar: LoadedAvatar
+    track: MotionTrack
+    background: Background
+    wish: VideoWish
+    framing: Framing | None
+    audio: Path | None
+    start: float
+    seconds: float
+    out: Path
+
+    def write(self, scratch: Path, parts: PartFolder, progress: Progress) -> None:
+        """Write the video, at once or in segments; ``scratch`` takes what is decoded on the way."""
+        behind = behind_head(self.avatar, self.background, scratch, self.wish.torso, self.framing)
+        track, sound = self.track, {"audio": self.audio, "audio_start": self.start}
+        if len(track) <= frames_of_segment(track):
+            with progress.stage("speaking", len(track)) as advance:
+                frames = _counted(self._frames(track, behind), advance)
+                self._encode(self.out, frames, self.seconds, **sound, metadata=self._facts())
+            return
+        missing = [each for each in parts.segments(track) if not each.path.is_file()]
+        with progress.stage("speaking", sum(each.stop - each.first for each in missing)) as advance:
+
+            def write(segment: Segment) -> None:
+                frames = self._frames(track.frames(segment.first, segment.stop), behind)
+                self._encode(segment.path, _counted(frames, advance), self._seconds_of(segment))
+
+            def join(segments: list[Segment]) -> None:
+                lengths = [self._seconds_of(each) for each in segments]
+                videos = [each.path for each in segments]
+                facts = self._facts()
+                join_videos(self.out, videos, lengths, **sound, seconds=self.seconds, metadata=facts)
+
+            write_in_segments(parts, track, write, join, progress)
+
+    def _seconds_of(self, segment: Segment) -> float:
+        fps, last = self.track.fps, segment.stop == len(self.track)
+        return (self.seconds if last else segment.stop / fps) - segment.first / fps
+
+    def _frames(self, track: MotionTrack, behind: Behind) -> Iterator[np.ndarray]:
+        drawn = layers(self.avatar, track, behind, framing=self.framing)
+        return (transparent_frames if self.background.clear else opaque_frames)(drawn)
+
+    def _encode(self, path: Path, frames: Iterable[np.ndarray], seconds: float, **more: Any) -> None:
+        side = self.avatar.size
+        size = (side, side) if self.framing is None else (self.framing.width, self.framing.height)
+        write = write_alpha_video if self.background.clear else write_video
+        write(path, frames, self.track.fps, size, seconds=seconds, **more)
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
+            "title": f"{self.avatar.record.subject} (synthetic)",
+        }
+
+
+def _key(
+    audio: Path | None, avatar: LoadedAvatar, wish: VideoWish, background: Background, motion: MotionTrack | None
+) -> str:
+    """Names all that a video's pictures depend on."""
+    files = {name: entry.sha256 for name, entry in avatar.record.files.items()}
+    arrays = () if motion is None else motion.arrays().values()
+    arrays = [*arrays, *(() if background.picture is None else (background.picture,))]
+    digests = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in arrays]
+    sound, fps = None if audio is None else file_digest(audio), None if motion is None else motion.fps
+    asked = msgspec.to_builtins(replace(wish, background=str(wish.background)))
+    return content_key(__version__, files, msgspec.to_builtins(avatar.record.drive), sound, asked, digests, fps)
+
+
+def _counted(frames: Iterable[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
     for frame in frames:
         yield frame
         advance(1)

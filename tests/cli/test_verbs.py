@@ -164,7 +164,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "shown"),
     [
         (["fit"], "PATH"),
-        (["speak"], "--audio"),
         (["bench", "voice"], "--audio"),
         (["bench", "raster", "--audio", "a.wav"], "bench voice"),
         (["bench", "rasta"], "raster"),

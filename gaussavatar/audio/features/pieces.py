@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from gaussavatar.audio.features.api import AudioFeature
+from gaussavatar.media.samples import forget_read
 from gaussavatar.types import Waveform
 
 WHOLE_SECONDS = 600
@@ -37,10 +38,5 @@ def extract_in_pieces(feature: AudioFeature, waveform: Waveform) -> Float32[np.n
         sound = samples[first * rate // frames : (end + margin) * rate // frames]
         piece = Waveform(np.asarray(sound), rate, waveform.file, waveform.start + first / frames)
         heard[start:end] = feature.extract(piece)[start - first :][: end - start]
+        forget_read(samples)
     return heard
-
-
-def finite(samples: Float32[np.ndarray, "t"]) -> bool:
-    """Whether all samples are numbers, looked at a few seconds at a time."""
-    step = 1 << 20
-    return all(bool(np.isfinite(samples[start : start + step]).all()) for start in range(0, len(samples), step))

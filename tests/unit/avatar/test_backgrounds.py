@@ -24,6 +24,7 @@ from gaussavatar.model.torso import blank_torso
 from gaussavatar.motion.track import FaceState
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak
+from gaussavatar.speak.wish import VideoWish
 from gaussavatar.storage import read_arrays, read_json
 from gaussavatar.types import Rendered
 
@@ -78,7 +79,7 @@ def filmed(dressed: Path, sound: Path, tmp_path_factory: pytest.TempPathFactory)
 def test_transparent_video_over_the_plate_is_the_plate_video(
     dressed: Path, sound: Path, filmed: np.ndarray, tmp_path: Path, suffix: str
 ) -> None:
-    images = decoded(speak(sound, dressed, tmp_path / f"talk{suffix}", QuietProgress(), "none"))
+    images = decoded(speak(sound, dressed, tmp_path / f"talk{suffix}", QuietProgress(), VideoWish("none")))
     alpha = images[..., 3:] / 255.0
     assert len(images) == len(filmed) == 10
     assert alpha[:, :4].max() < 0.01 and alpha[:, -4:, 40:56].min() > 0.99
@@ -88,7 +89,7 @@ def test_transparent_video_over_the_plate_is_the_plate_video(
 
 
 def test_edges_before_white_are_nowhere_too_dark(dressed: Path, sound: Path, tmp_path: Path) -> None:
-    images = decoded(speak(sound, dressed, tmp_path / "talk.mov", QuietProgress(), "none")).astype(float)
+    images = decoded(speak(sound, dressed, tmp_path / "talk.mov", QuietProgress(), VideoWish("none"))).astype(float)
     alpha = images[..., 3:] / 255
     over = (images[..., :3] * alpha + 255 * (1 - alpha))[0]
     share = torso()[..., None]
@@ -100,7 +101,7 @@ def test_edges_before_white_are_nowhere_too_dark(dressed: Path, sound: Path, tmp
 def test_a_colour_is_put_where_the_person_is_not(
     dressed: Path, sound: Path, filmed: np.ndarray, tmp_path: Path
 ) -> None:
-    video = speak(sound, dressed, tmp_path / "talk.mp4", QuietProgress(), "#20c040")
+    video = speak(sound, dressed, tmp_path / "talk.mp4", QuietProgress(), VideoWish("#20c040"))
     images = np.stack(list(read_frames(video, width=SIZE, height=SIZE, fps=None))).astype(float)
     assert np.abs(images[:, :12, :12] - [0x20, 0xC0, 0x40]).max() < 8
     body = torso() > 0.99
@@ -112,7 +113,7 @@ def test_a_picture_covers_the_frame(dressed: Path, sound: Path, tmp_path: Path) 
     picture = np.zeros((30, 80, 3), np.uint8)
     picture[:, :25], picture[:, 25:40], picture[:, 40:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     write_image(tmp_path / "wide.png", picture)
-    video = speak(sound, dressed, tmp_path / "talk.mp4", QuietProgress(), str(tmp_path / "wide.png"))
+    video = speak(sound, dressed, tmp_path / "talk.mp4", QuietProgress(), VideoWish(str(tmp_path / "wide.png")))
     first = next(iter(read_frames(video, width=SIZE, height=SIZE, fps=None))).astype(int)
     assert first[5, 5, 1] > 200 and first[5, -5, 2] > 200 and first[5, :, 0].max() < 60
     assert cover(picture, 60).shape == (60, 60, 3)
@@ -177,11 +178,13 @@ def gaussian_torso(dressed: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_the_torso_branch_is_drawn_under_the_head(gaussian_torso: Path, sound: Path, tmp_path: Path) -> None:
-    whole = speak(sound, gaussian_torso, tmp_path / "talk.mp4", QuietProgress(), torso="gaussians")
+    whole = speak(sound, gaussian_torso, tmp_path / "talk.mp4", QuietProgress(), VideoWish(torso="gaussians"))
     first = next(iter(read_frames(whole, width=SIZE, height=SIZE, fps=None))).astype(int)
     assert first[90, 48, 1] > first[90, 48, 0] + 60, "green slab"
     assert np.abs(first[5, 5] - GREY).max() < 8, "the plate"
-    clear = decoded(speak(sound, gaussian_torso, tmp_path / "talk.mov", QuietProgress(), "none", "gaussians"))
+    clear = decoded(
+        speak(sound, gaussian_torso, tmp_path / "talk.mov", QuietProgress(), VideoWish("none", "gaussians"))
+    )
     assert clear[0, 90, 48, 3] > 240 and clear[0, 5, 5, 3] == 0
 
 

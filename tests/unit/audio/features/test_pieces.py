@@ -7,6 +7,7 @@ import pytest
 
 from gaussavatar.audio.features import pieces
 from gaussavatar.audio.features.mel import MEL
+from gaussavatar.media.samples import finite
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 
@@ -22,6 +23,6 @@ def test_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch, samples: int) -> 
 
 def test_a_number_that_is_none_is_found_anywhere() -> None:
     samples = np.zeros((1 << 20) + 5, np.float32)
-    assert pieces.finite(samples)
+    assert finite(samples)
     samples[-1] = np.inf
-    assert not pieces.finite(samples)
+    assert not finite(samples)

@@ -1,0 +1,33 @@
+"""The sound of a video that is written: from which moment, how long, and in which codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from gaussavatar.media.process import LOCAL_ONLY, file_url
+
+_CODECS: dict[str, dict[str, Any]] = {
+    ".mov": {"acodec": "pcm_s16le"},
+    ".webm": {"acodec": "libopus", "audio_bitrate": "160k"},
+}
+_MP4 = {"acodec": "aac", "audio_bitrate": "192k"}
+
+
+def sound_stream(audio: Path, start: float = 0.0) -> Any:
+    """The sound of a file from a moment on, followed by silence without end."""
+    stream = ffmpeg.input(file_url(audio), protocol_whitelist=LOCAL_ONLY)["a:0"]
+    stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
+    if start > 0:
+        stream = stream.filter("atrim", start=f"{start:.6f}").filter("asetpts", "PTS-STARTPTS")
+    return stream.filter("apad")
+
+
+def sound_options(path: Path, rate: int | None) -> dict[str, Any]:
+    """Encoder options of the sound of a video file, by its extension; ``rate`` is that of the source."""
+    suffix = path.suffix.lower()
+    # An AAC packet of 1024 samples must be shorter than a video frame, so low rates are raised; Opus knows 48000 only.
+    kept = suffix != ".webm" and rate in (44100, 48000)
+    return {**_CODECS.get(suffix, _MP4), "ar": rate if kept else 48000}
