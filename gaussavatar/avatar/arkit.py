@@ -46,8 +46,6 @@ _OPENS = {
 """How far shapes of 1 open the built-in head's lips, by the mouth slider's 1; for avatars without a map."""
 _SMALL = 0.002
 """What a shape costs in curves of a track, against how far a shape moves the mouth."""
-_BEYOND = 0.5
-"""How far codes may go beyond what the clip showed, in units of its range."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,25 @@ class ArkitMap:
     mouth: Float32[np.ndarray, "52 m"]
     """Codes per unit of each shape."""
     upper: Float32[np.ndarray, "52 u"]
-    low: Float32[np.ndarray, "m"]
-    """What the clip showed of each code: the lowest and the highest."""
-    high: Float32[np.ndarray, "m"]
+    mean: Float32[np.ndarray, "m"]
+    """Of the clip's codes."""
+    whiten: Float32[np.ndarray, "m m"]
+    """Takes a code's difference from the mean to axes along which the clip varies by 1."""
+    reach: Float32[np.ndarray, "2"]
+    """How far from the mean, in those axes, 95 and 99 of a hundred frames of the clip stay."""
     importance: Float32[np.ndarray, "m"]
     """How far a unit of each code moves the mouth, by the largest."""
 
     def face(
         self, values: Float32[np.ndarray, "n 52"]
     ) -> tuple[Float32[np.ndarray, "n m"], Float32[np.ndarray, "n u"]]:
-        """Mouth codes and upper-face channels of curves; beyond what the clip showed codes go ever slower."""
+        """Mouth codes and upper-face channels of curves; beyond what the clip showed the mouth goes ever slower.
+
+        Faces that no frame came near tear: a wide smile of a person who never smiled is a smaller one.
+        """
         shapes = np.clip(values, -0.2, 1.5)
-        codes = softly_within(self.rest_codes + shapes @ self.mouth, self.low, self.high)
-        return codes.astype(np.float32), np.clip(self.rest_upper + shapes @ self.upper, -1.5, 1.5).astype(np.float32)
+        codes = softly_within(self.rest_codes + shapes @ self.mouth, self.mean, self.whiten, self.reach)
+        return codes, np.clip(self.rest_upper + shapes @ self.upper, -1.5, 1.5).astype(np.float32)
 
     def curves(
         self, codes: Float32[np.ndarray, "n m"], upper: Float32[np.ndarray, "n u"]
@@ -121,9 +125,8 @@ def rough_map(
     mouth, shapes = np.zeros((52, len(closed)), np.float32), ARKIT_EXPRESSIONS.index
     for name, share in _OPENS.items():
         mouth[shapes(name)] = share * OPEN_APERTURE * open_direction
-    bounds = np.percentile(codes, [0.5, 99.5], axis=0).astype(np.float32)
     importance = np.abs(open_direction) / max(float(np.abs(open_direction).max()), 1e-9)
-    return ArkitMap(closed, resting_upper, mouth, channel_rows(names), bounds[0], bounds[1], importance)
+    return ArkitMap(closed, resting_upper, mouth, channel_rows(names), *seen_codes(codes), importance)
 
 
 def channel_rows(names: tuple[str, ...]) -> Float32[np.ndarray, "52 u"]:
@@ -155,13 +158,31 @@ def within_one(
     return shapes
 
 
+def seen_codes(
+    codes: Float[np.ndarray, "n m"],
+) -> tuple[Float32[np.ndarray, "m"], Float32[np.ndarray, "m m"], Float32[np.ndarray, "2"]]:
+    """Mean, whitening and reach of the codes that a clip shows, see :class:`ArkitMap`."""
+    mean = codes.mean(axis=0, dtype=float)
+    spread = np.cov(codes.T.astype(float)).reshape(len(mean), len(mean))
+    # A code that hardly varies is not to count for more than a tenth of the others' mean.
+    values, axes = np.linalg.eigh(spread)
+    whiten = axes / np.sqrt(np.maximum(values, max(0.01 * float(values.mean()), 1e-9)))
+    reach = np.percentile(np.linalg.norm((codes - mean) @ whiten, axis=1), [95, 99])
+    return mean.astype(np.float32), whiten.astype(np.float32), np.maximum(reach, 1e-3).astype(np.float32)
+
+
 def softly_within(
-    values: Float[np.ndarray, "n m"], low: Float[np.ndarray, "m"], high: Float[np.ndarray, "m"]
-) -> Float[np.ndarray, "n m"]:
-    """Values as they are within bounds; outside them growing ever slower, monotone, by half the bounds at most."""
-    room = np.maximum(_BEYOND * (high - low), 1e-6)
-    over, under = np.clip(values - high, 0, None), np.clip(low - values, 0, None)
-    return np.clip(values, low, high) + room * (np.tanh(over / room) - np.tanh(under / room))
+    codes: Float[np.ndarray, "n m"],
+    mean: Float[np.ndarray, "m"],
+    whiten: Float[np.ndarray, "m m"],
+    reach: Float[np.ndarray, "2"],
+) -> Float32[np.ndarray, "n m"]:
+    """Codes as they are within the first reach; beyond it on the same ray, ever slower, and never past the second."""
+    moved = codes - mean
+    away = np.maximum(np.linalg.norm(moved @ whiten, axis=1, keepdims=True), 1e-9)
+    room = max(float(reach[1] - reach[0]), 1e-6)
+    kept = np.where(away <= reach[0], away, reach[0] + room * np.tanh((away - reach[0]) / room))
+    return (mean + moved * (kept / away)).astype(np.float32)
 
 
 def track_of_curves(fitted: ArkitMap, curves: ArkitCurves, over: MotionTrack) -> MotionTrack:

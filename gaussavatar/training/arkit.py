@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from gaussavatar.avatar.arkit import MOUTH_SHAPES, ArkitMap, channel_rows
+from gaussavatar.avatar.arkit import MOUTH_SHAPES, ArkitMap, channel_rows, seen_codes
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.statistics import correlation
 from gaussavatar.tracking.face.motion import mouth_region
@@ -50,10 +50,9 @@ def fit_arkit_map(
     shapes = list(MOUTH_SHAPES)
     mouth[shapes] = _ridge(moved[:, shapes], (codes - closed)[used], by_geometry[shapes])
     channels = _channels(moved, (upper - rest_upper)[used], motion.upper_names)
-    bounds = np.percentile(codes[used], [0.5, 99.5], axis=0)
     reach = np.linalg.norm(motion.mouth_basis.reshape(codes.shape[1], -1), axis=1)
     importance = np.maximum(reach / reach.max(), _LEAST_IMPORTANCE)
-    arrays = (closed, rest_upper, mouth, channels, bounds[0], bounds[1], importance)
+    arrays = (closed, rest_upper, mouth, channels, *seen_codes(codes[used]), importance)
     return ArkitMap(*(array.astype(np.float32) for array in arrays))
 
 

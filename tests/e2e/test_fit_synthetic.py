@@ -13,14 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gaussavatar
 from gaussavatar.cli.main import run
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import psnr
 from gaussavatar.landmarks.face_mesh import quiet_stderr
 from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
 from gaussavatar.media.images import read_image
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
+from gaussavatar.statistics import correlation
 from gaussavatar.synthetic.actor import load_truth, make_actor_clip
 from gaussavatar.synthetic.voice import make_voice_sentence
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.head.signals import fitted_weights
+from gaussavatar.tracking.head.track import load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 
 pytestmark = pytest.mark.slow
@@ -161,6 +167,20 @@ def test_the_lips_follow_the_sound_and_not_a_shifted_one(metrics: dict) -> None:
 
 def test_the_lids_follow_the_video(metrics: dict) -> None:
     assert metrics["audio"]["blink_r"] > 0.85
+
+
+def test_the_avatar_brings_a_map_from_curves_of_faces(story: dict) -> None:
+    """The clip's own coefficients, through the map, open the mouth as the clip's mouth opens."""
+    avatar = gaussavatar.load_avatar(story["avatar"])
+    assert avatar.loaded.arkit is not None
+    track = load_head_track(story["avatar"] / "capture")
+    motion = load_motion(story["avatar"] / "capture" / "motion.safetensors")
+    weights = fitted_weights(track)
+    curves = gaussavatar.ArkitCurves(np.clip(weights - np.median(weights, axis=0), 0, 1), 25.0)
+    opened = avatar.motion_from(curves).mouth_codes @ avatar.loaded.mouth_open_direction
+    assert correlation(opened.astype(float), motion.aperture.astype(float)) > 0.8
+    back = avatar.curves_of(avatar.filmed)
+    assert back.values.max() <= 1 and back.values[:, ARKIT_EXPRESSIONS.index("jawOpen")].std() > 0.01
 
 
 def test_evaluate_finds_the_same_figures_and_saves_the_frames_it_measured(

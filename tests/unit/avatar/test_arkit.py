@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import lsq_linear
 
 import gaussavatar
-from gaussavatar.avatar.arkit import ArkitMap, head_turns, softly_within, stored_map, within_one
+from gaussavatar.avatar.arkit import ArkitMap, head_turns, seen_codes, softly_within, stored_map, within_one
 from gaussavatar.errors import UserError
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS, ArkitCurves
 from gaussavatar.motion.poses import deviations, mean_pose
@@ -29,12 +29,17 @@ def speaking(n: int = 60, fps: float = 30.0) -> ArkitCurves:
     return ArkitCurves(values, fps)
 
 
-def test_beyond_what_was_seen_codes_grow_ever_slower_and_never_turn() -> None:
-    low, high = np.array([-1.0]), np.array([3.0])
-    values = softly_within(np.linspace(-50, 50, 1001)[:, None], low, high)[:, 0]
-    assert (np.diff(values) >= 0).all() and values[0] == pytest.approx(-3) and values[-1] == pytest.approx(5)
-    inside = np.linspace(-1, 3, 9)[:, None]
-    assert np.allclose(softly_within(inside, low, high), inside)
+def test_beyond_what_was_seen_the_mouth_goes_ever_slower_and_never_turns() -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(2000, 3)) * [3.0, 1.0, 0.2] + [1, 0, 0]
+    mean, whiten, reach = seen_codes(seen)
+    assert np.allclose(np.cov(((seen - mean) @ whiten).T), np.eye(3), atol=0.05)
+    ray = mean + np.linspace(0, 40, 401)[:, None] * np.array([1.0, 0.5, 0.0])
+    made = softly_within(ray, mean, whiten, reach)
+    away = np.linalg.norm((made - mean) @ whiten, axis=1)
+    assert (np.diff(away) >= -1e-4).all() and away[-1] == pytest.approx(reach[1], rel=1e-3)
+    assert np.allclose(made[away < 0.99 * reach[0]], ray[away < 0.99 * reach[0]], atol=1e-4)
+    assert (np.abs(softly_within(seen, mean, whiten, reach) - seen).max(axis=1) < 1e-5).mean() > 0.94
 
 
 def test_the_nearest_shapes_between_none_and_all_are_found() -> None:
@@ -82,7 +87,9 @@ def own_map(n_codes: int = 4, n_upper: int = 3) -> ArkitMap:
     mouth[[index("jawOpen"), index("mouthFunnel")]] = rng.normal(size=(2, n_codes))
     upper[index("eyeBlinkLeft"), 0] = 1.2
     ones = np.ones(n_codes, np.float32)
-    return ArkitMap(0 * ones, np.zeros(n_upper, np.float32), mouth, upper, -9 * ones, 9 * ones, ones)
+    reach = np.array([90, 99], np.float32)
+    seen = (0 * ones, np.eye(n_codes, dtype=np.float32), reach)
+    return ArkitMap(0 * ones, np.zeros(n_upper, np.float32), mouth, upper, *seen, ones)
 
 
 def test_an_avatar_keeps_its_own_map(toy_avatar: Path, tmp_path: Path) -> None:
