@@ -24,15 +24,34 @@ class Evaluate:
     """State dict of torchvision's AlexNet or VGG-16 (.safetensors or .pth): adds LPIPS, with the linear heads of that
     file or of an installed lpips package, else a perceptual distance."""
 
+    speech: bool = False
+    """Measure speech as well: lips, closures, action units, THEval's figures, strange voices."""
+
+    voices: tuple[Path, ...] = ()
+    """With --speech: recordings of real voices to drive the avatar with."""
+
+    blocks: int = 11
+    """With --speech: blocks of the clip that are each predicted by a network that never saw them; 0 leaves that out."""
+
     def run(self) -> None:
         """Evaluate, then print the figures."""
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.evaluate.evaluate import evaluate_avatar
+        from gaussavatar.evaluate.speech_tables import speech_lines
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.training.layout import FitLayout
 
         folder = find_avatar(self.avatar)
-        print_metrics(evaluate_avatar(folder, self.save_frames, TerminalProgress(), self.lpips_weights))
+        progress = TerminalProgress()
+        request = None
+        if self.speech:
+            from gaussavatar.bench.speech import speech_request
+
+            request = speech_request(folder, self.voices, self.blocks, progress)
+        metrics = evaluate_avatar(folder, self.save_frames, progress, self.lpips_weights, request)
+        print_metrics(metrics)
+        for line in speech_lines(metrics["speech"]) if self.speech else ():
+            say(line)
         say(f"metrics: {shown(FitLayout(folder).metrics)}")
         if self.save_frames is not None:
             say(f"frames:  {shown(self.save_frames)}")

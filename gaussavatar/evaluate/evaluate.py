@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.held_out import HeldOut, drives, open_held_out, render_held_out, rendering_speed
-from gaussavatar.evaluate.metrics import compare_faces, psnr
+from gaussavatar.evaluate.metrics import FaceSeries, compare_faces, psnr
 from gaussavatar.evaluate.perceptual_figures import perceptual_figures
 from gaussavatar.evaluate.publish import publish
+from gaussavatar.evaluate.speech import SpeechRequest, speech_figures
 from gaussavatar.image.losses import ssim
 from gaussavatar.image.perceptual import PerceptualLoss
 from gaussavatar.media.images import write_image
@@ -47,7 +49,18 @@ def picture_figures(rendered: np.ndarray, real: np.ndarray, masks: np.ndarray, b
     return dict(zip(names, np.nanmean(np.array(rows), axis=0).tolist(), strict=True))
 
 
-def evaluate_held_out(held: HeldOut, progress: Progress) -> tuple[dict[str, Any], dict[str, np.ndarray], np.ndarray]:
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of the held-out frames: by way of driving the figures, the pictures and the faces found in them."""
+
+    figures: dict[str, Any]
+    rendered: dict[str, np.ndarray]
+    faces: dict[str, FaceSeries]
+    real: np.ndarray
+    real_faces: FaceSeries
+
+
+def evaluate_held_out(held: HeldOut, progress: Progress) -> Evaluated:
     """Figures of every drive, its rendered frames, and the real frames."""
     real = held.clip.frames.read_batch(held.indices.tolist())
     masks = held.clip.masks.read_batch(held.indices.tolist())
@@ -71,15 +84,21 @@ def evaluate_held_out(held: HeldOut, progress: Progress) -> tuple[dict[str, Any]
     shifted = max(figures.pop("audio_early")["lip_r"], figures.pop("audio_late")["lip_r"])
     figures["audio"]["lip_r_shifted"] = shifted
     figures["audio"]["lip_r_drop"] = figures["audio"]["lip_r"] - shifted
-    return figures, rendered, real
+    faces = {name: measured[name].result() for name in ways}
+    return Evaluated(figures, rendered, faces, real, truth)
 
 
 def evaluate_avatar(
-    folder: Path, save_frames: Path | None, progress: Progress, lpips_weights: Path | None = None
+    folder: Path,
+    save_frames: Path | None,
+    progress: Progress,
+    lpips_weights: Path | None = None,
+    speech: SpeechRequest | None = None,
 ) -> dict[str, Any]:
     """Recompute the held-out figures; writes ``report/metrics.json`` and, if asked, lossless frames.
 
-    ``lpips_weights`` adds perceptual figures, see :class:`~gaussavatar.image.perceptual.PerceptualLoss`.
+    ``lpips_weights`` adds perceptual figures, see :class:`~gaussavatar.image.perceptual.PerceptualLoss`; ``speech``
+    those of :mod:`gaussavatar.evaluate.speech`.
 
     Raises:
         UserError: the avatar or the weights are damaged, or its capture folder is gone.
@@ -87,12 +106,14 @@ def evaluate_avatar(
     net = None if lpips_weights is None else PerceptualLoss(lpips_weights)
     with frame_parallel():
         held = open_held_out(folder)
-        figures, rendered, real = evaluate_held_out(held, progress)
+        found = evaluate_held_out(held, progress)
+        figures, rendered, real = found.figures, found.rendered, found.real
         if net is not None:
             progress.say(f"perceptual figures: {net.title}")
             masks, boxes = held.clip.masks.read_batch(held.indices.tolist()), held.clip.boxes[held.indices]
             for name in figures:
                 figures[name] |= perceptual_figures(net, rendered[name], real, masks, boxes)
+        spoken = speech and speech_figures(folder, held, found.faces, found.real_faces, speech, progress)
     metrics = {
         "pose_protocol": held.avatar.record.pose_protocol,
         "image_size": held.clip.size,
@@ -102,6 +123,7 @@ def evaluate_avatar(
         "render_fps": round(rendering_speed(held), 1),
         **({} if net is None else {"perceptual_network": net.title}),
         **{name: {key: round(value, 4) for key, value in values.items()} for name, values in figures.items()},
+        **({} if spoken is None else {"speech": spoken}),
     }
     write_json(FitLayout(folder).metrics, metrics)
     if save_frames is not None:

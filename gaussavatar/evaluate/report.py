@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from gaussavatar.evaluate.speech_tables import speech_section
 from gaussavatar.evaluate.tables import DRIVES, drives, facts, figure, rows, shown_value
 from gaussavatar.pages.charts import Point, curve_svg
 from gaussavatar.pages.page import chart_cards, fact_list, folded, inline_jpeg, inline_video, panel, section, write_page
@@ -56,6 +57,7 @@ def write_report(
         _video(video, path.parent),
         _pairs(pairs),
         _figures(metrics),
+        speech_section(metrics.get("speech")),
         _protocol(metrics),
         _curves(curves),
         _stages(stages),
@@ -146,7 +148,7 @@ def _figure_row(key: str, metrics: Mapping[str, Any], columns: Sequence[str]) ->
 
 
 def _protocol(metrics: Mapping[str, Any]) -> str:
-    found = facts(metrics)
+    found = facts({name: value for name, value in metrics.items() if name != "speech"})
     if not found:
         return ""
     return section(

@@ -139,9 +139,9 @@ def face_signals(
             columns.append(_blink(column, used))
             continue
         leaky = name.startswith(_LEAKY)
-        columns.append(_calibrate(without_leaks(column, causes, used) if leaky else column, used, floor))
+        columns.append(calibrate(without_leaks(column, causes, used) if leaky else column, used, floor))
     if scores is None:
-        units = _units_of_landmarks(points, shut, mouth, used)
+        units = units_of_landmarks(points, shut, mouth, used)
         for side in ("left", "right"):
             # The fit tells a tightened lid from a narrower eye; heights alone do not.
             fitted = columns[ARKIT_EXPRESSIONS.index(f"eyeSquint{side.capitalize()}")]
@@ -208,10 +208,17 @@ def without_leaks(
     return values - (causes - np.median(causes[used], axis=0)) @ slopes
 
 
-def _units_of_landmarks(
+def units_of_landmarks(
     points: np.ndarray, shut: np.ndarray, mouth: np.ndarray, used: np.ndarray
 ) -> list[tuple[np.ndarray, float, float]]:
-    """Action units from head-space landmarks (metres)."""
+    """Action units from head-space landmarks (metres), calibrated on the used frames: values, rest and strong of each.
+
+    Args:
+        points: landmarks with the pose taken out.
+        shut: how far each eye is closed, left then right.
+        mouth: :func:`mouth_features`, whose leaks are taken out.
+        used: frames to calibrate on.
+    """
     causes = np.concatenate([mouth, shut.max(1, keepdims=True)], 1)
 
     def height(indices: tuple[int, ...], side: str) -> np.ndarray:
@@ -220,7 +227,7 @@ def _units_of_landmarks(
         return -points[:, chosen, 1].mean(1)
 
     def brow(values: np.ndarray) -> tuple[np.ndarray, float, float]:
-        return _calibrate(_smooth(without_leaks(values, causes, used)), used, _BROW_FLOOR)
+        return calibrate(_smooth(without_leaks(values, causes, used)), used, _BROW_FLOOR)
 
     closeness = points[:, 55, 0] - points[:, 285, 0]
     units = [brow((height(_INNER_BROW, "left") + height(_INNER_BROW, "right")) / 2)]
@@ -237,9 +244,9 @@ def _units_of_landmarks(
             rise = -points[:, [pair[which] for pair in pairs], 1].mean(1) - line
             calm = used & (shut[:, eye] < 0.3)
             rise = without_leaks(rise, mouth, calm)
-            heights.append(_calibrate(_smooth(opened * (rise - _median(rise, calm))), calm, _LID_FLOOR))
+            heights.append(calibrate(_smooth(opened * (rise - _median(rise, calm))), calm, _LID_FLOOR))
     cheeks = [
-        _calibrate(_smooth(without_leaks(height(_CHEEK, side), causes, used)), used, _CHEEK_FLOOR)
+        calibrate(_smooth(without_leaks(height(_CHEEK, side), causes, used)), used, _CHEEK_FLOOR)
         for side in ("left", "right")
     ]
     return [*units, *upper, *cheeks, *lower, *[(shut[:, eye], 0.0, 1.0) for eye in (0, 1)]]
@@ -257,7 +264,7 @@ def _units_of_scores(
         if name == "AU45":
             units.append(_blink(values, used))
         else:
-            units.append(_calibrate(_smooth(without_leaks(values, causes, used)), used, _SCORE_FLOOR))
+            units.append(calibrate(_smooth(without_leaks(values, causes, used)), used, _SCORE_FLOOR))
     return units
 
 
@@ -272,7 +279,7 @@ def _median(values: np.ndarray, used: np.ndarray) -> float:
     return float(np.median(values[used])) if used.any() else float(np.median(values))
 
 
-def _calibrate(values: np.ndarray, used: np.ndarray, floor: float) -> tuple[np.ndarray, float, float]:
+def calibrate(values: np.ndarray, used: np.ndarray, floor: float) -> tuple[np.ndarray, float, float]:
     """Values with rest at 0 and strong at 1, and what was taken off and divided by."""
     used = used if used.any() else np.ones(len(values), bool)
     rest = float(np.median(values[used]))

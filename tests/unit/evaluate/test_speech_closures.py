@@ -3,14 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussavatar.bench.closure import (
+from gaussavatar.bench.closure import voice_silence
+from gaussavatar.evaluate.speech_closures import (
     SHUT,
     closures,
     lip_range,
+    person_rest,
     phone_closures,
     real_closures,
+    rest_figures,
+    settled,
     silence_figures,
-    voice_silence,
 )
 from gaussavatar.landmarks.indices import LIP_GAP_PAIRS, OUTER_EYE_CORNERS
 from gaussavatar.synthetic.speech import SILENCE, Phone
@@ -91,3 +94,39 @@ def test_closures_are_found_missed_and_invented() -> None:
     assert figures["false_closures"] == pytest.approx(1 / 3)
     assert real_closures(real, real)["closure_recall"] == 1.0
     assert np.isnan(real_closures(np.ones(60), real)["false_closures"])
+
+
+def test_chance_is_the_share_of_windows_of_the_same_length_that_are_closed() -> None:
+    opening = np.ones(35)
+    opening[15:18] = 0.0  # The m, and nothing else; the b stays open.
+    figures = phone_closures(opening, PHONES)
+    assert figures["labials_closed"] == 0.5
+    assert 0.1 < figures["labials_chance"] < 0.5
+    assert np.isnan(phone_closures(opening, ())["labials_closed"])
+    always = real_closures(np.zeros(60), np.tile([0.0, 1.0, 1.0, 1.0, 1.0, 1.0], 10))
+    assert always["closure_recall"] == always["closure_recall_chance"] == 1.0
+    assert always["false_closures_chance"] < 0.3
+
+
+def test_names_in_ipa_are_known_by_their_first_letter() -> None:
+    phones = (Phone("pb", 0.0, 0.2), Phone("ɑː", 0.2, 0.6), Phone("", 0.6, 1.0))
+    opening = np.where((np.arange(25) + 0.5) / 25 < 0.2, 0.0, 1.0)
+    figures = phone_closures(opening, phones)
+    assert figures["labials"] == 1 and figures["labials_closed"] == 1.0 and figures["vowels_closed"] == 0.0
+
+
+def test_rest_counts_neither_the_first_nor_the_last_frames_of_a_silence() -> None:
+    silent = np.zeros(60, bool)
+    silent[20:40] = True
+    opening = np.ones(60)
+    opening[23:37] = 0.1
+    figures = rest_figures(opening, silent)
+    assert figures["silent_frames"] == 14 and figures["silence_at_rest"] == 1.0
+    assert figures["silence_at_rest_chance"] == 0.0
+    assert settled(np.ones(5, bool)).all()
+    agape = np.where(silent, 0.4, 1.0)
+    assert rest_figures(agape, silent)["silence_at_rest"] == 0.0
+    kept_open = rest_figures(agape, silent, rest=0.4)
+    assert kept_open["silence_at_rest"] == 1.0 and kept_open["silence_closed"] == 0.0
+    assert person_rest(agape, silent) == 0.0  # Fourteen frames are too few to know.
+    assert person_rest(np.full(60, 0.4), np.ones(60, bool)) == pytest.approx(0.4)

@@ -1,0 +1,57 @@
+"""What ``evaluate --speech`` measures besides the held-out frames: strange voices, and the audio network by blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
+from gaussavatar.errors import UserError
+from gaussavatar.evaluate.speech import SpeechRequest
+from gaussavatar.fitting.recipe import FitConfig, load_recipe
+from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.progress import Progress
+from gaussavatar.synthetic.strangers import recordings, strange_voices
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.tracking.poses.fit import load_tracking
+from gaussavatar.training.layout import FitLayout
+
+LEAST_BLOCKS = 2
+
+
+def speech_request(folder: Path, voices: Sequence[Path], blocks: int, progress: Progress) -> SpeechRequest:
+    """Gather the voices and, where ``blocks`` is not 0, measure the audio network block by block.
+
+    Raises:
+        UserError: a recording that cannot be read, a number of blocks that is none, or a capture folder that is gone.
+    """
+    if blocks and blocks < LEAST_BLOCKS:
+        raise UserError(f"at least {LEAST_BLOCKS} for --blocks, or 0", str(blocks), "give more")
+    real = recordings(voices)
+    synthetic, notes = strange_voices()
+    return SpeechRequest(
+        voices=(*synthetic, *real),
+        notes=tuple(notes),
+        blocks=block_figures(folder, blocks, progress) if blocks else None,
+    )
+
+
+def block_figures(folder: Path, blocks: int, progress: Progress) -> dict[str, Any]:
+    """The figures of :func:`gaussavatar.bench.lips.bench_lips` with the avatar's own recipe.
+
+    Raises:
+        UserError: the capture folder is gone.
+    """
+    layout = FitLayout(folder)
+    if not layout.capture.motion.exists():
+        raise UserError(f"the tracked lips in {layout.capture.folder}", "a folder without them", "fit the avatar again")
+    config = load_recipe(str(layout.config)) if layout.config.exists() else FitConfig()
+    figures = bench_lips(
+        read_audio(layout.capture.audio),
+        load_motion(layout.capture.motion),
+        LipsBenchConfig(blocks, config.speaking.mouth_gain, config.audio),
+        tracking=load_tracking(layout.capture.tracking),
+        progress=progress,
+    )
+    return {name: value for name, value in figures.items() if isinstance(value, float)}
