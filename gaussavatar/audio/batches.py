@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from gaussavatar.audio.features.api import AudioFeature, AugmentConfig, Recording
+from gaussavatar.audio.features.api import AudioFeature, AugmentConfig
+from gaussavatar.audio.features.join import JoinedFeature
+from gaussavatar.audio.features.other_voices import other_sound, pause_sound
+from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.normalise import normalise
-from gaussavatar.types import VIDEO_FPS
+from gaussavatar.errors import UserError
+from gaussavatar.storage import read_arrays, write_arrays
+from gaussavatar.types import VIDEO_FPS, Waveform
 
 
 @dataclass(frozen=True)
@@ -19,58 +27,150 @@ class BatchConfig:
     """What the bank holds.
 
     Attributes:
-        versions: augmented versions of the whole recording.
+        versions: versions of the whole recording.
         plain_versions: how many of them keep the recorded voice.
+        most_minutes: sound in all versions together, beyond which there are fewer of other voices, at least four: a
+            long recording needs them less, and its bank stays small.
         statistics_seconds: shortest stretch that a version's statistics are taken from
             (the longest is all of it), so that the encoder learns to live with
             statistics of a short driving sound.
         offset_frames: shift of sound against picture in this recording, in video frames.
-        silence_stretches, silence_length: size of each version's bank of silence; the length in feature frames.
+        silence_stretches, silence_seconds: made-up pauses of each voice, and how long each is.
         augment: how the versions differ.
     """
 
-    versions: int = 24
-    plain_versions: int = 10
+    versions: int = 18
+    plain_versions: int = 6
+    most_minutes: float = 30.0
     statistics_seconds: float = 8.0
     offset_frames: float = 0.0
-    silence_stretches: int = 24
-    silence_length: int = 80
+    silence_stretches: int = 10
+    silence_seconds: float = 0.8
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def other_voices(self, seconds: float) -> int:
+        """How many other voices a recording of so many seconds gets."""
+        wished = max(0, self.versions - self.plain_versions)
+        fitting = int(60.0 * self.most_minutes / max(seconds, 1.0)) - self.plain_versions
+        return min(wished, max(fitting, 4))
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Raw features of one voice saying the recording, and of made-up pauses as they sound around it."""
+
+    raw: Float32[np.ndarray, "t d"]
+    pauses: Float32[np.ndarray, "p length d"]
+
+
+def voices(feature: AudioFeature, waveform: Waveform, config: BatchConfig, seed: int) -> Iterator[Voice]:
+    """The recorded voice, then other voices in other rooms, all heard anew from sound.
+
+    Values are rounded to what 16 bits hold, so that a bank read from disk is the one that was made.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n = len(feature.extract(waveform))
+    for k in range(1 + config.other_voices(waveform.seconds)):
+        sound = waveform if k == 0 else other_sound(waveform, config.augment, generator)
+        stretches = pause_sound(config.silence_stretches, config.silence_seconds, sound, generator)
+        yield Voice(_rounded(feature.extract(sound)[:n]), _rounded(_heard_apart(feature, stretches)))
+
+
+def _heard_apart(feature: AudioFeature, stretches: Sequence[Waveform]) -> Float32[np.ndarray, "p length d"]:
+    """Features of stretches, which are heard one after the other for speed."""
+    joined = Waveform(np.concatenate([one.samples for one in stretches]), stretches[0].rate)
+    raw = feature.extract(joined)
+    length = (len(raw) - 1) // len(stretches)
+    return raw[: length * len(stretches)].reshape(len(stretches), length, -1)
+
+
+def _rounded(raw: np.ndarray) -> np.ndarray:
+    return raw.astype(np.float16).astype(np.float32)
+
+
+def kept_voices(
+    path: Path | None, key: str, make: Callable[[], Iterator[Voice]], advance: Callable[[int], None] | None = None
+) -> list[Voice]:
+    """The voices that a file keeps under this key, else freshly made ones, which it keeps from then on."""
+    if path is not None and path.exists():
+        try:
+            arrays, facts = read_arrays(path)
+        except UserError:
+            arrays, facts = {}, {}
+        if facts.get("key") == key and arrays:
+            whole = {name: array.astype(np.float32) for name, array in arrays.items()}
+            return [Voice(whole[f"raw{k}"], whole[f"pauses{k}"]) for k in range(len(whole) // 2)]
+    made = []
+    for voice in make():
+        made.append(voice)
+        if advance is not None:
+            advance(1)
+    if path is not None:
+        arrays = {f"raw{k}": voice.raw.astype(np.float16) for k, voice in enumerate(made)}
+        arrays |= {f"pauses{k}": voice.pauses.astype(np.float16) for k, voice in enumerate(made)}
+        write_arrays(path, arrays, {"key": key})
+    return made
 
 
 class AudioBatcher:
     """Augmented and normalised windows of one recording, cheap per call.
 
-    Building it costs about a second per minute of sound; a call gathers. What comes out
-    is a function of the seed and of the generators handed in.
+    What comes out is a function of the seed and of the generators handed in.
+
+    Args:
+        feature: what is heard.
+        waveform: the recording, or what was made of it already (see :func:`voices`).
+        config: the bank.
+        seed: of everything random in it.
     """
 
     def __init__(
-        self, feature: AudioFeature, recording: Recording, config: BatchConfig | None = None, seed: int = 0
+        self,
+        feature: AudioFeature,
+        waveform: Waveform | Sequence[Voice],
+        config: BatchConfig | None = None,
+        seed: int = 0,
     ) -> None:
         self.feature = feature
         self.config = config = config or BatchConfig()
-        generator = torch.Generator().manual_seed(seed)
-        raw = np.ascontiguousarray(recording.raw, np.float32)
-        own = feature.statistics(raw)
+        heard = list(voices(feature, waveform, config, seed)) if isinstance(waveform, Waveform) else list(waveform)
+        generator = torch.Generator().manual_seed(seed + 1)
+        own = feature.statistics(heard[0].raw)
         self._window = feature.facts.window
-        self._clean = _padded(normalise(raw, own), own.silence)
-        pausing = feature.activity(raw) < 0.5
+        self._clean = _padded(normalise(heard[0].raw, own), own.silence)
         bank, silence = [], []
-        for k in range(config.versions):
-            version = raw if k < config.plain_versions else feature.other_voice(recording, config.augment, generator)
+        for k, voice in enumerate([heard[0]] * max(1, config.plain_versions) + heard[1:]):
             statistics = own
             if k > 0:
-                part = _random_part(len(version), int(config.statistics_seconds * self._window.rate), generator)
-                statistics = feature.statistics(version[part])
-            bank.append(_padded(normalise(version, statistics), statistics.silence))
-            heard = version[pausing] if pausing.any() else version
-            made = feature.pauses(config.silence_stretches, config.silence_length, heard, generator)
-            flat = normalise(made.reshape(-1, made.shape[2]), statistics)
-            silence.append(torch.from_numpy(flat).reshape(made.shape))
-        self._bank = torch.stack(bank)
+                part = _random_part(len(voice.raw), int(config.statistics_seconds * self._window.rate), generator)
+                statistics = feature.statistics(voice.raw[part])
+            bank.append(_padded(normalise(voice.raw, statistics), statistics.silence))
+            flat = normalise(voice.pauses.reshape(-1, voice.pauses.shape[2]), statistics)
+            silence.append(torch.from_numpy(flat).reshape(voice.pauses.shape))
+        self._bank = torch.stack(bank).half()
         self._silence = torch.stack(silence)
         self._reach = torch.from_numpy(self._window.steps)
+
+    def narrowed(self, names: Sequence[str]) -> AudioBatcher:
+        """The same bank as a network hears it that is given only some of the features.
+
+        Raises:
+            ValueError: one of them was not heard, or the first of them is of another rate or window.
+        """
+        if tuple(names) == self.feature.facts.names:
+            return self
+        feature = open_features(tuple(names))
+        if not isinstance(self.feature, JoinedFeature) or feature.facts.window != self._window:
+            raise ValueError(f"{', '.join(names)} cannot be told apart from {', '.join(self.feature.facts.names)}")
+        columns = torch.from_numpy(self.feature.columns_of(names))
+        first, last = int(columns[0]), int(columns[-1]) + 1
+        # A stretch of columns is a view of the bank; others are copied.
+        chosen = slice(first, last) if last - first == len(columns) else columns
+        other = copy.copy(self)
+        other.feature = feature
+        other._bank, other._silence = self._bank[..., chosen], self._silence[..., chosen]
+        other._clean = self._clean[..., chosen]
+        return other
 
     def _index(self, frames: Int[Tensor, "b"]) -> Int[Tensor, "b w"]:
         centres = torch.from_numpy(self._window.centres(frames.numpy(), VIDEO_FPS, self.config.offset_frames))
@@ -81,7 +181,7 @@ class AudioBatcher:
     def sample(self, frame_indices: Int[Tensor, "b"], generator: torch.Generator) -> Float[Tensor, "b w d"]:
         """One window per video frame, each from a version drawn at random."""
         version = torch.randint(len(self._bank), (len(frame_indices), 1), generator=generator)
-        return self._bank[version, self._index(frame_indices)]
+        return self._bank[version, self._index(frame_indices)].float()
 
     def clean(self, frame_indices: Int[Tensor, "b"]) -> Float[Tensor, "b w d"]:
         """Windows of the recording itself, normalised with its own statistics."""
@@ -97,7 +197,7 @@ class AudioBatcher:
 
     def every_version(self, frame_indices: Int[Tensor, "b"]) -> Float[Tensor, "v b w d"]:
         """The windows of all versions; 5 kB each for log-mel, so for few frames at a time."""
-        return self._bank[:, self._index(frame_indices)]
+        return self._bank[:, self._index(frame_indices)].float()
 
 
 def _padded(normalised: np.ndarray, silence: np.ndarray) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 
 from gaussavatar.audio.batches import AudioBatcher
-from gaussavatar.audio.features.api import AudioFeature, Recording
+from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.offset import block_bounds, ridge_block_prediction
@@ -85,8 +85,7 @@ def bench_lips(
     lips = _flat_lips(motion, tracking)
     n = len(targets)
     feature = open_features(config.pretrain.features)
-    recording = Recording(feature.extract(waveform), waveform)
-    batcher = AudioBatcher(feature, recording, config.pretrain.batches, seed)
+    batcher = AudioBatcher(feature, waveform, config.pretrain.batches, seed)
     bounds = block_bounds(n, config.blocks)
     records = []
     with (progress or QuietProgress()).stage("lips, block by block", len(bounds)) as advance:
@@ -108,7 +107,7 @@ def bench_lips(
             drives = {"lmd": wide, "lmd_gated": closed + gate * (wide - closed), "lmd_still": middle[None]}
             records.append(record | {name: _lip_distance(codes - real, lips) for name, codes in drives.items()})
             advance(1)
-    ridge = _ridge_block_correlations(feature, recording.raw, targets, config)
+    ridge = _ridge_block_correlations(feature, feature.extract(waveform), targets, config)
     for record, r in zip(records, ridge, strict=True):
         record["ridge_aperture_r"] = r
     scalars = (

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from gaussavatar.audio.batches import AudioBatcher
+from gaussavatar.audio.batches import AudioBatcher, Voice
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import encoder_config
 from gaussavatar.avatar.load import blank_model
@@ -41,12 +40,13 @@ def made_up_run(config: FitConfig, folder: Path, frames: int, device: torch.devi
     model = made_up_model(config, codes)
     clip = made_up_clip(config, model, folder, frames)
     size = (frames * feature.facts.window.rate // VIDEO_FPS, feature.facts.dimension)
-    heard = Recording(np.random.default_rng(0).normal(-6, 2, size).astype(np.float32))
+    raw = np.random.default_rng(0).normal(-6, 2, size).astype(np.float32)
+    voices = [Voice(raw, raw[None, :80])] * config.audio.batches.versions
     encoder = AudioEncoder(encoder_config(feature, codes, config.audio))
     return Run(
         model=model.to(device),
         encoder=encoder.to(device),
-        audio=AudioBatcher(feature, heard, config.audio.batches, 0),
+        audio=AudioBatcher(feature, voices, config.audio.batches, 0),
         clip=clip,
         closed=torch.zeros(codes, device=device),
         rasterizer=get_rasterizer(device),

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from gaussavatar import __version__
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import pretrain_encoder
 from gaussavatar.audio.targets import lip_displacement
@@ -174,7 +173,7 @@ def _open_prepared(job: Job) -> _Prepared:
     clip = leave_out_empty(clip, job.progress.say)
     assert capture.audio is not None
     sound, feature = read_audio(capture.audio), open_features(config.audio.features)
-    heard = AudioBatcher(feature, Recording(feature.extract(sound), sound), config.audio.batches, job.request.seed)
+    heard = AudioBatcher(feature, sound, config.audio.batches, job.request.seed)
     return _Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(layout.folder))
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
 
 from gaussavatar.audio.gate import GateConfig
@@ -82,17 +81,6 @@ class AugmentConfig:
     reverb_probability: float = 0.1
 
 
-@dataclass(frozen=True)
-class Recording:
-    """What training hears: one recording's raw features, and the sound that they are of.
-
-    The sound may be missing for a feature whose other voices are made from its values, as log-mel's are.
-    """
-
-    raw: Float32[np.ndarray, "t d"]
-    waveform: Waveform | None = None
-
-
 @runtime_checkable
 class AudioFeature(Protocol):
     """One thing that can be heard in a sound, from the samples to what the encoder sees and learns from.
@@ -127,16 +115,4 @@ class AudioFeature(Protocol):
 
     def gate(self, windows: Float32[np.ndarray, "n w d"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
         """How far the mouth may follow each normalised window, 0 (silence) to 1 (speech)."""
-        ...
-
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "t d"]:
-        """Raw features, as many frames, of another voice in another room saying the same."""
-        ...
-
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p d"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length d"]:
-        """Raw features of ``n`` made-up stretches without speech, as a recording with the pauses ``heard`` has them."""
         ...

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
-from gaussavatar.audio.features.api import AudioFeature, AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.api import AudioFeature, FeatureFacts
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FeatureStream
@@ -36,7 +35,7 @@ class JoinedFeature:
     """Features side by side: an :class:`gaussavatar.audio.features.api.AudioFeature` like each of them.
 
     The first leads: its frames are the frames, its window is what a video frame sees, and it alone tells speech from
-    pauses. Each part normalises and augments its own columns; one of another rate is interpolated.
+    pauses. Each part normalises its own columns; one of another rate is interpolated.
     """
 
     def __init__(self, parts: Sequence[AudioFeature]) -> None:
@@ -94,27 +93,16 @@ class JoinedFeature:
         """The first feature's gate."""
         return self._parts[0].gate(windows[..., self._columns[0]], config)
 
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "t d"]:
-        """Another voice for every part, drawn one after the other."""
-        n, lead = len(recording.raw), self._lead.rate
-        heard = []
-        for part, columns in self._with_columns():
-            rate = part.facts.window.rate
-            own = at_rate(recording.raw[:, columns], lead, rate, max(1, round((n - 1) * rate / lead) + 1))
-            heard.append(part.other_voice(Recording(own, recording.waveform), config, generator))
-        return self._beside(heard, n)
+    def columns_of(self, names: Sequence[str]) -> Int[np.ndarray, "k"]:
+        """Where the numbers of some of the features stand in a frame, in their order.
 
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p d"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length d"]:
-        """Every part's idea of a pause, of the same length in seconds."""
-        made = []
-        for part, columns in self._with_columns():
-            own = -(-(length - 1) * part.facts.window.rate // self._lead.rate) + 1
-            made.append(part.pauses(n, own, heard[:, columns], generator))
-        return self._beside(made, length)
+        Raises:
+            ValueError: one of them is not among these features.
+        """
+        places = {part.facts.names[0]: columns for part, columns in self._with_columns()}
+        if missing := [name for name in names if name not in places]:
+            raise ValueError(f"{', '.join(missing)} not among {', '.join(places)}")
+        return np.concatenate([np.arange(places[name].start, places[name].stop) for name in names])
 
     def _with_columns(self) -> list[tuple[AudioFeature, slice]]:
         return list(zip(self._parts, self._columns, strict=True))

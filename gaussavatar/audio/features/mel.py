@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
 
-from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
-from gaussavatar.audio.features.mel_augment import augment_mel, silence_mel
+from gaussavatar.audio.features.api import FeatureFacts
 from gaussavatar.audio.features.mel_bands import (
     FFT_WINDOW,
     HOP,
@@ -165,20 +163,6 @@ class MelFeature:
     def gate(self, windows: Float32[np.ndarray, "n w 40"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
         """Silence as the mean over the bands tells it."""
         return silence_gate(windows.mean(-1), config)
-
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "t 40"]:
-        """Another voice in another room, made from the log-mel alone."""
-        raw = torch.from_numpy(np.ascontiguousarray(recording.raw, np.float32))
-        return augment_mel(raw, config, generator).numpy()
-
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p 40"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length 40"]:
-        """See :func:`gaussavatar.audio.features.mel_augment.silence_mel`."""
-        level = torch.from_numpy(np.percentile(heard, PAUSE_PERCENTILE, axis=0).astype(np.float32))
-        return silence_mel(n, length, level, generator).numpy()
 
 
 MEL = MelFeature()

@@ -13,7 +13,7 @@ from gaussavatar.errors import UserError
 
 KNOWN: dict[str, str] = {
     name: f"gaussavatar.audio.features.{name}"
-    for name in ("mel", "viseme", "hubert", "wav2vec2", "whisper", "deepspeech", "pitch")
+    for name in ("mel", "hama", "viseme", "hubert", "wav2vec2", "whisper", "deepspeech", "pitch")
 }
 """The features by name, and the module of each."""
 

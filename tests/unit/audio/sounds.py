@@ -76,3 +76,15 @@ def generator(seed: int = 0) -> torch.Generator:
 def own_normalised(raw: np.ndarray) -> np.ndarray:
     """Log-mel normalised with its own statistics."""
     return normalise(raw, MEL.statistics(raw))
+
+
+def mel_voices(mel: np.ndarray, config: BatchConfig, seed: int = 0) -> list[Voice]:
+    """What :func:`gaussavatar.audio.batches.voices` makes of a sound, from its log-mel alone."""
+    chance = torch.Generator().manual_seed(seed)
+    pausing = mel[speech_activity(mel) < 0.5] if (speech_activity(mel) < 0.5).any() else mel
+    level = torch.from_numpy(np.percentile(pausing, 30, axis=0).astype(np.float32))
+    made = []
+    for k in range(1 + config.versions - config.plain_versions):
+        raw = mel if k == 0 else augment_mel(torch.from_numpy(mel), config.augment, chance).numpy()
+        made.append(Voice(raw, silence_mel(24, 80, level, chance).numpy()))
+    return made

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.mel import FACTS, MEL, mel_statistics
 from gaussavatar.audio.features.mel_bands import N_MELS
 from gaussavatar.audio.normalise import normalise
@@ -18,15 +18,17 @@ from gaussavatar.audio.windows import windows
 from gaussavatar.landmarks.indices import LIPS_OUTER
 from gaussavatar.types import FaceMotion
 
-from .sounds import babble, generator, own_normalised
+from .sounds import babble, generator, mel_voices, own_normalised
 
 SMALL = AudioPretrainConfig(
     steps=200, batch=64, hidden=24, members=2, average=0.97, batches=BatchConfig(versions=6, plain_versions=3)
 )
 
+ONE, FOUR = BatchConfig(versions=1, plain_versions=1), BatchConfig(versions=4, plain_versions=2)
+
 
 def bank(mel: np.ndarray, config: AudioPretrainConfig, seed: int) -> AudioBatcher:
-    return AudioBatcher(MEL, Recording(mel), config.batches, seed)
+    return AudioBatcher(MEL, mel_voices(mel, config.batches, seed), config.batches, seed)
 
 
 def test_encoder_is_small_and_its_answer_is_the_mean_of_its_members() -> None:
@@ -53,7 +55,7 @@ def test_encoder_members_are_convolutions_over_time() -> None:
 
 def test_batcher_gathers_what_windows_gives_and_follows_its_generator() -> None:
     mel = babble(800)
-    batcher = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=4, plain_versions=2), seed=3)
+    batcher = AudioBatcher(MEL, mel_voices(mel, FOUR), FOUR, seed=3)
     frames = torch.tensor([0, 3, 100, 199])
     statistics = mel_statistics(mel)
     wanted = windows(normalise(mel, statistics), 200, FACTS.window, fill=statistics.silence)[frames.numpy()]
@@ -61,7 +63,7 @@ def test_batcher_gathers_what_windows_gives_and_follows_its_generator() -> None:
     one, two = (batcher.sample(frames, generator(5)) for _ in range(2))
     assert torch.equal(one, two)
     assert not torch.equal(one, batcher.sample(frames, generator(6)))
-    again = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=4, plain_versions=2), seed=3)
+    again = AudioBatcher(MEL, mel_voices(mel, FOUR), FOUR, seed=3)
     assert torch.equal(again.sample(frames, generator(5)), one)
     quiet = batcher.silence(32, generator(1))
     assert quiet.shape == (32, FACTS.window.length, N_MELS)
@@ -71,8 +73,8 @@ def test_batcher_gathers_what_windows_gives_and_follows_its_generator() -> None:
 
 def test_batcher_offset_shifts_the_windows() -> None:
     mel = babble(800)
-    late = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=1, plain_versions=1, offset_frames=2.0))
-    plain = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=1, plain_versions=1))
+    late = AudioBatcher(MEL, mel_voices(mel, ONE), replace(ONE, offset_frames=2.0))
+    plain = AudioBatcher(MEL, mel_voices(mel, ONE), ONE)
     torch.testing.assert_close(late.clean(torch.tensor([50])), plain.clean(torch.tensor([52])))
 
 
@@ -93,7 +95,7 @@ def learnt() -> tuple[AudioEncoder, np.ndarray, np.ndarray, np.ndarray]:
 
 def test_pretraining_learns_a_linear_motion_and_knows_the_time(learnt) -> None:
     encoder, mel, targets, train = learnt
-    batcher = AudioBatcher(MEL, Recording(mel), BatchConfig(versions=1, plain_versions=1))
+    batcher = AudioBatcher(MEL, mel_voices(mel, ONE), ONE)
     held_out = torch.from_numpy(np.flatnonzero(~train))[:-10]
     with torch.no_grad():
         in_time = encoder(batcher.clean(held_out)).numpy()
@@ -106,7 +108,7 @@ def test_pretraining_learns_a_linear_motion_and_knows_the_time(learnt) -> None:
 
 def test_pretraining_closes_the_mouth_in_silence(learnt) -> None:
     encoder, mel, targets, _ = learnt
-    batcher = AudioBatcher(MEL, Recording(mel), SMALL.batches, seed=77)
+    batcher = bank(mel, SMALL, 77)
     with torch.no_grad():
         silent = encoder(batcher.silence(200, generator(9))).numpy()
     pause_to_speech = targets[:, 0].std()
@@ -189,7 +191,7 @@ def test_a_code_that_moves_the_lips_more_is_learnt_better() -> None:
         silence_share=0.02,
         batches=BatchConfig(versions=1, plain_versions=1),
     )
-    batcher = AudioBatcher(MEL, Recording(mel), config.batches)
+    batcher = bank(mel, config, 0)
     errors = []
     for displacement in ([1.0, 0.1], [0.1, 1.0]):
         encoder = pretrain_encoder(

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.audio.batches import AudioBatcher, BatchConfig
+from gaussavatar.audio.batches import AudioBatcher, BatchConfig, Voice
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.mel import MEL
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.render.api import get_rasterizer
@@ -33,7 +32,7 @@ def first_steps(clip: Clip, config: ModelConfig, tmp_path: object) -> tuple[Run,
     run = Run(
         model=build_model(clip, config, 0),
         encoder=AudioEncoder(EncoderConfig(n_codes=2, hidden=8, members=1)),
-        audio=AudioBatcher(MEL, Recording(mel), BatchConfig(versions=3, plain_versions=1, silence_stretches=2), 0),
+        audio=AudioBatcher(MEL, [Voice(mel, mel[None, :80])], BatchConfig(plain_versions=3), 0),
         clip=clip,
         closed=torch.zeros(2),
         rasterizer=get_rasterizer("cpu"),

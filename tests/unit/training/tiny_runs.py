@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gaussavatar.audio.batches import AudioBatcher, BatchConfig
+from gaussavatar.audio.batches import AudioBatcher, BatchConfig, Voice
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.mel import MEL
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
@@ -37,7 +36,7 @@ def make_run(clip: Clip, folder: Path, seed: int = 0, key: str = "k", model: Mod
     return Run(
         model=build_model(clip, model, seed),
         encoder=encoder,
-        audio=AudioBatcher(MEL, Recording(mel), BatchConfig(versions=3, plain_versions=1, silence_stretches=2), seed),
+        audio=AudioBatcher(MEL, [Voice(mel, mel[None, :80])], BatchConfig(plain_versions=3), seed),
         clip=clip,
         closed=torch.zeros(2),
         rasterizer=get_rasterizer("cpu"),

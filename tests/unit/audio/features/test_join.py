@@ -12,7 +12,7 @@ import torch
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.features import registry
-from gaussavatar.audio.features.api import AudioFeature, AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.api import AudioFeature, FeatureFacts
 from gaussavatar.audio.features.join import JoinedFeature, at_rate
 from gaussavatar.audio.features.mel import FACTS, MEL
 from gaussavatar.audio.features.registry import open_features
@@ -36,7 +36,7 @@ def drift_frames(samples: np.ndarray, n: int) -> np.ndarray:
 
 
 class Drift:
-    """The mean of the samples, which no mel band hears, and their peak; other voices are made from the sound."""
+    """The mean of the samples, which no mel band hears, and their peak."""
 
     facts = DRIFT
 
@@ -56,14 +56,6 @@ class Drift:
 
     def gate(self, windows: np.ndarray, config: GateConfig | None = None) -> np.ndarray:
         return np.ones(len(windows))
-
-    def other_voice(self, recording: Recording, config: AugmentConfig, generator: torch.Generator) -> np.ndarray:
-        assert recording.waveform is not None
-        noise = 0.01 * torch.randn(len(recording.waveform.samples), generator=generator).numpy()
-        return self.extract(Waveform(recording.waveform.samples + noise, ANALYSIS_RATE))
-
-    def pauses(self, n: int, length: int, heard: np.ndarray, generator: torch.Generator) -> np.ndarray:
-        return heard[torch.randint(len(heard), (n, length), generator=generator).numpy()]
 
 
 @pytest.fixture
@@ -139,8 +131,7 @@ def test_an_encoder_learns_from_the_second_feature_what_the_first_does_not_hear(
     config = AudioPretrainConfig(steps=40, hidden=8, members=1, batches=BatchConfig(versions=3, plain_versions=2))
     train, rs = np.arange(300) < 240, {}
     for feature in (MEL, both):
-        recording = Recording(feature.extract(waveform), waveform)
-        heard = AudioBatcher(feature, recording, config.batches, 1)
+        heard = AudioBatcher(feature, waveform, config.batches, 1)
         assert heard.every_version(torch.arange(3)).shape == (3, 3, 33, feature.facts.dimension)
         assert torch.isfinite(heard.silence(20, generator())).all()
         targets = (drift / drift.std())[:, None].astype(np.float32)
