@@ -72,8 +72,21 @@ def voices(feature: AudioFeature, waveform: Waveform, config: BatchConfig, seed:
     n = len(feature.extract(waveform))
     for k in range(1 + config.other_voices(waveform.seconds)):
         sound = waveform if k == 0 else other_sound(waveform, config.augment, generator)
-        stretches = pause_sound(config.silence_stretches, config.silence_seconds, sound, generator)
-        yield Voice(_rounded(feature.extract(sound)[:n]), _rounded(_heard_apart(feature, stretches)))
+        raw = feature.extract(sound)[:n]
+        yield Voice(_rounded(raw), _rounded(_pauses(feature, sound, raw, config, generator)))
+
+
+def _pauses(
+    feature: AudioFeature, sound: Waveform, raw: np.ndarray, config: BatchConfig, generator: torch.Generator
+) -> Float32[np.ndarray, "p length d"]:
+    """Made-up pauses as they sound around a voice; where columns come from a file, the recording's own."""
+    if not feature.facts.beside:
+        return _heard_apart(feature, pause_sound(config.silence_stretches, config.silence_seconds, sound, generator))
+    pausing = raw[feature.activity(raw) < 0.5]
+    pausing = pausing if len(pausing) else raw
+    start = torch.randint(len(pausing), (config.silence_stretches, 1), generator=generator).numpy()
+    length = round(config.silence_seconds * feature.facts.window.rate)
+    return pausing[(start + np.arange(length)) % len(pausing)]
 
 
 def _heard_apart(feature: AudioFeature, stretches: Sequence[Waveform]) -> Float32[np.ndarray, "p length d"]:

@@ -31,6 +31,8 @@ class FeatureFacts:
             ``j / rate`` seconds.
         look_ahead_ms: sound after its centre that a feature frame depends on.
         streamable: whether it can be had of sound that is still coming, with that look-ahead.
+        leads: whether it can tell speech from pauses, as the first of a set has to.
+        stream_alike: whether a stream gives what the whole gives; else it comes close.
         requires: packages that must be installed, by the name that is imported.
         install: the command that installs them.
         beside: how the name of a file with its columns ends that must lie beside the sound; "" where it is computed.
@@ -42,6 +44,8 @@ class FeatureFacts:
     window: Window
     look_ahead_ms: float
     streamable: bool
+    stream_alike: bool = True
+    leads: bool = True
     requires: tuple[str, ...] = ()
     install: str = ""
     beside: str = ""

@@ -11,11 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
 from scipy.ndimage import maximum_filter1d
 
-from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.api import FeatureFacts
 from gaussavatar.audio.features.columns import speech_statistics
 from gaussavatar.audio.features.pieces import PIECE_SECONDS
 from gaussavatar.audio.gate import GateConfig
@@ -124,22 +123,6 @@ class DeepSpeechFeature:
     def gate(self, windows: Float32[np.ndarray, "n w 29"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
         """Always open: silence is among what the encoder learns, and letters come too late to close by them."""
         return np.ones(len(windows))
-
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "t 29"]:
-        """The same with more or less certainty, and noise: the network cannot be asked about another voice."""
-        raw = recording.raw
-        sure = float(torch.empty(1).uniform_(0.75, 1.3, generator=generator))
-        noise = torch.randn(raw.shape, generator=generator).numpy()
-        return (raw.mean(0) + sure * (raw - raw.mean(0)) + 0.25 * raw.std(0) * noise).astype(np.float32)
-
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p 29"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length 29"]:
-        """Rows of the recording's own pauses, in stretches that begin anywhere."""
-        start = torch.randint(max(1, len(heard)), (n, 1), generator=generator).numpy()
-        return heard[(start + np.arange(length)) % len(heard)]
 
 
 DEEPSPEECH = DeepSpeechFeature()

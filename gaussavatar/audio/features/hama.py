@@ -8,7 +8,9 @@ logarithm taken. No voice's own statistics are taken off, for the network has se
 
 from __future__ import annotations
 
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -17,12 +19,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from gaussavatar.audio.features.api import FeatureFacts
-from gaussavatar.audio.gate import GateConfig, silence_gate
+from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.phone_classes import PHONE_CLASSES, SILENCE, classes_of
 from gaussavatar.audio.stream import n_centred_frames
 from gaussavatar.audio.windows import Window
 from gaussavatar.errors import UserError
+from gaussavatar.parallel import ordered_map
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 PACKAGE_VERSION = "1.7.0"
@@ -45,19 +48,24 @@ FACTS = FeatureFacts(
     window=Window(RATE, 16),
     look_ahead_ms=1000.0 * (LIVE_RIGHT + LIVE_PIECE - 1) / RATE,
     streamable=True,
+    stream_alike=False,
+    leads=False,
     requires=("hama",),
     install=f"pip install hama=={PACKAGE_VERSION}",
 )
 
+# fmt: off
 _MEAN = (-2.8, -3.4, -3.4, -3.4, -3.5, -2.7, -3.4, -3.5, -3.1, -3.3, -2.7,
-         -3.4, -4.2, -3.8, -3.9, -2.6, -3.2, -2.8, -2.8, -3.3, -3.3, -4.2)  # fmt: skip
-_STD = (1.0, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7, 0.6, 0.65, 0.55, 0.65, 0.65, 0.3, 0.5, 0.45, 0.65, 0.55, 0.6, 0.6, 0.6, 0.5, 0.3)
+         -3.4, -4.2, -3.8, -3.9, -2.6, -3.2, -2.8, -2.8, -3.3, -3.3, -4.2)
+_STD = (1.0, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7, 0.6, 0.65, 0.55, 0.65,
+        0.65, 0.3, 0.5, 0.45, 0.65, 0.55, 0.6, 0.6, 0.6, 0.5, 0.3)
+# fmt: on
 """Of each class over speech of six people in two languages, who differ by less than a tenth in nearly all of them."""
 
 
 @cache
 def _network() -> tuple[object, Float32[np.ndarray, "tokens classes"], int]:
-    """hama's session, its tokens' classes, and which token is blank.
+    """Hama's session, its tokens' classes, and which token is blank.
 
     Raises:
         UserError: another version is installed, or its library cannot be loaded here.
@@ -125,16 +133,21 @@ def levels_in_pieces(
 ) -> Float32[np.ndarray, "t classes"]:
     """Class levels of a sound of any length, ``piece`` frames at a time with what lies before and after them."""
     n = n_centred_frames(len(samples), HOP)
-    out = np.empty((n, len(PHONE_CLASSES)), np.float32)
-    for start in range(0, n, piece):
+
+    def hear(start: int) -> np.ndarray:
         stop = min(n, start + piece)
         first, last = max(0, start - left), min(n, stop + right)
-        heard = log_posteriors(np.ascontiguousarray(samples[first * HOP : last * HOP]))
-        level = class_levels(heard)
+        level = class_levels(log_posteriors(np.ascontiguousarray(samples[first * HOP : last * HOP])))
         # The very end of a sound that is no multiple of the hop has no frame of its own.
-        at = np.minimum(np.arange(start, stop) - first, len(level) - 1)
-        out[start:stop] = level[at]
-    return out
+        return level[np.minimum(np.arange(start, stop) - first, len(level) - 1)]
+
+    starts = range(0, n, piece)
+    if len(starts) == 1:
+        return hear(0)
+    # The network's library lets go of Python while it works, and what it answers does not depend on its neighbours.
+    workers = min(os.cpu_count() or 1, 8)
+    with ThreadPoolExecutor(workers) as pool:
+        return np.concatenate(list(ordered_map(pool, hear, starts, 2 * workers)))
 
 
 class HamaStream:
@@ -187,21 +200,17 @@ class HamaFeature:
         return HamaStream()
 
     def statistics(self, raw: Float[np.ndarray, "t d"]) -> AudioStatistics:
-        """The same for every sound. What stands before its start and after its end is silence."""
-        n = FACTS.dimension
-        quiet = np.full(n, np.log(FLOOR), np.float32)
-        quiet[SILENCE] = 0.0
-        mean, std = np.array(_MEAN, np.float32), np.array(_STD, np.float32)
-        return AudioStatistics(mean, std, np.full(n, np.log(FLOOR), np.float32), quiet)
+        """The same for every sound. Before its start and after its end stands what says nothing."""
+        mean, floor = np.array(_MEAN, np.float32), np.full(FACTS.dimension, np.log(FLOOR), np.float32)
+        return AudioStatistics(mean, np.array(_STD, np.float32), floor, quiet=mean)
 
     def activity(self, raw: Float32[np.ndarray, "t d"]) -> Float32[np.ndarray, "t"]:
-        """What is not silence."""
-        return 1.0 - np.clip(np.exp(raw[:, SILENCE]), 0.0, 1.0)
+        """It cannot tell: what is left without blank is about speech, and loose where there is none."""
+        return np.ones(len(raw), np.float32)
 
     def gate(self, windows: Float32[np.ndarray, "n w d"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
-        """Open where silence is not what it hears most."""
-        loudest = np.delete(windows, SILENCE, -1).max(-1)
-        return silence_gate(loudest - windows[..., SILENCE], config)
+        """Always open, see :meth:`activity`."""
+        return np.ones(len(windows))
 
 
 def build() -> HamaFeature:

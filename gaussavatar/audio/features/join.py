@@ -35,7 +35,8 @@ class JoinedFeature:
     """Features side by side: an :class:`gaussavatar.audio.features.api.AudioFeature` like each of them.
 
     The first leads: its frames are the frames, its window is what a video frame sees, and it alone tells speech from
-    pauses. Each part normalises its own columns; one of another rate is interpolated.
+    pauses. Each part normalises its own columns; one of another rate is interpolated. One that wants to be seen less
+    far ahead than the first one's window reaches stands later in the frames by the difference.
     """
 
     def __init__(self, parts: Sequence[AudioFeature]) -> None:
@@ -46,12 +47,16 @@ class JoinedFeature:
         self._lead = facts[0].window
         # Between two frames of a slower feature, the second is waited for.
         waits = [0.0 if one.window.rate == self._lead.rate else 1000.0 / one.window.rate for one in facts]
+        spare = [max(0.0, self._lead.reach_ms - one.window.reach_ms) for one in facts]
+        self._lags = [int(ms * self._lead.rate / 1000.0) for ms in spare]
+        waits = [wait - 1000.0 * lag / self._lead.rate for wait, lag in zip(waits, self._lags, strict=True)]
         self._facts = FeatureFacts(
             names=tuple(name for one in facts for name in one.names),
             dimension=int(edges[-1]),
             window=self._lead,
             look_ahead_ms=max(one.look_ahead_ms + wait for one, wait in zip(facts, waits, strict=True)),
             streamable=all(one.streamable for one in facts),
+            stream_alike=all(one.stream_alike for one in facts),
             requires=tuple(package for one in facts for package in one.requires),
         )
 
@@ -77,7 +82,7 @@ class JoinedFeature:
                 "audio features that can follow live sound", f"{', '.join(still)}, which cannot", "name others"
             )
         rates = [part.facts.window.rate / self._lead.rate for part in self._parts]
-        return JoinedStream([part.stream() for part in self._parts], rates)
+        return JoinedStream([part.stream() for part in self._parts], rates, self._lags)
 
     def statistics(self, raw: Float[np.ndarray, "t d"]) -> AudioStatistics:
         """Each part's own, in its columns."""
@@ -109,9 +114,9 @@ class JoinedFeature:
 
     def _beside(self, heard: Sequence[np.ndarray], length: int) -> np.ndarray:
         """Frames of every part's own rate, at ``length`` frames of the first."""
-        rates = [part.facts.window.rate for part in self._parts]
-        led = [at_rate(raw, rate, self._lead.rate, length) for raw, rate in zip(heard, rates, strict=True)]
-        return np.concatenate(led, -1)
+        rates = [part.facts.window.rate / self._lead.rate for part in self._parts]
+        places = [(np.arange(length) - lag) * rate for lag, rate in zip(self._lags, rates, strict=True)]
+        return np.concatenate([between(raw, place) for raw, place in zip(heard, places, strict=True)], -1)
 
 
 class JoinedStream:
@@ -120,10 +125,11 @@ class JoinedStream:
     Args:
         streams: one of each feature, the first leads.
         rates: frames of each for a frame of the first.
+        lags: by how many frames of the first each stands later.
     """
 
-    def __init__(self, streams: Sequence[FeatureStream], rates: Sequence[float]) -> None:
-        self._streams, self._rates = streams, rates
+    def __init__(self, streams: Sequence[FeatureStream], rates: Sequence[float], lags: Sequence[int]) -> None:
+        self._streams, self._rates, self._lags = streams, rates, lags
         self._kept: list[np.ndarray] = []
         self._dropped = [0] * len(streams)
         self._n = 0
@@ -132,7 +138,10 @@ class JoinedStream:
         """See :class:`gaussavatar.audio.stream.FeatureStream`."""
         self._keep([stream.push(samples) for stream in self._streams])
         # A frame is known once every part has the last of its own frames that it lies between.
-        told = [int((len(kept) + gone - 1) / rate) + 1 if len(kept) + gone else 0 for kept, gone, rate in self._state()]
+        told = [
+            int((len(kept) + gone - 1) / rate) + 1 + lag if len(kept) + gone else 0
+            for kept, gone, rate, lag in self._state()
+        ]
         return self._emit(min(told))
 
     def finish(self) -> Float32[np.ndarray, "t d"]:
@@ -140,8 +149,8 @@ class JoinedStream:
         self._keep([stream.finish() for stream in self._streams])
         return self._emit(len(self._kept[0]) + self._dropped[0])
 
-    def _state(self) -> list[tuple[np.ndarray, int, float]]:
-        return list(zip(self._kept, self._dropped, self._rates, strict=True))
+    def _state(self) -> list[tuple[np.ndarray, int, float, int]]:
+        return list(zip(self._kept, self._dropped, self._rates, self._lags, strict=True))
 
     def _keep(self, fresh: Sequence[np.ndarray]) -> None:
         kept = self._kept or [raw[:0] for raw in fresh]
@@ -152,11 +161,11 @@ class JoinedStream:
         if count == 0:
             return np.zeros((0, sum(kept.shape[1] for kept in self._kept)), np.float32)
         parts = []
-        for place, (kept, gone, rate) in enumerate(self._state()):
+        for place, (kept, gone, rate, lag) in enumerate(self._state()):
             # What was dropped is stood for by its last frame, which no position reaches back to.
-            position = np.clip((self._n + np.arange(count)) * rate - gone, 0, len(kept) - 1)
+            position = np.clip((self._n + np.arange(count) - lag) * rate - gone, 0, len(kept) - 1)
             parts.append(between(kept, position))
-            done = min(int((self._n + count) * rate) - gone, len(kept) - 1)
+            done = min(int((self._n + count - lag) * rate) - gone, len(kept) - 1)
             self._kept[place] = kept[max(0, done) :]
             self._dropped[place] = gone + max(0, done)
         self._n += count

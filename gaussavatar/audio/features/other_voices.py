@@ -8,6 +8,7 @@ lips of the recording belong to each version. Needs 16 kHz. A ``torch.Generator`
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -76,7 +77,7 @@ def other_sound(waveform: Waveform, config: AugmentConfig, generator: torch.Gene
         level = smooth_curve(1, 1.0, generator) + float(_speech_level(out) - snr)
         out = out + coloured_noise(level, len(out), generator)[0].numpy()
     peak = float(np.abs(out).max(initial=0.0))
-    return Waveform(np.asarray(out * min(1.0, _HEADROOM / max(peak, 1e-9)), np.float32), waveform.rate)
+    return replace(waveform, samples=np.asarray(out * min(1.0, _HEADROOM / max(peak, 1e-9)), np.float32))
 
 
 def pause_sound(n: int, seconds: float, heard: Waveform, generator: torch.Generator) -> list[Waveform]:

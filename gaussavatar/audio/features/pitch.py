@@ -8,13 +8,11 @@ as intonation is heard; that line needs the next voiced sound, so that it cannot
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.api import FeatureFacts
 from gaussavatar.audio.features.columns import loudness_column, speech_statistics
-from gaussavatar.audio.features.other_voices import other_sound, pause_sound
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FeatureStream, n_centred_frames
@@ -138,25 +136,6 @@ class PitchFeature:
         middle = windows.shape[1] // 2
         near = windows[:, middle - reach : middle + reach + 1, VOICING].max(1)
         return 1.0 / (1.0 + np.exp(-np.clip(near / 0.2, -30.0, 30.0)))
-
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "t 3"]:
-        """Heard anew from another voice in another room; its pitch stays."""
-        if recording.waveform is None:
-            raise ValueError("pitch's other voices want the recording's sound")
-        return self.extract(other_sound(recording.waveform, config, generator))[: len(recording.raw)]
-
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p 3"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length 3"]:
-        """What is heard in made-up room noise, on the line between the pitches around it."""
-        noise = 1e-3 * torch.randn(ANALYSIS_RATE, generator=generator).numpy()
-        made = pause_sound(n, length / RATE, Waveform(noise, ANALYSIS_RATE), generator)
-        out = np.stack([self.extract(one)[:length] for one in made])
-        if len(heard):
-            out[..., LOG_PITCH] = heard[torch.randint(len(heard), (n,), generator=generator).numpy(), LOG_PITCH, None]
-        return out
 
 
 PITCH = PitchFeature()

@@ -35,13 +35,15 @@ def check_features(names: tuple[str, ...]) -> None:
     """Refuse a recipe's or an avatar's list of features that this program cannot mean.
 
     Raises:
-        UserError: it is empty, has a name twice or one that is not known.
+        UserError: it is empty, has a name twice or one that is not known, or begins with one that cannot lead.
     """
     if not names or len(set(names)) < len(names):
         came = "none" if not names else f"one twice in {', '.join(names)}"
         raise UserError("at least one audio feature, each once", came, f"name some of {', '.join(KNOWN)}")
-    for name in names:
-        feature_facts(name)
+    facts = [feature_facts(name) for name in names]
+    if not facts[0].leads:
+        able = ", ".join(name for name in KNOWN if feature_facts(name).leads)
+        raise UserError(f"a feature first that tells speech from pauses ({able})", names[0], "put mel before it")
 
 
 @cache

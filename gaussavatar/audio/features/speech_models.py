@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
-from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
+from gaussavatar.audio.features.api import FeatureFacts
 from gaussavatar.audio.features.columns import (
     loudness_activity,
     loudness_column,
@@ -33,7 +33,6 @@ from gaussavatar.audio.features.columns import (
     side_by_side,
     speech_statistics,
 )
-from gaussavatar.audio.features.other_voices import coloured_noise, other_sound, pause_sound
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FeatureStream, n_centred_frames
@@ -240,25 +239,6 @@ class SpeechModelFeature:
     def gate(self, windows: Float32[np.ndarray, "n w 49"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
         """Silence as the level tells it."""
         return loudness_gate(windows[..., KEPT], RATE, config)
-
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "t 49"]:
-        """What the model hears when another voice in another room says the same."""
-        if recording.waveform is None:
-            raise ValueError(f"other voices for {self._facts.names[0]} want the recording's sound")
-        return self.extract(other_sound(recording.waveform, config, generator))[: len(recording.raw)]
-
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p 49"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length 49"]:
-        """What the model hears in made-up pauses that are as loud as those of the recording."""
-        level = torch.full((1, 40), float(np.median(heard[:, KEPT])) if len(heard) else -14.0)
-        room = coloured_noise(level, ANALYSIS_RATE, generator)[0].numpy()
-        made = pause_sound(min(n, _DISTINCT_PAUSES), length / RATE, Waveform(room, ANALYSIS_RATE), generator)
-        # A model takes long to hear, so that a few pauses stand for all.
-        told = [self._hear(one, _SPEECH_RMS)[:length] for one in made]
-        return np.stack([told[k % len(told)] for k in range(n)])
 
     def _hear(self, waveform: Waveform, scale: float) -> np.ndarray:
         if waveform.rate != ANALYSIS_RATE:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
 
-from gaussavatar.audio.features.api import AugmentConfig, FeatureFacts, Recording
-from gaussavatar.audio.features.mel_augment import augment_mel, silence_mel
+from gaussavatar.audio.features.api import FeatureFacts
 from gaussavatar.audio.features.mel_bands import FFT_WINDOW, HOP, LOG_FLOOR, MEL_RATE, N_MELS, log_mel, log_mel_frames
 from gaussavatar.audio.features.viseme_network import ARTICULATION, LAYERS, RATE, mouth_of, reach_of, viseme_network
 from gaussavatar.audio.gate import GateConfig, silence_gate
@@ -97,28 +95,6 @@ class VisemeFeature:
         config = config or GateConfig()
         hold = min(config.hold * RATE // MEL_RATE, windows.shape[1] // 2)
         return silence_gate(windows[..., -1], replace(config, threshold=-0.25, hold=hold))
-
-    def other_voice(
-        self, recording: Recording, config: AugmentConfig, generator: torch.Generator
-    ) -> Float32[np.ndarray, "s 29"]:
-        """What the network hears of another voice in another room, made from the sound's log-mel.
-
-        Raises:
-            ValueError: the recording comes without its sound.
-        """
-        if recording.waveform is None:
-            raise ValueError("another voice for viseme is made from the recording's sound, which is missing")
-        mel = augment_mel(torch.from_numpy(log_mel(recording.waveform)), config, generator).numpy()
-        heard, n = self.from_mel(mel), len(recording.raw)
-        return np.pad(heard[:n], ((0, max(0, n - len(heard))), (0, 0)), mode="edge")
-
-    def pauses(
-        self, n: int, length: int, heard: Float32[np.ndarray, "p 29"], generator: torch.Generator
-    ) -> Float32[np.ndarray, "n length 29"]:
-        """What the network hears in made-up pauses, of rooms from a quiet one to a noisy one."""
-        level = torch.linspace(-13.0, -16.0, N_MELS) + 3.0 * torch.randn((1,), generator=generator)
-        mel = silence_mel(n, _REACH.before + 2 * length - 1 + _REACH.after, level, generator).numpy()
-        return mouth_of(viseme_network(), mel)
 
 
 class VisemeStream:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gaussavatar.audio.features.mel import FACTS, MEL, mel_statistics
+from gaussavatar.audio.batches import BatchConfig, Voice
+from gaussavatar.audio.features.mel import FACTS, MEL, mel_statistics, speech_activity
+from gaussavatar.audio.features.mel_augment import augment_mel, silence_mel
 from gaussavatar.audio.features.mel_bands import N_MELS, log_mel
 from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.windows import windows

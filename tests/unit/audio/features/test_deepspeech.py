@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
-from gaussavatar.audio.features.api import Recording
 from gaussavatar.audio.features.beside import check_beside, copy_beside, files_beside
 from gaussavatar.audio.features.deepspeech import BLANK, COLUMNS, DEEPSPEECH
 from gaussavatar.audio.features.pieces import extract_in_pieces
@@ -40,9 +39,9 @@ def test_the_rows_beside_the_sound_are_the_feature(tmp_path: Path) -> None:
     assert raw.shape == (201, COLUMNS)  # One more than the file has; the last one is held.
     active = DEEPSPEECH.activity(raw)
     assert active[5:90].min() == 1 and active[115:].max() == 0
-    batcher = AudioBatcher(DEEPSPEECH, Recording(raw), BatchConfig(versions=3, plain_versions=1))
-    assert torch.isfinite(batcher.silence(4, torch.Generator().manual_seed(0))).all()
-    assert (batcher.every_version(torch.arange(20, 40)).std(0) > 0.01).any()
+    batcher = AudioBatcher(DEEPSPEECH, sound(tmp_path), BatchConfig(versions=3, plain_versions=1))
+    quiet = batcher.silence(40, torch.Generator().manual_seed(0))
+    assert torch.isfinite(quiet).all() and DEEPSPEECH.activity(quiet[:, 0].numpy()).mean() < 0.3
 
 
 def test_a_long_sound_in_pieces_reads_its_own_rows(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gaussavatar.audio.features.api import AugmentConfig
-from gaussavatar.audio.features.mel import MEL, speech_activity
-from gaussavatar.audio.features.mel_augment import augment_mel
+from gaussavatar.audio.features.mel import PAUSE_PERCENTILE, speech_activity
+from gaussavatar.audio.features.mel_augment import augment_mel, silence_mel
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, log_mel
 from gaussavatar.audio.features.other_voices import coloured_noise, other_sound, pause_sound
 from gaussavatar.types import ANALYSIS_RATE, Waveform

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussavatar.audio.features.api import AugmentConfig, Recording
+from gaussavatar.audio.features.api import AugmentConfig
+from gaussavatar.audio.features.other_voices import other_sound
 from gaussavatar.audio.features.pitch import LOG_PITCH, PITCH, SLOPE, VOICING, pitch_and_voicing
 from gaussavatar.errors import UserError
 from gaussavatar.types import ANALYSIS_RATE, Waveform
@@ -57,7 +58,7 @@ def test_the_track_leads_on_between_voiced_sounds_and_is_normalised_by_the_speak
 def test_another_voice_says_it_at_the_same_pitch_and_live_sound_is_refused() -> None:
     sound = Waveform(voice(np.full(ANALYSIS_RATE, 120.0), 0.002), ANALYSIS_RATE)
     raw = PITCH.extract(sound)
-    other = PITCH.other_voice(Recording(raw, sound), AugmentConfig(noise_probability=0.0), generator())
+    other = PITCH.extract(other_sound(sound, AugmentConfig(noise_probability=0.0), generator()))
     assert np.abs(other - raw)[5:-5, LOG_PITCH].max() < 0.03
     with pytest.raises(UserError, match="live sound, got pitch"):
         PITCH.stream()

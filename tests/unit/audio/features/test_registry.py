@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import msgspec
 import numpy as np
 import pytest
-import torch
 
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig, heard_by
@@ -34,9 +35,12 @@ def test_every_known_feature_keeps_its_word(with_speech_models: bool, tmp_path: 
     np.save(tmp_path / "a.deepspeech.npy", columns)
     waveform = replace(spoken("abc..de"), file=tmp_path / "a.wav")
     for name in registry.KNOWN:
+        if any(find_spec(package) is None for package in feature_facts(name).requires):
+            continue
         if "transformers" in feature_facts(name).requires and not with_speech_models:
             continue
-        facts, feature = feature_facts(name), open_features((name,))
+        facts = feature_facts(name)
+        feature = import_module(registry.KNOWN[name]).build()
         raw = feature.extract(waveform)
         assert facts == feature.facts and facts.names == (name,)
         assert raw.shape[1] == facts.dimension and raw.dtype == np.float32
@@ -45,7 +49,10 @@ def test_every_known_feature_keeps_its_word(with_speech_models: bool, tmp_path: 
         if facts.streamable:
             stream = feature.stream()
             pieces = [stream.push(part) for part in np.array_split(waveform.samples, 7)]
-            np.testing.assert_allclose(np.concatenate([*pieces, stream.finish()]), raw, atol=2e-5)
+            streamed = np.concatenate([*pieces, stream.finish()])
+            assert streamed.shape == raw.shape
+            if facts.stream_alike:
+                np.testing.assert_allclose(streamed, raw, atol=2e-5)
 
 
 def test_a_streamed_frame_comes_with_the_look_ahead_that_is_told() -> None:

@@ -10,7 +10,8 @@ import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.features import hubert, speech_models, wav2vec2, whisper
-from gaussavatar.audio.features.api import AugmentConfig, Recording
+from gaussavatar.audio.features.api import AugmentConfig
+from gaussavatar.audio.features.other_voices import other_sound
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.features.speech_models import KEPT, projection, reduced
 from gaussavatar.audio.features.wav2vec2 import ConvolvedListener
@@ -77,16 +78,13 @@ def test_speech_and_pauses_are_told_and_other_voices_are_heard_anew(name: str) -
     raw = feature.extract(sound)
     active = feature.activity(raw)
     assert active[5:20].min() > 0.9 and active[40:70].max() < 0.1
-    recording = Recording(raw, sound)
-    other = feature.other_voice(recording, AugmentConfig(), generator())
+    other = feature.extract(other_sound(sound, AugmentConfig(), generator()))
     assert other.shape == raw.shape
     assert np.abs(other - raw)[:, :KEPT].mean() > (
         0.001 if name == "whisper" else 0.05
     )  # There random layers hear little.
-    with pytest.raises(ValueError, match="want the recording's sound"):
-        feature.other_voice(Recording(raw), AugmentConfig(), generator())
     config = BatchConfig(versions=3, plain_versions=2, silence_stretches=8)
-    batcher = AudioBatcher(feature, recording, config)
+    batcher = AudioBatcher(feature, sound, config)
     windows = torch.cat([batcher.clean(torch.arange(10)), batcher.silence(10, generator())])
     gate = feature.gate(windows.numpy())
     assert gate[2:8].min() > 0.9 and np.median(gate[10:]) < 0.2

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
-from gaussavatar.audio.features.api import AugmentConfig, Recording
+from gaussavatar.audio.features.api import AugmentConfig
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, N_MELS, log_mel
+from gaussavatar.audio.features.other_voices import other_sound, pause_sound
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.features.viseme import DIMENSION, FACTS, VISEME
 from gaussavatar.audio.features.viseme_network import (
@@ -113,16 +114,13 @@ def test_the_gate_opens_on_speech_and_closes_in_silence() -> None:
     assert np.median(gate[30:95]) > 0.9
 
 
-def test_other_voices_are_made_from_the_sound_and_pauses_are_silent() -> None:
+def test_other_voices_say_the_same_and_pauses_are_silent() -> None:
     waveform = long_speech(4)
     raw = VISEME.extract(waveform)
-    other = VISEME.other_voice(Recording(raw, waveform), AugmentConfig(), generator(3))
+    other = VISEME.extract(other_sound(waveform, AugmentConfig(), generator(3)))
     assert other.shape == raw.shape and not np.allclose(other, raw)
-    np.testing.assert_array_equal(other, VISEME.other_voice(Recording(raw, waveform), AugmentConfig(), generator(3)))
-    with pytest.raises(ValueError, match="sound, which is missing"):
-        VISEME.other_voice(Recording(raw), AugmentConfig(), generator(3))
-    pauses = VISEME.pauses(12, 40, raw, generator())
-    assert np.median(VISEME.activity(pauses.reshape(-1, DIMENSION))) < 0.3
+    pauses = [VISEME.extract(one) for one in pause_sound(12, 0.8, waveform, generator())]
+    assert np.median(VISEME.activity(np.concatenate(pauses))) < 0.3
 
 
 @pytest.mark.parametrize("n", [0, 1, 40])
@@ -135,9 +133,9 @@ def test_statistics_stay_sane_for_next_to_nothing(n: int) -> None:
 def test_it_joins_mel_and_feeds_the_training() -> None:
     waveform = long_speech(6)
     both = open_features(("mel", "viseme"))
-    raw = both.extract(waveform)
-    assert raw.shape[1] == 40 + DIMENSION
-    batcher = AudioBatcher(both, Recording(raw, waveform), BatchConfig(versions=2, plain_versions=1))
+    assert both.extract(waveform).shape[1] == 40 + DIMENSION
+    assert both.facts.window_look_ahead_ms <= 200.0
+    batcher = AudioBatcher(both, waveform, BatchConfig(versions=2, plain_versions=1))
     batch = batcher.sample(torch.arange(10, 60), generator())
     assert batch.shape[0] == 50 and torch.isfinite(batch).all()
     assert batcher.silence(5, generator()).shape[0] == 5
