@@ -24,13 +24,6 @@ def between(raw: Float[np.ndarray, "*n s d"], position: Float[np.ndarray, "t"]) 
     return ((1.0 - share) * raw[..., before, :] + share * raw[..., after, :]).astype(np.float32)
 
 
-def at_rate(
-    raw: Float[np.ndarray, "*n s d"], rate: float, wanted: float, length: int
-) -> Float32[np.ndarray, "*n length d"]:
-    """The first ``length`` frames at another rate; frame j of either lies at ``j / rate`` seconds."""
-    return between(raw, np.arange(length) * (rate / wanted))
-
-
 class JoinedFeature:
     """Features side by side: an :class:`gaussavatar.audio.features.api.AudioFeature` like each of them.
 
@@ -58,6 +51,7 @@ class JoinedFeature:
             streamable=all(one.streamable for one in facts),
             stream_alike=all(one.stream_alike for one in facts),
             requires=tuple(package for one in facts for package in one.requires),
+            beside=next((one.beside for one in facts if one.beside), ""),
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -13,7 +14,7 @@ from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.features import registry
 from gaussavatar.audio.features.api import AudioFeature, FeatureFacts
-from gaussavatar.audio.features.join import JoinedFeature, at_rate
+from gaussavatar.audio.features.join import JoinedFeature, between
 from gaussavatar.audio.features.mel import FACTS, MEL
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.gate import GateConfig
@@ -94,11 +95,24 @@ def test_the_first_leads_and_the_second_is_brought_to_its_rate(both: AudioFeatur
     np.testing.assert_array_equal(both.gate(seen), MEL.gate(seen[..., :40]))
 
 
-def test_frames_of_another_rate_lie_on_one_clock() -> None:
+def test_between_frames_lies_a_straight_line_that_is_held_at_the_ends() -> None:
     line = np.arange(11, dtype=np.float32)[:, None]
-    np.testing.assert_allclose(at_rate(line, 50, 100, 23)[:, 0], np.minimum(np.arange(23) / 2, 10))
-    np.testing.assert_allclose(at_rate(line, 50, 30, 6)[:, 0], np.arange(6) * 50 / 30, rtol=1e-6)
-    np.testing.assert_array_equal(at_rate(at_rate(line, 50, 100, 21), 100, 50, 11), line)
+    np.testing.assert_allclose(between(line, np.array([-3.0, 0.25, 9.5, 40.0]))[:, 0], [0.0, 0.25, 9.5, 10.0])
+
+
+def test_one_that_is_seen_less_far_ahead_stands_later() -> None:
+    class Near(Drift):
+        facts = replace(DRIFT, window=Window(50, 3))
+
+    waveform, n = spoken("abcd..ef"), 20
+    joined = JoinedFeature([MEL, Near()])
+    # A window of log-mel reaches 160 ms ahead, one of this 60 ms: it stands 100 ms later, and is known in time.
+    assert joined.facts.look_ahead_ms == MEL.facts.look_ahead_ms
+    raw, slow = joined.extract(waveform), Drift().extract(waveform)
+    np.testing.assert_array_equal(raw[10 : 10 + 2 * n : 2, 40:], slow[:n])
+    stream = joined.stream()
+    parts = [stream.push(part) for part in np.array_split(waveform.samples, 31)]
+    np.testing.assert_allclose(np.concatenate([*parts, stream.finish()]), raw, atol=2e-5)
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 500, 4321, 40000])
