@@ -17,6 +17,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.fitting import fit as fitting
 from gaussavatar.fitting.request import FitRequest, FitResult, dump_request, read_request
 from gaussavatar.media.images import write_image
+from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import Progress, QuietProgress, TerminalProgress
 from gaussavatar.speak.offline import speak
@@ -106,7 +107,8 @@ def save_video(
     sound: Path | str | None,
     out: Path | str | None = None,
     *,
-    motion: MotionTrack | None = None,
+    motion: MotionTrack | Path | str | None = None,
+    controls: Controls | None = None,
     background: str | Path = "plate",
     torso: TorsoKind = "real",
     fps: float | None = None,
@@ -124,7 +126,9 @@ def save_video(
         avatar: a loaded avatar, or its folder.
         sound: any sound or video that ffmpeg reads; None for a video of ``motion`` without a sound track.
         out: ``<avatar>-<sound>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
-        motion: an edited motion instead of the one that the sound gives.
+        motion: an edited motion instead of the one that the sound gives, or its file: a motion track, or curves of
+            ARKit's shapes.
+        controls: wishes on top of the motion: gain of the mouth, blinks, brows, gaze, head, style, movements.
         background: ``plate``, ``none``, ``#rrggbb`` or a picture's path.
         torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch.
         fps: frames per second; 25, or those of ``motion``, when None.
@@ -146,7 +150,8 @@ def save_video(
     loaded = avatar.loaded if isinstance(avatar, Avatar) else load_avatar(avatar).loaded
     path, heard = None if out is None else Path(out), None if sound is None else Path(sound)
     wish = VideoWish(background, torso, fps, size, crop, start, stop)
-    return speak(heard, loaded, path, _progress(show_progress), wish, motion)
+    motion = Path(motion) if isinstance(motion, str) else motion
+    return speak(heard, loaded, path, _progress(show_progress), wish, motion, controls=controls)
 
 
 def _request(

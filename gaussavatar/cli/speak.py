@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
+from tyro.conf import arg
 
 from gaussavatar.cli.common import complain, require_files, say, shown
+from gaussavatar.cli.controls import ControlOptions
 from gaussavatar.errors import EXIT_USER_ERROR, UserError
 
 if TYPE_CHECKING:
@@ -17,10 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speak:
-    """Let an avatar speak a sound file; writes a video with that sound, exactly as long as the audio."""
+    """Let an avatar speak a sound, a text or a motion; the video is exactly as long as the sound."""
 
     audio: tuple[Path, ...] = ()
     """Any sound or video file that ffmpeg reads. Several give a video each, below the folder --out."""
+
+    text: str | None = None
+    """A text instead of a sound; a speech engine that is installed here says it."""
+
+    engine: str | None = None
+    """kokoro, kokoro-ja, piper, espeak-ng or flite; the first that is there and has the language when not given."""
+
+    voice: str | None = None
+    """A voice of that engine; a wrong one is answered with those that it has."""
+
+    language: str | None = None
+    """Language of the text, such as de or en-gb; English when not given."""
 
     avatar: Path | None = None
     """Avatar folder; the one fitted last below ./avatars when not given."""
@@ -29,15 +45,16 @@ class Speak:
     """The video to write; ./<avatar>-<audio>.mp4 when not given, .mov when it is transparent."""
 
     motion: Path | None = None
-    """A motion file, shown instead of the motion that the sound gives; without --audio the video has no sound."""
+    """A motion (--save-motion wrote it, or 52 ARKit curves as CSV or JSON) instead of what the sound gives; without a
+    sound the video has none."""
 
     save_motion: Path | None = None
-    """Write the motion that the video shows to this file too, to edit it; a folder for several sounds."""
+    """Write the motion that the video shows too, as .csv or .safetensors; a folder for several sounds."""
 
-    start: Annotated[float, tyro.conf.arg(name="from")] = 0.0
+    start: Annotated[float, arg(name="from")] = 0.0
     """The second of the sound (and of the motion) with which the video begins."""
 
-    stop: Annotated[float | None, tyro.conf.arg(name="to")] = None
+    stop: Annotated[float | None, arg(name="to")] = None
     """The second with which it ends; the end of the sound when not given."""
 
     fps: float | None = None
@@ -56,18 +73,27 @@ class Speak:
     torso: Literal["real", "gaussians"] = "real"
     """real: the filmed torso; gaussians: the torso branch, of avatars fitted with --set torso.enabled=true."""
 
+    controls: ControlOptions = field(default_factory=ControlOptions)
+
     def run(self) -> int:
         """Render the videos and say where they are."""
-        if not self.audio and self.motion is None:
-            raise UserError("something to say", "neither --audio nor --motion", "give --audio FILE")
-        # What is not there is said at once, before anything heavy is imported.
+        self._check()
+        return self._several() if len(self.audio) > 1 else self._one()
+
+    def _check(self) -> None:
+        """What is not there is said at once, before anything heavy is imported."""
+        if not self.audio and self.text is None and self.motion is None:
+            raise UserError("something to say", "none of --audio, --text and --motion", "give --audio FILE")
+        if self.audio and self.text is not None:
+            raise UserError("a sound or a text", "both --audio and --text", "leave one of them out")
+        if self.text is None and (self.engine or self.voice or self.language):
+            raise UserError("a --text for --engine, --voice or --language", "none", "give --text, or leave them out")
         require_files("--motion", () if self.motion is None else (self.motion,))
         if len(self.audio) <= 1:
             require_files("--audio", self.audio)
-            return self._one()
-        if self.motion is not None:
+        elif self.motion is not None:
             raise UserError("one sound for --motion", f"{len(self.audio)}", "give each sound its own motion")
-        return self._several()
+        self.controls.check()
 
     def _wish(self) -> VideoWish:
         from gaussavatar.speak.wish import VideoWish
@@ -76,20 +102,33 @@ class Speak:
 
     def _one(self) -> int:
         from gaussavatar.avatar.folder import find_avatar
-        from gaussavatar.motion.track import MotionTrack
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.offline import speak
 
-        folder, out = find_avatar(self.avatar), self.out
-        motion = None if self.motion is None else MotionTrack.load(self.motion)
-        audio = self.audio[0] if self.audio else None
-        if out is None and audio is None and self.motion is not None:
-            out = self._named(folder, self.motion.stem)
-        video = speak(audio, folder, out, TerminalProgress(), self._wish(), motion, self.save_motion)
+        controls, folder, progress = self.controls.controls(), find_avatar(self.avatar), TerminalProgress()
+        with self._sound() as audio:
+            out = self.out or self._named(folder, self._name(audio))
+            video = speak(
+                audio, folder, out, progress, self._wish(), self.motion, self.save_motion, controls, self.controls.seed
+            )
         if self.save_motion is not None:
             say(f"motion: {shown(self.save_motion)}")
         say(f"video: {shown(video)}")
         return 0
+
+    @contextmanager
+    def _sound(self) -> Iterator[Path | None]:
+        """The sound's file: the given one, or what a speech engine makes of the text."""
+        if self.text is None:
+            yield self.audio[0] if self.audio else None
+            return
+        from gaussavatar.speak.text.registry import say_text
+
+        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
+            path = Path(folder) / "text.wav"
+            engine = say_text(self.text, path, self.engine, self.voice, self.language)
+            say(f"said by {engine}")
+            yield path
 
     def _several(self) -> int:
         from gaussavatar.avatar.folder import find_avatar
@@ -98,13 +137,14 @@ class Speak:
         from gaussavatar.speak.batch import speak_each
         from gaussavatar.speak.offline import speak
 
-        loaded, wish, progress = load_avatar(find_avatar(self.avatar)), self._wish(), TerminalProgress()
-        folder = self.out or Path()
+        controls, wish, progress = self.controls.controls(), self._wish(), TerminalProgress()
+        loaded, folder = load_avatar(find_avatar(self.avatar)), self.out or Path()
 
         def say_one(audio: Path, name: str) -> Path:
             progress.say(f"{shown(audio)}:")
-            motion = None if self.save_motion is None else self.save_motion / f"{name}.safetensors"
-            return speak(audio, loaded, folder / self._named(loaded.path, name), progress, wish, None, motion)
+            saved = None if self.save_motion is None else self.save_motion / f"{name}.safetensors"
+            out = folder / self._named(loaded.path, name)
+            return speak(audio, loaded, out, progress, wish, None, saved, controls, self.controls.seed)
 
         failed = 0
         for one in speak_each(self.audio, say_one, folder):
@@ -116,6 +156,13 @@ class Speak:
         if failed:
             progress.say(f"{failed} of {len(self.audio)} sounds gave no video; the others are in {shown(folder)}")
         return EXIT_USER_ERROR if failed else 0
+
+    def _name(self, audio: Path | None) -> str:
+        """What the video is named after."""
+        if self.text is not None:
+            words = "".join(letter if letter.isalnum() else " " for letter in self.text[:200]).split()
+            return "-".join(words[:6])[:60]
+        return audio.stem if audio is not None else self.motion.stem if self.motion is not None else "motion"
 
     def _named(self, avatar: Path, name: str) -> Path:
         return Path(f"{avatar.resolve().name}-{name}{'.mov' if self.background == 'none' else '.mp4'}")

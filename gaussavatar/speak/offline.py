@@ -15,6 +15,8 @@ import numpy as np
 from gaussavatar import __version__
 from gaussavatar.avatar.background import Background, parse_background
 from gaussavatar.avatar.behind import Behind, behind_head
+from gaussavatar.avatar.controlled import controlled
+from gaussavatar.avatar.curves import motion_of_file
 from gaussavatar.avatar.driving import (
     check_motion,
     in_order,
@@ -30,6 +32,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
 from gaussavatar.media.joining import join_videos
+from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
@@ -48,8 +51,10 @@ def speak(
     out: Path | None,
     progress: Progress,
     wish: VideoWish | None = None,
-    motion: MotionTrack | None = None,
+    motion: MotionTrack | Path | None = None,
     save_motion: Path | None = None,
+    controls: Controls | None = None,
+    seed: int = 0,
 ) -> Path:
     """Write a video of the avatar speaking ``audio``, with that sound and exactly as long.
 
@@ -61,8 +66,11 @@ def speak(
         out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
         progress: told of every frame.
         wish: how the video looks, and which stretch it shows.
-        motion: an edited motion instead of the one that the sound gives.
+        motion: an edited motion instead of the one that the sound gives, or its file: a motion track, or curves of
+            ARKit's shapes.
         save_motion: where the motion is written that the video shows, ``.safetensors`` or ``.csv``.
+        controls: wishes on top of the motion: gain of the mouth, blinks, brows, gaze, head, style, movements.
+        seed: of what controls generate.
 
     Raises:
         UserError: no such sound, avatar or picture, a wish that cannot be fulfilled, or the output cannot be written.
@@ -78,15 +86,19 @@ def speak(
         raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
     waveform = None if audio is None else read_audio(audio)
     loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
-    if motion is not None:
+    if isinstance(motion, Path):
+        motion = motion_of_file(loaded, motion)
+    elif motion is not None:
         check_motion(loaded, motion)
         motion = in_order(loaded, motion)
     framing = framing_of(loaded, wish.crop, wish.size)
-    parts = PartFolder(out, _key(audio, loaded, wish, background, motion))
+    parts = PartFolder(out, _key(audio, loaded, wish, background, motion, controls, seed))
     track = parts.kept(progress)
     fresh = track is None
     if track is None:
-        track = _motion(loaded, waveform, wish, motion)
+        whole = _whole_motion(loaded, waveform, motion)
+        track = wish.cut(whole if controls is None else controlled(loaded, whole, controls, seed))
+        track = track if wish.fps is None else track.at_fps(wish.fps)
     if save_motion is not None:
         track.save(save_motion)
     start = wish.first_moment(VIDEO_FPS if motion is None else motion.fps)
@@ -120,18 +132,13 @@ def check_outputs(out: Path, save_motion: Path | None, audio: Path | None, avata
             raise UserError(f"a {name} that is no part of the avatar", f"{path}", "name another one")
 
 
-def _motion(
-    avatar: LoadedAvatar, waveform: Waveform | None, wish: VideoWish, motion: MotionTrack | None
-) -> MotionTrack:
-    """The motion that the video shows."""
+def _whole_motion(avatar: LoadedAvatar, waveform: Waveform | None, motion: MotionTrack | None) -> MotionTrack:
+    """The motion of all of the sound, or the given one."""
     if motion is None:
         assert waveform is not None
         with frame_parallel():
-            whole = motion_for_sound(avatar, waveform)
-    else:
-        whole = motion if waveform is None else fitted_to(motion, waveform.seconds)
-    track = wish.cut(whole)
-    return track if wish.fps is None else track.at_fps(wish.fps)
+            return motion_for_sound(avatar, waveform)
+    return motion if waveform is None else fitted_to(motion, waveform.seconds)
 
 
 def fitted_to(motion: MotionTrack, seconds: float) -> MotionTrack:
@@ -206,16 +213,35 @@ class Shot:
 
 
 def _key(
-    audio: Path | None, avatar: LoadedAvatar, wish: VideoWish, background: Background, motion: MotionTrack | None
+    audio: Path | None,
+    avatar: LoadedAvatar,
+    wish: VideoWish,
+    background: Background,
+    motion: MotionTrack | None,
+    controls: Controls | None,
+    seed: int,
 ) -> str:
     """Names all that a video's pictures depend on."""
     files = {name: entry.sha256 for name, entry in avatar.record.files.items()}
-    arrays = () if motion is None else motion.arrays().values()
-    arrays = [*arrays, *(() if background.picture is None else (background.picture,))]
-    digests = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in arrays]
-    sound, fps = None if audio is None else file_digest(audio), None if motion is None else motion.fps
+    picture = None if background.picture is None else _digest(background.picture)
+    sound = None if audio is None else file_digest(audio)
     asked = msgspec.to_builtins(replace(wish, background=str(wish.background)))
-    return content_key(__version__, files, msgspec.to_builtins(avatar.record.drive), sound, asked, digests, fps)
+    wished = controls or Controls()
+    head = _digest_of_motion(wished.head) if isinstance(wished.head, MotionTrack) else wished.head
+    controlled_by = [repr(replace(wished, head="recorded")), head, seed]
+    drive = msgspec.to_builtins(avatar.record.drive)
+    return content_key(
+        __version__, files, drive, sound, asked, picture, motion and _digest_of_motion(motion), controlled_by
+    )
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _digest_of_motion(motion: MotionTrack) -> list[object]:
+    arrays = {name: _digest(array) for name, array in motion.arrays().items()}
+    return [arrays, motion.fps, motion.upper_names, motion.movement_names]
 
 
 def _counted(frames: Iterable[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:

@@ -51,7 +51,9 @@ def test_wishes_that_cannot_be_met(message, media: Path, toy_avatar: Path, words
 
 
 def test_a_motion_that_is_none(message, media: Path, toy_avatar: Path) -> None:
-    assert "safetensors" in message("speak", "--motion", media / "letter.mp4", "--avatar", toy_avatar)
+    assert "a motion track or ARKit curves" in message(
+        "speak", "--motion", media / "letter.mp4", "--avatar", toy_avatar
+    )
 
 
 def test_output_over_the_sound(message, media: Path, toy_avatar: Path) -> None:

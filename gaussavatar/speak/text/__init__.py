@@ -1,0 +1,1 @@
+"""Text to sound, through whichever speech engine a user has installed."""
