@@ -29,10 +29,12 @@ CLOSING: dict[str, tuple[str, str]] = {
 """Shares, and the name of each one's chance level."""
 
 VOICES: dict[str, tuple[str, str, str]] = {
-    "agreement": ("Agreement of synthetic voices", ".3f", "agreement_chance"),
+    "agreement": ("Agreement of the engines' voices", ".3f", "agreement_chance"),
     "agreement_spoken": ("The same without pauses", ".3f", ""),
+    "agreement_demo": ("Agreement of the demo's voices", ".3f", "agreement_demo_chance"),
     "agreement_real": ("Agreement of recordings with their other throats", ".3f", ""),
-    "labials_closed": ("m, b, p closed", ".2f", "labials_chance"),
+    "labials_closed": ("m, b, p closed, engines", ".2f", "labials_chance"),
+    "labials_demo_closed": ("m, b, p closed, demo", ".2f", "labials_demo_chance"),
     "amplitude": ("Amplitude over the person's, median", ".2f", ""),
     "amplitude_lowest": ("lowest", ".2f", ""),
     "amplitude_highest": ("highest", ".2f", ""),

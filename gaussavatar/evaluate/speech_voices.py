@@ -44,7 +44,8 @@ class Voice:
 
     Attributes:
         name: for the table.
-        kind: ``synthetic`` or ``real``.
+        kind: ``engine`` (a synthesiser that the audio features may have learnt from), ``demo`` (one that none has) or
+            ``real``.
         language: two letters, or "".
         text: what is said: voices of the same text are compared; "" says the same as no other.
         waveform: the sound, 16 kHz.
@@ -212,10 +213,10 @@ def voices_figures(
 
     Returns:
         ``voices``: :func:`voice_figures` of each; ``texts``: :func:`agreement` of the voices of each text; and over all
-        of them: ``agreement`` (synthetic texts; pairs of voices count alike), ``agreement_real``, ``amplitude``,
-        ``lag_ms``, ``lag_own_ms``, ``labial_lag_ms`` (medians), ``amplitude_lowest`` and ``amplitude_highest``,
-        ``labials_closed`` (labials count alike), ``silence_closed`` and ``silence_at_rest`` (frames count alike), each
-        share with what chance gives.
+        of them: ``agreement`` (of the engines; pairs of voices count alike), ``agreement_demo``, ``agreement_real``;
+        ``labials_closed`` (of the engines; labials count alike), ``labials_demo_closed``; ``amplitude``, ``lag_ms``,
+        ``lag_own_ms``, ``labial_lag_ms`` (medians), ``amplitude_lowest``, ``amplitude_highest``; ``silence_closed``
+        and ``silence_at_rest`` (frames count alike); beside shares what chance gives.
     """
     rows, texts = [], []
     groups: dict[tuple[str, str, str], list[Voice]] = {}
@@ -240,9 +241,11 @@ def summary(rows: Sequence[dict], texts: Sequence[dict]) -> dict[str, float]:
     def column(name: str) -> np.ndarray:
         return np.array([row.get(name, np.nan) for row in rows], float)
 
-    def weighted(name: str, weight: str) -> float:
+    kinds = np.array([row["kind"] for row in rows])
+
+    def weighted(name: str, weight: str, kind: str = "") -> float:
         values, weights = column(name), np.nan_to_num(column(weight))
-        used = np.isfinite(values) & (weights > 0)
+        used = np.isfinite(values) & (weights > 0) & ((kinds == kind) | (kind == ""))
         return float(np.average(values[used], weights=weights[used])) if used.any() else float("nan")
 
     def middle(name: str) -> float:
@@ -256,15 +259,19 @@ def summary(rows: Sequence[dict], texts: Sequence[dict]) -> dict[str, float]:
 
     amplitude = column("amplitude")
     return {
-        "agreement": mean("synthetic", "agreement"),
-        "agreement_spoken": mean("synthetic", "agreement_spoken"),
-        "agreement_chance": mean("synthetic", "chance"),
+        "agreement": mean("engine", "agreement"),
+        "agreement_spoken": mean("engine", "agreement_spoken"),
+        "agreement_chance": mean("engine", "chance"),
+        "agreement_demo": mean("demo", "agreement"),
+        "agreement_demo_chance": mean("demo", "chance"),
         "agreement_real": mean("real", "agreement"),
         "amplitude": middle("amplitude"),
         "amplitude_lowest": float(np.nanmin(amplitude, initial=np.inf)),
         "amplitude_highest": float(np.nanmax(amplitude, initial=-np.inf)),
-        "labials_closed": weighted("labials_closed", "labials"),
-        "labials_chance": weighted("labials_chance", "labials"),
+        "labials_closed": weighted("labials_closed", "labials", "engine"),
+        "labials_chance": weighted("labials_chance", "labials", "engine"),
+        "labials_demo_closed": weighted("labials_closed", "labials", "demo"),
+        "labials_demo_chance": weighted("labials_chance", "labials", "demo"),
         "lag_ms": middle("lag_ms"),
         "lag_own_ms": middle("lag_own_ms"),
         "labial_lag_ms": middle("labial_lag_ms"),

@@ -1,7 +1,9 @@
 """Voices that no avatar was fitted to, saying sentences with known sounds, in three languages.
 
-They come from the speech engines that are installed, espeak-ng and flite (:mod:`gaussavatar.audio.prior`); without
-them from the demo's own synthesiser in other pitches and throats. What is said is full of m, b and p.
+They come from the speech engines that are installed, espeak-ng and flite (:mod:`gaussavatar.audio.prior`), and say what
+is full of m, b and p. The audio feature ``viseme`` learnt from other sentences of these engines, which flatters it
+here. Beside them therefore stand voices that nothing learnt from: the demo's own synthesiser in other pitches and
+throats.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ _TRIES = 12
 
 
 def strange_voices() -> tuple[list[Voice], list[str]]:
-    """The synthetic voices that can be had here, and a line for each engine that is missing."""
+    """The voices of the engines that are here and the demo's own, and a line for each engine that is missing."""
     voices: list[Voice] = []
     missing: list[str] = []
     for engine_of, counts in ((Flite, {"en": 4}), (Espeak, COUNTS)):
@@ -65,7 +67,7 @@ def strange_voices() -> tuple[list[Voice], list[str]]:
             continue
         for language, count in counts.items():
             voices += engine_voices(engine, language, count)
-    return voices or own_voices(), missing
+    return [*voices, *own_voices()], missing
 
 
 def engine_voices(engine: SpeechEngine, language: str, count: int) -> list[Voice]:
@@ -82,7 +84,7 @@ def engine_voices(engine: SpeechEngine, language: str, count: int) -> list[Voice
         if spoken is not None and sounds is not None:
             waveform = as_waveform((spoken.samples, spoken.rate))
             title = f"{engine.name} {name}"
-            found[name] = _between_silences(Voice(title, "synthetic", language, TEXTS[language], waveform, sounds))
+            found[name] = _between_silences(Voice(title, "engine", language, TEXTS[language], waveform, sounds))
     return list(found.values())
 
 
@@ -97,7 +99,7 @@ def own_voices() -> list[Voice]:
         samples = resample(spoken, round(OWN_SECONDS * ANALYSIS_RATE)).astype(np.float32)
         sounds = tuple(Sound("" if p.symbol == SILENCE else p.symbol, p.start, p.end) for p in phones)
         name = f"demo {pitch:.0f} Hz x{tract:g}"
-        voices.append(Voice(name, "synthetic", "", "demo", Waveform(samples, ANALYSIS_RATE), sounds))
+        voices.append(Voice(name, "demo", "", "demo", Waveform(samples, ANALYSIS_RATE), sounds))
     return voices
 
 

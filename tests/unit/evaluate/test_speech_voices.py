@@ -29,7 +29,7 @@ PERSON = Person(std=0.3)
 def voice_of(phones: tuple[Phone, ...], name: str = "a", pace: float = 1.0, pitch: float = 120.0) -> Voice:
     slow = tuple(Phone(p.symbol, p.start * pace, p.end * pace, p.stress) for p in phones)
     sounds = tuple(Sound("" if p.symbol == SILENCE else p.symbol, p.start, p.end) for p in slow)
-    return Voice(name, "synthetic", "", "text", speak_phones(slow, 0, pitch_hz=pitch), sounds)
+    return Voice(name, "engine", "", "text", speak_phones(slow, 0, pitch_hz=pitch), sounds)
 
 
 def ideal_lips(voice: Voice, late: float = 0.0) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_a_voice_that_makes_other_lips_is_the_worst_one() -> None:
 
 def test_missing_sounds_do_not_move_the_others() -> None:
     voice = voice_of(PHONES)
-    other = Voice("b", "synthetic", "", "text", voice.waveform, voice.sounds[:10] + voice.sounds[14:])
+    other = Voice("b", "engine", "", "text", voice.waveform, voice.sounds[:10] + voice.sounds[14:])
     lips = ideal_lips(voice)
     curves, _ = aligned([lips, lips], [voice, other])
     np.testing.assert_allclose(curves[0], curves[1], atol=1e-9)
@@ -110,7 +110,7 @@ def test_figures_of_all_voices_count_texts_and_labials() -> None:
     assert found["agreement"] > 0.8 and found["agreement_real"] > 0.8
     assert found["amplitude_lowest"] <= found["amplitude"] <= found["amplitude_highest"]
     rows = [
-        {"amplitude": 1.0, "labials_closed": 1.0, "labials": 3},
-        {"amplitude": 2.0, "labials_closed": 0.0, "labials": 1},
+        {"kind": "engine", "amplitude": 1.0, "labials_closed": 1.0, "labials": 3},
+        {"kind": "engine", "amplitude": 2.0, "labials_closed": 0.0, "labials": 1},
     ]
     assert summary(rows, [])["labials_closed"] == pytest.approx(0.75) and np.isnan(summary(rows, [])["lag_ms"])
