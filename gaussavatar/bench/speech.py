@@ -9,6 +9,7 @@ from typing import Any
 from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.speech import SpeechRequest
+from gaussavatar.evaluate.speech_syncnet import load_syncnet
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
@@ -20,12 +21,17 @@ from gaussavatar.training.layout import FitLayout
 LEAST_BLOCKS = 2
 
 
-def speech_request(folder: Path, voices: Sequence[Path], blocks: int, progress: Progress) -> SpeechRequest:
+def speech_request(
+    folder: Path, voices: Sequence[Path], blocks: int, progress: Progress, syncnet: Path | None = None
+) -> SpeechRequest:
     """Gather the voices and, where ``blocks`` is not 0, measure the audio network block by block.
 
     Raises:
-        UserError: a recording that cannot be read, a number of blocks that is none, or a capture folder that is gone.
+        UserError: a recording or weights that cannot be read, a number of blocks that is none, or a capture folder that
+            is gone.
     """
+    if syncnet is not None:
+        load_syncnet(syncnet)
     if blocks and blocks < LEAST_BLOCKS:
         raise UserError(f"at least {LEAST_BLOCKS} for --blocks, or 0", str(blocks), "give more")
     real = recordings(voices)
@@ -34,6 +40,7 @@ def speech_request(folder: Path, voices: Sequence[Path], blocks: int, progress: 
         voices=(*synthetic, *real),
         notes=tuple(notes),
         blocks=block_figures(folder, blocks, progress) if blocks else None,
+        syncnet=syncnet,
     )
 
 

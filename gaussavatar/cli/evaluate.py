@@ -33,6 +33,9 @@ class Evaluate:
     blocks: int = 11
     """With --speech: blocks of the clip that are each predicted by a network that never saw them; 0 leaves that out."""
 
+    syncnet: Path | None = None
+    """With --speech: SyncNet's weights (syncnet_v2.model, or the same as .safetensors), for its confidence."""
+
     def run(self) -> None:
         """Evaluate, then print the figures."""
         from gaussavatar.avatar.folder import find_avatar
@@ -47,7 +50,7 @@ class Evaluate:
         if self.speech:
             from gaussavatar.bench.speech import speech_request
 
-            request = speech_request(folder, self.voices, self.blocks, progress)
+            request = speech_request(folder, self.voices, self.blocks, progress, self.syncnet)
         metrics = evaluate_avatar(folder, self.save_frames, progress, self.lpips_weights, request)
         print_metrics(metrics)
         for line in speech_lines(metrics["speech"]) if self.speech else ():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 
 from gaussavatar.evaluate.faces import measure_faces
-from gaussavatar.evaluate.held_out import HeldOut, drives, open_held_out, render_held_out, rendering_speed
-from gaussavatar.evaluate.metrics import FaceSeries, compare_faces, psnr
+from gaussavatar.evaluate.held_out import Evaluated, HeldOut, drives, open_held_out, render_held_out, rendering_speed
+from gaussavatar.evaluate.metrics import compare_faces, psnr
 from gaussavatar.evaluate.perceptual_figures import perceptual_figures
 from gaussavatar.evaluate.publish import publish
 from gaussavatar.evaluate.speech import SpeechRequest, speech_figures
@@ -47,17 +46,6 @@ def picture_figures(rendered: np.ndarray, real: np.ndarray, masks: np.ndarray, b
         )
     names = ("psnr_full", "psnr_head", "psnr_mouth", "ssim_full", "ssim_head")
     return dict(zip(names, np.nanmean(np.array(rows), axis=0).tolist(), strict=True))
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What came of the held-out frames: by way of driving the figures, the pictures and the faces found in them."""
-
-    figures: dict[str, Any]
-    rendered: dict[str, np.ndarray]
-    faces: dict[str, FaceSeries]
-    real: np.ndarray
-    real_faces: FaceSeries
 
 
 def evaluate_held_out(held: HeldOut, progress: Progress) -> Evaluated:
@@ -113,7 +101,7 @@ def evaluate_avatar(
             masks, boxes = held.clip.masks.read_batch(held.indices.tolist()), held.clip.boxes[held.indices]
             for name in figures:
                 figures[name] |= perceptual_figures(net, rendered[name], real, masks, boxes)
-        spoken = speech and speech_figures(folder, held, found.faces, found.real_faces, speech, progress)
+        spoken = speech and speech_figures(folder, held, found, speech, progress)
     metrics = {
         "pose_protocol": held.avatar.record.pose_protocol,
         "image_size": held.clip.size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
+from gaussavatar.evaluate.metrics import FaceSeries
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.native.threads import set_threads
@@ -41,6 +43,17 @@ class HeldOut:
     indices: np.ndarray
     spoken: Float[np.ndarray, "n m"]
     """Mouth codes of every frame of the clip, from its audio."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of the held-out frames: by way of driving the figures, the pictures and the faces found in them."""
+
+    figures: dict[str, Any]
+    rendered: dict[str, np.ndarray]
+    faces: dict[str, FaceSeries]
+    real: np.ndarray
+    real_faces: FaceSeries
 
 
 def open_held_out(folder: Path) -> HeldOut:

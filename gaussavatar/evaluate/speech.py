@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+from torch import Tensor
 
-from gaussavatar.evaluate.held_out import HeldOut
-from gaussavatar.evaluate.metrics import FaceSeries, lip_distance
+from gaussavatar.evaluate.held_out import Evaluated, HeldOut
+from gaussavatar.evaluate.metrics import LANDMARK_SIZE, FaceSeries, lip_distance
 from gaussavatar.evaluate.speech_closures import LipRange, lip_range, person_rest, real_closures, rest_figures
 from gaussavatar.evaluate.speech_lips import code_lip_distance, lip_figures
 from gaussavatar.evaluate.speech_silence import silences
+from gaussavatar.evaluate.speech_syncnet import frames_sync, load_syncnet
 from gaussavatar.evaluate.speech_theval import theval_figures, volume
 from gaussavatar.evaluate.speech_units import unit_errors
 from gaussavatar.evaluate.speech_voices import Person, Voice, lip_lag, voices_figures
@@ -109,11 +111,24 @@ def rendered_figures(held: HeldOut, heard: Heard, rendered: FaceSeries, real: Fa
     }
 
 
+def syncnet_figures(
+    net: Mapping[str, Tensor], held: HeldOut, heard: Heard, found: Evaluated, progress: Progress
+) -> dict[str, dict[str, float]]:
+    """SyncNet's figures of the real frames and of the rendered ones, all cropped where the real faces are."""
+    pictures = {"real": found.real, **{name: found.rendered[name] for name in DRIVEN if name in found.rendered}}
+    figures = {}
+    with progress.stage("SyncNet", len(pictures)) as advance:
+        for name, frames in pictures.items():
+            points = found.real_faces.points
+            figures[name] = frames_sync(net, frames, points, LANDMARK_SIZE, heard.waveform, held.indices)
+            advance(1)
+    return figures
+
+
 def speech_figures(
     folder: Path,
     held: HeldOut,
-    measured: Mapping[str, FaceSeries],
-    real: FaceSeries,
+    found: Evaluated,
     request: SpeechRequest,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -122,11 +137,11 @@ def speech_figures(
     Args:
         folder: of the avatar.
         held: its held-out frames.
-        measured: the faces of the rendered held-out frames, by way of driving.
-        real: those of the real ones.
+        found: their rendered and real pictures, and the faces in them.
         request: voices, blocks and weights.
         progress: told one step per voice.
     """
+    net = None if request.syncnet is None else load_syncnet(request.syncnet)
     heard = listen(held, read_audio(FitLayout(folder).capture.audio))
     person = heard.person
     figures: dict[str, Any] = {
@@ -134,8 +149,14 @@ def speech_figures(
         "notes": list(request.notes),
         "person": {"opening_std": person.std, "rest": person.rest, "lag_ms": person.lag_ms},
         "codes": code_figures(held, heard),
-        "rendered": {name: rendered_figures(held, heard, measured[name], real) for name in DRIVEN if name in measured},
+        "rendered": {
+            name: rendered_figures(held, heard, found.faces[name], found.real_faces)
+            for name in DRIVEN
+            if name in found.faces
+        },
     }
+    if net is not None:
+        figures["syncnet"] = syncnet_figures(net, held, heard, found, progress)
     if request.blocks is not None:
         figures["blocks"] = dict(request.blocks)
     if request.voices:

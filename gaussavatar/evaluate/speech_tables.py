@@ -114,6 +114,14 @@ def theval_table(speech: Mapping[str, Any]) -> tuple[list[str], Rows]:
     return heads, rows
 
 
+def syncnet_table(speech: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """SyncNet's figures of real and rendered frames."""
+    found = {name: figures for name, figures in speech.get("syncnet", {}).items() if figures}
+    names = {"confidence": "Confidence", "distance": "Distance", "offset_frames": "Offset (frames)"}
+    heads = [DRIVES[name][0] if name in DRIVES else "Real" for name in found]
+    return heads, [(label, [number(f.get(key), ".2f") for f in found.values()]) for key, label in names.items()]
+
+
 def voices_table(voices: Mapping[str, Any]) -> tuple[list[str], Rows]:
     """The figures over all strange voices."""
     rows = [
@@ -157,6 +165,7 @@ def speech_tables(speech: Mapping[str, Any]) -> list[tuple[str, tuple[list[str],
         ("Closing, held-out part", closing_table(speech)),
         ("Action units", units_table(speech)),
         ("THEval", theval_table(speech)),
+        ("SyncNet", syncnet_table(speech)),
     ]
     if voices:
         tables += [
@@ -188,6 +197,7 @@ ABOUT: dict[str, str] = {
     "length anywhere. Rest is the person's own opening in silence, which not everybody closes.",
     "Action units": "Mean absolute difference from the real face; 0 is the person's rest, 1 their strong movement.",
     "THEval": "Three figures of THEval (arXiv 2511.04520): score 1 - |rendered - real| / |real|.",
+    "SyncNet": "Of faces cropped by landmarks: compare with the real frames' figures beside them alone.",
     "Strange voices": "Agreement: correlation between the lips of voices that say the same. Lags by the sound's "
     "estimator, whose error is some 5 ms; half a frame is 20 ms.",
 }

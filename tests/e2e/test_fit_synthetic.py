@@ -186,7 +186,10 @@ def test_the_avatar_brings_a_map_from_curves_of_faces(story: dict) -> None:
 def test_evaluate_finds_the_same_figures_and_saves_the_frames_it_measured(
     story: dict, metrics: dict, tmp_path: Path
 ) -> None:
-    assert run(["evaluate", str(story["avatar"]), "--save-frames", str(tmp_path / "frames")]) == 0
+    assert (
+        run(["evaluate", str(story["avatar"]), "--save-frames", str(tmp_path / "frames"), "--speech", "--blocks", "0"])
+        == 0
+    )
     again = json.loads((story["avatar"] / "report" / "metrics.json").read_text())
     for drive in ("audio", "oracle", "static"):
         assert again[drive] == pytest.approx(metrics[drive], abs=2e-3)
@@ -196,6 +199,11 @@ def test_evaluate_finds_the_same_figures_and_saves_the_frames_it_measured(
     assert [path.name.split("_")[1] for path in rendered] == [path.name.split("_")[1] for path in real]
     figures = [psnr(read_image(a), read_image(b)) for a, b in zip(rendered, real, strict=True)]
     assert np.mean(figures) == pytest.approx(metrics["audio"]["psnr_full"], abs=0.02)
+    speech = again["speech"]
+    assert speech["codes"]["aperture_r"] == pytest.approx(metrics["audio"]["lip_r"], abs=0.15)
+    assert abs(speech["rendered"]["oracle"]["lag_frames"]) < 0.5
+    assert speech["rendered"]["oracle"]["units"]["lower"] < speech["rendered"]["static"]["units"]["lower"]
+    assert speech["voices"]["agreement_demo"] > 0.5 > speech["voices"]["agreement_demo_chance"]
 
 
 def test_the_report_shows_the_figures(story: dict, metrics: dict) -> None:
