@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from gaussavatar.avatar.background import Background, parse_background
 from gaussavatar.avatar.behind import TorsoKind, behind_elsewhere, behind_head, check_torso
-from gaussavatar.avatar.controlled import controlled
+from gaussavatar.avatar.controlled import controlled, person_of
 from gaussavatar.avatar.curves import curves_of_motion, motion_of_curves, motion_of_file
 from gaussavatar.avatar.driving import (
     check_motion,
@@ -24,6 +24,7 @@ from gaussavatar.avatar.driving import (
     transparent_frames,
 )
 from gaussavatar.avatar.folder import find_avatar
+from gaussavatar.avatar.idle import idle_motion
 from gaussavatar.avatar.load import load_avatar as load_folder
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
@@ -129,19 +130,42 @@ class Avatar:
         """
         return curves_of_motion(self.loaded, track)
 
-    def controlled(self, track: MotionTrack, controls: Controls, seed: int = 0) -> MotionTrack:
+    def controlled(
+        self, track: MotionTrack, controls: Controls, seed: int = 0, sound: Sound | None = None
+    ) -> MotionTrack:
         """A motion with a user's wishes in it: gain of the mouth, blinks, brows, gaze, head, style.
 
         Args:
             track: from :meth:`motion_for`, a file, or edited.
             controls: the wishes.
             seed: of what is generated; another one gives other blinks and another sway.
+            sound: what the motion speaks, for nods and brows that follow its stress.
 
         Raises:
             UserError: a track of another avatar, or a wish that this avatar cannot fulfil.
         """
         check_motion(self.loaded, track)
-        return controlled(self.loaded, track, controls, seed)
+        heard = None if sound is None else as_waveform(sound)
+        return controlled(self.loaded, track, controls, seed, heard)
+
+    def idle(
+        self, seconds: float, seed: int = 0, after: MotionTrack | None = None, before: MotionTrack | None = None
+    ) -> MotionTrack:
+        """A motion without sound: closed lips, new blinks, a head that sways; never the same with another seed.
+
+        Args:
+            seconds: how long.
+            seed: of what is generated.
+            after: the motion that it follows without a jump, for ``MotionTrack.joined``.
+            before: the motion that follows it.
+
+        Raises:
+            UserError: no length, motions of another avatar, or of different frame rates.
+        """
+        for other in (after, before):
+            if other is not None:
+                check_motion(self.loaded, other)
+        return idle_motion(person_of(self.loaded), seconds, seed, after, before)
 
     def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:
         """Mouth codes that open the lips by so much: 0 is closed, 1 wide open.

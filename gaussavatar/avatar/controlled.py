@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.ndimage import gaussian_filter1d
 
+from gaussavatar.audio.stress import stress
+from gaussavatar.avatar.accents import Accents, with_brows, with_nods
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.motion.blinks import generated_blinks, learn_blinks, without_blinks
@@ -18,6 +20,7 @@ from gaussavatar.motion.poses import deviated, deviations, mean_pose, neck_point
 from gaussavatar.motion.sway import BLOCK, calmed, matching_places, surrogate
 from gaussavatar.motion.timeline import looped_positions, nearest
 from gaussavatar.motion.track import MotionTrack
+from gaussavatar.types import Waveform
 
 BLINKS = ("blink_left", "blink_right")
 GAZE = ("gaze_x", "gaze_y")
@@ -34,6 +37,8 @@ class Person:
     """Mouth codes of the closed mouth."""
     movements: tuple[str, ...] = ()
     """Names of the movements that can be added."""
+    accents: Accents | None = None
+    """What of brows and head follows the stress of speech; None where that is not known."""
 
     @property
     def resting_upper(self) -> Float32[np.ndarray, "u"]:
@@ -45,22 +50,40 @@ class Person:
         return [self.filmed.upper_names.index(name) for name in names if name in self.filmed.upper_names]
 
 
-def controlled(avatar: LoadedAvatar, track: MotionTrack, controls: Controls, seed: int = 0) -> MotionTrack:
+def controlled(
+    avatar: LoadedAvatar, track: MotionTrack, controls: Controls, seed: int = 0, sound: Waveform | None = None
+) -> MotionTrack:
     """The track with a user's wishes in it; the same seed gives the same track.
+
+    Args:
+        avatar: whose track it is.
+        track: the motion.
+        controls: the wishes.
+        seed: of what is generated.
+        sound: what the track speaks, for brows and nods that follow it; without it they do not.
 
     Raises:
         UserError: a wish that this avatar cannot fulfil.
     """
-    return apply_controls(person_of(avatar), track, controls, seed)
+    if controls.change_nothing:
+        return track
+    stressed = None if sound is None else stress(sound, len(track), track.fps)
+    return apply_controls(person_of(avatar), track, controls, seed, stressed)
 
 
 def person_of(avatar: LoadedAvatar) -> Person:
     """What of an avatar controls depend on."""
-    return Person(avatar.filmed, avatar.closed.cpu().numpy(), avatar.expression_names)
+    return Person(avatar.filmed, avatar.closed.cpu().numpy(), avatar.expression_names, avatar.accents)
 
 
-def apply_controls(person: Person, track: MotionTrack, controls: Controls, seed: int = 0) -> MotionTrack:
-    """See :func:`controlled`. Default controls give the same arrays back.
+def apply_controls(
+    person: Person,
+    track: MotionTrack,
+    controls: Controls,
+    seed: int = 0,
+    stressed: Float32[np.ndarray, "n f"] | None = None,
+) -> MotionTrack:
+    """See :func:`controlled`. Default controls give the same arrays back; ``stressed`` is the sound's stress.
 
     Raises:
         UserError: a name of no channel, a style part beyond the filmed track, or what the avatar has no channel for.
@@ -70,10 +93,14 @@ def apply_controls(person: Person, track: MotionTrack, controls: Controls, seed:
     if controls.emotion:
         _check_names(controls.emotion, person.movements, "movements", "fit with binding = head for movements by name")
     # One stream of chance per part: another blink does not change how the head sways.
-    blinking, swaying = (np.random.default_rng([seed, part]) for part in (1, 2))
+    blinking, moving = (np.random.default_rng([seed, part]) for part in (1, 2))
     if controls.style_part is not None:
         track = in_style_part(person, track, controls.style_part)
-    track = with_head(person, track, controls.head, swaying)
+    track = with_head(person, track, controls.head, moving)
+    if controls.head == "generated" and person.accents is not None and stressed is not None:
+        track = with_nods(person.accents, stressed, track)
+    if controls.brows == "speech" and person.accents is not None and stressed is not None:
+        track = with_brows(person.accents, stressed, track, person.resting_upper)
     track = with_blinks(person, track, controls, blinking)
     track = with_upper(person, track, controls)
     track = with_emotion(track, controls.emotion)
@@ -188,14 +215,18 @@ def with_head(person: Person, track: MotionTrack, wish: str | MotionTrack, rng: 
         poses = np.repeat(filmed.T_camera_world[place][None], n, axis=0)
         return replace(track, T_camera_world=poses, places=np.full(n, place))
     if wish == "generated":
-        mean = mean_pose(filmed.T_camera_world)
-        recorded = calmed(deviations(filmed.T_camera_world, mean), filmed.fps)
-        frames = int(np.ceil(n * filmed.fps / track.fps)) + 1
-        noise = surrogate(recorded - recorded.mean(axis=0), frames, rng, round(BLOCK * filmed.fps))
-        moments = np.arange(n) * filmed.fps / track.fps
-        noise = np.stack([np.interp(moments, np.arange(frames), channel) for channel in noise.T], axis=1)
-        return on_torso(filmed, track, deviated(mean, noise))
+        return on_torso(filmed, track, deviated(mean_pose(filmed.T_camera_world), swaying(person, n, track.fps, rng)))
     return track
+
+
+def swaying(person: Person, n: int, fps: float, rng: np.random.Generator) -> Float[np.ndarray, "n 6"]:
+    """New sway of the person's own kind, as deviations from the mean pose."""
+    filmed = person.filmed
+    recorded = calmed(deviations(filmed.T_camera_world, mean_pose(filmed.T_camera_world)), filmed.fps)
+    frames = int(np.ceil(n * filmed.fps / fps)) + 1
+    noise = surrogate(recorded - recorded.mean(axis=0), frames, rng, round(BLOCK * filmed.fps))
+    moments = np.arange(n) * filmed.fps / fps
+    return np.stack([np.interp(moments, np.arange(frames), channel) for channel in noise.T], axis=1)
 
 
 def follow_head(person: Person, track: MotionTrack, other: MotionTrack) -> MotionTrack:

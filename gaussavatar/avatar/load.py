@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.avatar.accents import stored_accents
 from gaussavatar.avatar.arkit import stored_map
 from gaussavatar.avatar.folder import PLATE, TRACK, WEIGHTS, open_folder
 from gaussavatar.avatar.player import LoadedAvatar
@@ -101,4 +102,5 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
         plate=read_image(path / PLATE),
         torso=load_torso(path, record),
         arkit=stored_map(arrays),
+        accents=stored_accents(arrays),
     )

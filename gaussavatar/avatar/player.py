@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.avatar.accents import Accents
 from gaussavatar.avatar.arkit import ArkitMap
 from gaussavatar.avatar.folder import MATTE, UNDER
 from gaussavatar.avatar.record import AvatarRecord
@@ -49,6 +50,8 @@ class LoadedAvatar:
     torso: LoadedTorso | None = None
     arkit: ArkitMap | None = None
     """The person's own map from ARKit's shapes; None in an avatar that was fitted before there was one."""
+    accents: Accents | None = None
+    """What of brows and head follows the stress of speech; None in an avatar that was fitted before that was asked."""
 
     @property
     def device(self) -> torch.device:

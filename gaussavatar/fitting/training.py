@@ -19,7 +19,6 @@ from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import pretrain_encoder
 from gaussavatar.audio.targets import lip_displacement
-from gaussavatar.avatar.arkit import ArkitMap
 from gaussavatar.avatar.folder import write_record
 from gaussavatar.avatar.record import record_from_plain, record_to_plain
 from gaussavatar.capture.store import load_capture
@@ -39,6 +38,7 @@ from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.head.fit import arkit_track
 from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
+from gaussavatar.training.accents import fit_accents
 from gaussavatar.training.arkit import fit_arkit_map
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
@@ -118,18 +118,23 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     final_poses(layout.poses, clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
     torso = later[0].torso.cpu() if later else None
-    arkit, parts = _arkit_map(job, prepared), (run.model, run.encoder, clip, prepared.closed, plate, torso)
-    write_parts(layout.folder, *parts, static_camera=static, arkit=arkit)
+    more, parts = _expression(job, prepared), (run.model, run.encoder, clip, prepared.closed, plate, torso)
+    write_parts(layout.folder, *parts, static_camera=static, more=more)
     record = record_of(run.model, run.encoder, clip, _trained_facts(job, prepared.segmentation))
     write_json(layout.trained, record_to_plain(record))
 
 
-def _arkit_map(job: Job, prepared: _Prepared) -> ArkitMap:
-    """The person's map from ARKit's shapes, from the training part of the clip; seconds, or a fit for FLAME's heads."""
+def _expression(job: Job, prepared: _Prepared) -> dict[str, np.ndarray]:
+    """Map from ARKit's shapes and accents, from the training part of the clip; seconds, or a fit for FLAME's heads."""
     tracking, clip = load_tracking(job.capture.tracking), prepared.clip
     named = arkit_track(prepared.head, load_landmarks(job.capture.landmarks), tracking)
     used = tracking.valid & (np.arange(len(tracking.valid)) < clip.n_train)
-    return fit_arkit_map(named, clip.motion, prepared.closed, used)
+    audio = load_capture(job.capture.folder).audio
+    assert audio is not None
+    accents = fit_accents(clip.motion, tracking, read_audio(audio), used)
+    shown = ", ".join(f"{name} {share:.0%}" for name, share in accents.following.items())
+    job.progress.say(f"what follows the stress of speech (variance explained on held-out blocks): {shown or 'nothing'}")
+    return {**fit_arkit_map(named, clip.motion, prepared.closed, used).arrays(), **accents.arrays()}
 
 
 def _write_record(job: Job) -> None:

@@ -11,6 +11,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.motion.track import MotionTrack
 
 BlinkKind = Literal["recorded", "generated", "none"]
+BrowKind = Literal["recorded", "speech"]
 HeadKind = Literal["recorded", "still", "generated"]
 GazeKind = Literal["recorded", "camera"]
 
@@ -39,6 +40,8 @@ class Controls:
     """Seconds over which the mouth's motion is averaged; .04 calms it, .2 mumbles."""
     blink: BlinkKind = "recorded"
     """``recorded``: as the track has it; ``generated``: new ones with this person's timing and shape; ``none``."""
+    brows: BrowKind = "recorded"
+    """``speech``: those brows that, in this person's clip, follow the stress of speech, follow that of the sound."""
     brow_gain: float = 1.0
     """How far the brows go, 1 as in the track."""
     brow_offset: float = 0.0
@@ -49,8 +52,8 @@ class Controls:
     """``camera`` holds the eyes on the camera while the head turns; two numbers fix them: to the picture's right and
     down, 1 being this person's strong glance."""
     head: HeadKind | MotionTrack = "recorded"
-    """``recorded``: as the track has it; ``still``; ``generated``: idle sway of this person's own kind; or a motion
-    whose head is followed, of this avatar or another."""
+    """``recorded``: as the track has it; ``still``; ``generated``: sway of this person's own kind, with nods on what is
+    stressed where the clip shows them; or a motion whose head is followed, of this avatar or another."""
     style_strength: float = 1.0
     """How far the mouth lies from this person's mean mouth: 0 is always the mean, 1 as driven."""
     style_part: tuple[float, float] | None = None
@@ -67,6 +70,7 @@ class Controls:
         for name, (low, high) in _RANGES.items():
             _check_number(name, getattr(self, name), low, high)
         _check_word("blink", self.blink, get_args(BlinkKind))
+        _check_word("brows", self.brows, get_args(BrowKind))
         if not isinstance(self.head, MotionTrack):
             _check_word("head", self.head, get_args(HeadKind), ", or a motion track")
         for name in ("upper", "emotion"):

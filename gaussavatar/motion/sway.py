@@ -48,7 +48,10 @@ def surrogate(
 
 
 def matching_places(
-    filmed: Float[np.ndarray, "t p"], wanted: Float[np.ndarray, "n p"], start: int | None = None
+    filmed: Float[np.ndarray, "t p"],
+    wanted: Float[np.ndarray, "n p"],
+    start: int | None = None,
+    end: int | None = None,
 ) -> Int[np.ndarray, "n"]:
     """The frames of the filmed track whose torso suits each pose best, without a jump: the cheapest path.
 
@@ -58,6 +61,7 @@ def matching_places(
         filmed: the neck's points in every filmed frame, metres.
         wanted: the neck's points in every new frame.
         start: the place of the first frame; None leaves it to the cost.
+        end: the place of the last frame, or as near to it as there are frames to go there.
     """
     t = len(filmed)
     cost = np.zeros(t) if start is None else np.where(np.arange(t) == start, 0.0, np.inf)
@@ -79,7 +83,11 @@ def matching_places(
             cost = padded[best, np.arange(t)]
         cost = cost + ((filmed - points) ** 2).sum(axis=1)
     places = np.empty(len(wanted), int)
-    places[-1] = int(cost.argmin())
+    if end is None:
+        places[-1] = int(cost.argmin())
+    else:
+        reached = np.flatnonzero(np.isfinite(cost))
+        places[-1] = reached[np.abs(reached - end).argmin()]
     for frame in range(len(wanted) - 1, 0, -1):
         places[frame - 1] = places[frame] - back[frame, places[frame]]
     return places

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
-from gaussavatar.avatar.arkit import ArkitMap
 from gaussavatar.avatar.folder import HEADER, MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS
 from gaussavatar.avatar.load import model_shapes
 from gaussavatar.avatar.record import AvatarRecord
@@ -55,18 +54,18 @@ def write_parts(
     torso: Torso | None = None,
     *,
     static_camera: bool = True,
-    arkit: ArkitMap | None = None,
+    more: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write every file of the avatar but its record, without which it is none; see :func:`record_of`.
 
-    ``plate`` is what is behind the person where the camera stood still (``static_camera``); ``arkit`` is the person's
-    map from ARKit's shapes.
+    ``plate`` is what is behind the person where the camera stood still (``static_camera``); ``more`` are
+    arrays that go with the weights: the map from ARKit's shapes, accents.
     """
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
     arrays = {f"model.{name}": tensor.detach().numpy() for name, tensor in modules.state_dict().items()}
     arrays["closed"] = closed.astype(np.float32)
     arrays["mouth_open_direction"] = opening_direction(clip.motion)
-    arrays |= {} if arkit is None else arkit.arrays()
+    arrays |= more or {}
     (folder / HEADER).unlink(missing_ok=True)
     write_arrays(folder / WEIGHTS, compact(arrays))
     run = longest_run(clip.usable[: clip.n_train])
