@@ -13,6 +13,8 @@ import soundfile
 
 from gaussavatar.media.ffmpeg import probe, read_audio
 from gaussavatar.media.images import read_image
+from gaussavatar.motion.arkit import ArkitCurves
+from gaussavatar.motion.files import read_motion
 from gaussavatar.motion.track import MotionTrack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,7 +36,7 @@ def run(name: str, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_says_how_to_run_it_and_is_tested() -> None:
     names = [path.name for path in sorted(EXAMPLES.glob("*.py"))]
-    assert len(names) == 5
+    assert len(names) == 6
     for name in names:
         text = (EXAMPLES / name).read_text()
         assert f"python examples/{name} " in text.split('"""')[1]
@@ -64,6 +66,19 @@ def test_an_edited_motion_is_kept_and_spoken(toy_avatar: Path, sound: Path, tmp_
     blink = track.upper[:, track.upper_names.index("blink_left")]
     assert len(track) == 50 and (blink[12:20] == 1).all()
     assert read_audio(tmp_path / "edited.mp4").seconds == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_motion_is_edited_as_data(toy_avatar: Path, sound: Path, tmp_path: Path) -> None:
+    done = run("06_edit_motion.py", toy_avatar, sound, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "50 rows" in done.stdout and "4.00 s, 200 frames at 50 per second" in done.stdout
+    table = read_motion(tmp_path / "motion.csv")
+    assert isinstance(table, MotionTrack)
+    blink = table.upper[:, table.upper_names.index("blink_left")]
+    assert (blink[10:16] > 0.999).all() and blink[5] < 0.9
+    assert isinstance(read_motion(tmp_path / "curves.csv"), ArkitCurves)
+    shut, spoken = (read_image(tmp_path / f"at_{moment}.png").astype(int) for moment in ("1.5", "2.5"))
+    assert np.abs(shut - spoken).max() > 5
 
 
 def test_the_head_is_seen_from_five_sides(toy_avatar: Path, tmp_path: Path) -> None:
