@@ -15,6 +15,9 @@ from gaussavatar.types import VIDEO_FPS, FaceMotion, Tracking
 REACH = 12
 """Frames (half a second) within which a lag is looked for."""
 
+LEAST_R = 0.3
+"""Correlation below which no shift fits, so that the best one says nothing."""
+
 SHIFT = 8
 """Frames by which the sound is shifted to see whether the lips follow it."""
 
@@ -64,8 +67,9 @@ def lip_figures(
     Returns:
         ``aperture_r``, ``width_r``: correlations; ``drop``: what a shift of :data:`SHIFT` frames costs the aperture's
         (the better of both directions); ``lag_frames``, ``lag_ms``: by how much the lips come later than the real
-        ones; ``lag_r``: the correlation there; ``aperture_std_ratio``, ``width_std_ratio``: predicted over real
-        standard deviation; ``jitter_ratio``: predicted over real :func:`jitter` of the aperture.
+        ones, nan below a correlation of :data:`LEAST_R`; ``lag_r``: the correlation there; ``aperture_std_ratio``,
+        ``width_std_ratio``: predicted over real standard deviation; ``jitter_ratio``: predicted over real
+        :func:`jitter` of the aperture.
     """
     r = correlation(opening, real_opening)
     lag, at_lag = best_lag(opening, real_opening)
@@ -73,8 +77,8 @@ def lip_figures(
         "aperture_r": r,
         "width_r": correlation(width, real_width),
         "drop": r - max(shifted_correlation(opening, real_opening, k) for k in (-SHIFT, SHIFT)),
-        "lag_frames": lag,
-        "lag_ms": 1000.0 * lag / VIDEO_FPS,
+        "lag_frames": lag if at_lag >= LEAST_R else float("nan"),
+        "lag_ms": 1000.0 * lag / VIDEO_FPS if at_lag >= LEAST_R else float("nan"),
         "lag_r": at_lag,
         "aperture_std_ratio": _ratio(opening, real_opening),
         "width_std_ratio": _ratio(width, real_width),

@@ -25,6 +25,7 @@ TRACTS = (0.85, 0.92, 1.08, 1.17)
 """Factors on all frequencies, and on the speed, that make other throats of a recording."""
 
 MARK_SECONDS = 0.1
+CHANCE_SHIFTS = 13
 LABIAL_REACH = 4
 """Frames to either side of a labial's middle within which its closure is looked for."""
 
@@ -120,18 +121,19 @@ def agreement(curves: Float[np.ndarray, "v k"], spoken: Bool[np.ndarray, "k"]) -
     """Mean correlation of all pairs of curves, of the voice that agrees least with the others, and by chance.
 
     ``agreement_spoken`` leaves the pauses between words out, in which closed mouths agree without any speech.
-    ``chance`` pairs each curve with the others shifted by half their length: what the shape of speech alone gives.
+    ``chance`` pairs each curve with the others shifted by a fifth to four fifths of their length.
     """
     r, strict = np.corrcoef(curves), np.corrcoef(curves[:, spoken])
     pairs = np.triu_indices(len(curves), 1)
-    half = curves.shape[1] // 2
-    apart = np.corrcoef(np.concatenate([curves, np.roll(curves, half, axis=1)]))[: len(curves), len(curves) :]
-    off = ~np.eye(len(curves), dtype=bool)
+    n = len(curves)
+    shifts = (np.linspace(0.2, 0.8, CHANCE_SHIFTS) * curves.shape[1]).astype(int)
+    apart = [np.corrcoef(curves, np.roll(curves, shift, axis=1))[:n, n:] for shift in shifts]
+    off = ~np.eye(n, dtype=bool)
     return {
         "agreement": float(r[pairs].mean()),
         "agreement_spoken": float(strict[pairs].mean()),
         "worst": float(((r.sum(1) - 1) / (len(r) - 1)).min()),
-        "chance": float(apart[off].mean()),
+        "chance": float(np.mean([r[off] for r in apart])),
     }
 
 

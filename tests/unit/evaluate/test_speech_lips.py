@@ -48,7 +48,7 @@ def test_half_a_frame_is_found_between_frames() -> None:
 def test_a_still_mouth_correlates_with_nothing() -> None:
     real, still = lips(), np.full(400, 0.3)
     figures = lip_figures(still, real, still, real)
-    assert figures["aperture_r"] == figures["width_r"] == 0.0
+    assert figures["aperture_r"] == figures["width_r"] == 0.0 and np.isnan(figures["lag_ms"])
     assert figures["aperture_std_ratio"] == pytest.approx(0.0) and figures["jitter_ratio"] == pytest.approx(0.0)
 
 
