@@ -67,7 +67,8 @@ def controlled(
     """
     if controls.change_nothing:
         return track
-    stressed = None if sound is None else stress(sound, len(track), track.fps)
+    follows = avatar.accents is not None and (controls.head == "generated" or controls.brows == "speech")
+    stressed = stress(sound, len(track), track.fps) if sound is not None and follows else None
     return apply_controls(person_of(avatar), track, controls, seed, stressed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,30 @@ def curves_of_motion(avatar: LoadedAvatar, track: MotionTrack) -> ArkitCurves:
     return curves_of_track(map_of(avatar), track)
 
 
-def motion_of_file(avatar: LoadedAvatar, path: Path | str) -> MotionTrack:
+def motion_of_file(avatar: LoadedAvatar, path: Path | str, say: Callable[[str], None] | None = None) -> MotionTrack:
     """A motion track, or the motion that follows a file's ARKit curves.
+
+    Args:
+        avatar: whose motion it is.
+        path: the file.
+        say: told of shapes that a file of curves lacks, and of an avatar that follows curves only roughly.
 
     Raises:
         UserError: see :func:`gaussavatar.motion.files.read_motion`; or it is no motion of this avatar.
     """
     read = read_motion(path)
-    track = motion_of_curves(avatar, read) if isinstance(read, ArkitCurves) else in_order(avatar, read)
+    if isinstance(read, ArkitCurves):
+        for line in _said_of(avatar, read) if say is not None else ():
+            say(line)
+        track = motion_of_curves(avatar, read)
+    else:
+        track = in_order(avatar, read)
     check_motion(avatar, track)
     return track
+
+
+def _said_of(avatar: LoadedAvatar, curves: ArkitCurves) -> Iterator[str]:
+    if curves.missing:
+        yield f"{len(curves.missing)} of 52 curves are missing and stay at rest: {', '.join(curves.missing)}"
+    if avatar.arkit is None:
+        yield "this avatar has no map from ARKit's curves: lips only open and close; fit the avatar again for the rest"

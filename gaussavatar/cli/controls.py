@@ -31,6 +31,9 @@ class ControlOptions:
     brows: float = 1.0
     """How far the brows go, 1 as filmed."""
 
+    brows_by: Literal["recorded", "speech"] = "recorded"
+    """recorded: as filmed; speech: by the sound's stress, those that follow it in this person's clip."""
+
     brow_offset: float = 0.0
     """Raises the brows all the time (or, below 0, lowers them); 1 is this person's strong movement."""
 
@@ -82,6 +85,7 @@ class ControlOptions:
             mouth_gain=self.mouth_gain,
             smoothing=self.smoothing,
             blink=self.blink,
+            brows=self.brows_by,
             brow_gain=self.brows,
             brow_offset=self.brow_offset,
             upper=named_values("--expression", self.expression),

@@ -51,6 +51,9 @@ class Speak:
     save_motion: Path | None = None
     """Write the motion that the video shows too, as .csv or .safetensors; a folder for several sounds."""
 
+    save_curves: Path | None = None
+    """Write that motion as 52 ARKit curves too, as Live Link Face does (.csv); for one sound."""
+
     start: Annotated[float, arg(name="from")] = 0.0
     """The second of the sound (and of the motion) with which the video begins."""
 
@@ -91,6 +94,8 @@ class Speak:
         require_files("--motion", () if self.motion is None else (self.motion,))
         if len(self.audio) <= 1:
             require_files("--audio", self.audio)
+        elif self.save_curves is not None:
+            raise UserError("one sound for --save-curves", f"{len(self.audio)}", "save motions, or say them one by one")
         elif self.motion is not None:
             raise UserError("one sound for --motion", f"{len(self.audio)}", "give each sound its own motion")
         self.controls.check()
@@ -109,10 +114,13 @@ class Speak:
         with self._sound() as audio:
             out = self.out or self._named(folder, self._name(audio))
             video = speak(
-                audio, folder, out, progress, self._wish(), self.motion, self.save_motion, controls, self.controls.seed
-            )
+                audio, folder, out, progress, self._wish(), self.motion, self.save_motion, controls,
+                self.controls.seed, self.save_curves,
+            )  # fmt: skip
         if self.save_motion is not None:
             say(f"motion: {shown(self.save_motion)}")
+        if self.save_curves is not None:
+            say(f"curves: {shown(self.save_curves)}")
         say(f"video: {shown(video)}")
         return 0
 

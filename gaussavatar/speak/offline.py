@@ -16,7 +16,7 @@ from gaussavatar import __version__
 from gaussavatar.avatar.background import Background, parse_background
 from gaussavatar.avatar.behind import Behind, behind_head
 from gaussavatar.avatar.controlled import controlled
-from gaussavatar.avatar.curves import motion_of_file
+from gaussavatar.avatar.curves import curves_of_motion, motion_of_file
 from gaussavatar.avatar.driving import (
     check_motion,
     in_order,
@@ -32,6 +32,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
 from gaussavatar.media.joining import join_videos
+from gaussavatar.motion.arkit import write_curves
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
 from gaussavatar.native.threads import frame_parallel
@@ -55,6 +56,7 @@ def speak(
     save_motion: Path | None = None,
     controls: Controls | None = None,
     seed: int = 0,
+    save_curves: Path | None = None,
 ) -> Path:
     """Write a video of the avatar speaking ``audio``, with that sound and exactly as long.
 
@@ -71,6 +73,7 @@ def speak(
         save_motion: where the motion is written that the video shows, ``.safetensors`` or ``.csv``.
         controls: wishes on top of the motion: gain of the mouth, blinks, brows, gaze, head, style, movements.
         seed: of what controls generate.
+        save_curves: where the same motion is written as curves of ARKit's shapes, in the order of Live Link Face.
 
     Raises:
         UserError: no such sound, avatar or picture, a wish that cannot be fulfilled, or the output cannot be written.
@@ -87,7 +90,7 @@ def speak(
     waveform = None if audio is None else read_audio(audio)
     loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
     if isinstance(motion, Path):
-        motion = motion_of_file(loaded, motion)
+        motion = motion_of_file(loaded, motion, progress.say)
     elif motion is not None:
         check_motion(loaded, motion)
         motion = in_order(loaded, motion)
@@ -97,10 +100,12 @@ def speak(
     fresh = track is None
     if track is None:
         whole = _whole_motion(loaded, waveform, motion)
-        track = wish.cut(whole if controls is None else controlled(loaded, whole, controls, seed))
+        track = wish.cut(whole if controls is None else controlled(loaded, whole, controls, seed, waveform))
         track = track if wish.fps is None else track.at_fps(wish.fps)
     if save_motion is not None:
         track.save(save_motion)
+    if save_curves is not None:
+        write_curves(save_curves, curves_of_motion(loaded, track))
     start = wish.first_moment(VIDEO_FPS if motion is None else motion.fps)
     seconds = track.seconds
     if waveform is not None:

@@ -13,6 +13,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.cli.main import run
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS, ArkitCurves, write_curves
 from gaussavatar.motion.controls import Controls
+from gaussavatar.motion.files import read_motion
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak
@@ -64,6 +65,21 @@ def test_curves_of_arkit_drive_the_video(loaded: LoadedAvatar, tmp_path: Path, p
     opened = track.mouth_codes @ loaded.mouth_open_direction
     assert track.fps == 60 and opened[12:].min() > opened[:8].max()
     assert len(pictures(video)) == len(track) == 20
+
+
+def test_a_video_brings_its_curves_and_says_what_they_lack(
+    toy_avatar: Path, sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(toy_avatar, sound, tmp_path, "--save-curves", str(tmp_path / "c.csv"))
+    written = read_motion(tmp_path / "c.csv")
+    assert isinstance(written, ArkitCurves) and (len(written), written.fps) == (50, 25)
+    text = (tmp_path / "c.csv").read_text().replace("TongueOut", "Note")
+    (tmp_path / "c.csv").write_text(text)
+    words = ["--avatar", str(toy_avatar), "--out", str(tmp_path / "b.mp4")]
+    assert run(["speak", "--motion", str(tmp_path / "c.csv"), *words]) == 0
+    told = capsys.readouterr()
+    assert "1 of 52 curves are missing and stay at rest: tongueOut" in told.err + told.out
+    assert "fit the avatar again" in told.err + told.out
 
 
 @pytest.mark.parametrize(
