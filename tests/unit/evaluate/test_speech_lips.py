@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaussavatar.evaluate.metrics import LIPS
@@ -28,6 +28,7 @@ def test_a_perfect_copy_scores_one_and_lags_by_nothing() -> None:
     assert figures["lag_frames"] == pytest.approx(0.0, abs=1e-6) and figures["drop"] > 0.7
 
 
+@settings(deadline=None)
 @given(st.integers(-9, 9))
 def test_lips_that_come_k_frames_later_lag_by_k(k: int) -> None:
     whole = lips(420)
