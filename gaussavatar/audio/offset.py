@@ -12,6 +12,7 @@ from scipy.signal import butter, sosfiltfilt
 from gaussavatar.audio.features.mel import FACTS, mel_statistics
 from gaussavatar.audio.features.mel_bands import MEL_RATE
 from gaussavatar.audio.normalise import normalise
+from gaussavatar.audio.windows import Window, windows
 from gaussavatar.types import VIDEO_FPS
 
 _LAG_STEP = 0.01
@@ -28,6 +29,9 @@ _SLOPE_FEATURES = 4
 _RIDGE = 0.05
 _HIGH_PASS_HZ = 1.0
 _JACKKNIFE_BLOCKS = 8
+_LEARNT_WINDOW, _LEARNT_STEP = Window(MEL_RATE, 40), 4
+_LEARNT_RIDGE = 0.3
+_LEARNT_GAP = 12
 
 NATURAL_LEAD_MS = 25.0
 """Lips move this much before the sound that they shape (anchor, senator and woman clips: 22, 34 and 45 ms with this
@@ -42,10 +46,9 @@ SURE_SPREAD_MS = 20.0
 """What it needs to be acted on: known to half a frame. Real clips of 8 to 71 s have confidences of .33 to .93; two of 5
 and 8 s told 104 and 64 ms with .40 and .47, which nothing else supports."""
 
-EARLY_MS, LATE_MS = 60.0, 75.0
-"""Offsets beyond what recordings in step show. Sound that comes before its lips is noticed from 45 ms on (ITU-R
-BT.1359), which is the one limit less the estimate's own error; lips lead their sound by up to 100 ms by nature, of
-which :data:`NATURAL_LEAD_MS` is already taken off, which is the other."""
+EARLY_MS, LATE_MS = 45.0, 75.0
+"""Offsets beyond what recordings in step show: sound that comes before its lips is noticed from 45 ms on (ITU-R
+BT.1359); lips lead their sound by up to 100 ms by nature, of which :data:`NATURAL_LEAD_MS` is already taken off."""
 
 
 def block_bounds(n: int, blocks: int) -> list[tuple[int, int]]:
@@ -114,12 +117,12 @@ def estimate_av_offset(
     aperture: Float32[np.ndarray, "n"],
     used: Bool[np.ndarray, "n"] | None = None,
 ) -> AvOffset | None:
-    """The offset at which the recording's sound tells most about its lips.
+    """How far a recording's sound lies from its lips, seen in two ways that err differently.
 
-    Score of an offset: the part of the lip aperture, of its fast part and of its speed that a ridge regression on
-    ten bands of the sound and their slopes explains. The bands' covariance hardly depends on the offset, so that
-    one inverse serves all and a score costs one product. The peak is refined by a parabola, and
-    :data:`NATURAL_LEAD_MS` is taken off.
+    One is the offset at which the sound tells most about the lips (:func:`_telling_offset`); the other the same for
+    what a regression from the sound has learnt of the lips, in frames that it did not learn from. The latter is what a
+    network would carry into other voices, and what of the lips has nothing to do with the sound is gone from it. They
+    are weighted by their precision; half of what they disagree by is an error as well.
 
     Args:
         mel: Log-mel features at 100 Hz of the sound.
@@ -129,8 +132,43 @@ def estimate_av_offset(
     Returns:
         The offset, or None where less than five seconds remain, the lips never move or there is no sound.
     """
+    used = np.ones(len(aperture), bool) if used is None else used
+    seen = _telling_offset(mel, aperture, used)
+    if seen is None:
+        return None
+    learnt = _telling_offset(mel, _learnt_lips(mel, aperture, used, seen.milliseconds), used)
+    if learnt is None:
+        return seen
+    views = np.array([seen.milliseconds, learnt.milliseconds])
+    spreads = np.maximum([seen.spread_ms, learnt.spread_ms], 1.0)
+    weights = spreads**-2 / (spreads**-2).sum()
+    spread = max(float(weights @ spreads), float(abs(views[0] - views[1]) / 2))
+    return AvOffset(float(weights @ views), spread, seen.confidence)
+
+
+def _learnt_lips(
+    mel: Float32[np.ndarray, "t 40"], aperture: Float32[np.ndarray, "n"], used: Bool[np.ndarray, "n"], late_ms: float
+) -> Float32[np.ndarray, "n"]:
+    """The aperture as a ridge regression predicts it from 0.8 s of sound around ``late_ms``, block by block."""
+    bands = normalise(mel, mel_statistics(mel)).reshape(len(mel), _BANDS, -1).mean(2)
+    offset_frames = late_ms * VIDEO_FPS / 1000.0
+    seen = windows(bands, len(aperture), _LEARNT_WINDOW, offset_frames=offset_frames)[:, ::_LEARNT_STEP]
+    lips = np.where(used, aperture, np.median(aperture[used])).astype(np.float32)[:, None]
+    rows = np.ascontiguousarray(seen.reshape(len(lips), -1), np.float32)
+    return ridge_block_prediction(rows, lips, blocks=_JACKKNIFE_BLOCKS, penalty=_LEARNT_RIDGE, gap=_LEARNT_GAP)[:, 0]
+
+
+def _telling_offset(
+    mel: Float32[np.ndarray, "t 40"], aperture: Float32[np.ndarray, "n"], used: Bool[np.ndarray, "n"]
+) -> AvOffset | None:
+    """The offset at which the recording's sound tells most about its lips.
+
+    Score of an offset: the part of the lip aperture, of its fast part and of its speed that a ridge regression on
+    ten bands of the sound and their slopes explains. The bands' covariance hardly depends on the offset, so that
+    one inverse serves all and a score costs one product. The peak is refined by a parabola, and
+    :data:`NATURAL_LEAD_MS` is taken off.
+    """
     n = len(aperture)
-    used = np.ones(n, bool) if used is None else used
     if used.sum() < _LEAST_SECONDS * VIDEO_FPS or len(mel) < n * MEL_RATE / VIDEO_FPS / 2:
         return None
     features, targets = _sound_features(mel), _lip_targets(aperture.astype(np.float64), used)

@@ -41,7 +41,7 @@ CARDS: tuple[Card, ...] = (
     Card("Mouth opens (of eye distance)", "%", "10 or more", ("mouth_range",), lambda m: f"{100 * m:.0f}",
          ("mouth",)),
     Card("Blinks", "/min", "3 or more", ("blinks_per_minute",), lambda b: f"{b:.0f}", ("blinks",)),
-    Card("Sound after lips", "ms", "-60 to 75", ("av_offset_ms", "av_offset_spread_ms", "av_offset_trusted"),
+    Card("Sound after lips", "ms", "-45 to 75", ("av_offset_ms", "av_offset_spread_ms", "av_offset_trusted"),
          lambda ms, spread, trusted: f"{ms:+.0f} ± {spread:.0f}" if trusted else UNCLEAR, ("sound",)),
     Card("Camera motion", "px", "of 512, below 3", ("camera_px",), lambda c: f"{c:.1f}", ("camera",)),
     Card("Tracking residual", "px", "of 512, below 1.5", ("residual_px",), lambda r: f"{r:.2f}", ("tracking",)),
