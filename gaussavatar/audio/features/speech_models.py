@@ -56,8 +56,9 @@ _MOST = 3.0
 _SPREAD = 0.6
 """Deviation that is expected of a projected column."""
 
-_SPEECH_RMS = 0.06
-"""Of usual speech; made-up pauses are as quiet against it as those of a recording against theirs."""
+_LEAST_SCALE = 0.01
+"""A sound whose deviation is smaller (-40 dB) is not brought to one but left as quiet as it is: made-up pauses, which
+are heard apart from the speech around them, would come out as loud as that."""
 
 _DISTINCT_PAUSES = 6
 
@@ -216,7 +217,7 @@ class SpeechModelFeature:
     def extract(self, waveform: Waveform) -> Float32[np.ndarray, "t 49"]:
         """Projected hidden states and the sound's level, in pieces with a second of context."""
         samples = np.asarray(waveform.samples, np.float32)
-        return self._hear(waveform, float(samples.std(dtype=np.float64)) if len(samples) else 0.0)
+        return self._hear(waveform, max(float(samples.std(dtype=np.float64)) if len(samples) else 0.0, _LEAST_SCALE))
 
     def stream(self) -> FeatureStream:
         """Refused: every frame attends to all that is said around it.

@@ -33,7 +33,7 @@ class ConvolvedListener:
     def __call__(self, samples: Float32[np.ndarray, "s"], scale: float) -> Float[torch.Tensor, "t h"]:
         """See :class:`gaussavatar.audio.features.speech_models.Listener`."""
         # These models are trained on sounds of deviation one; frame j sees the samples from 320 j on.
-        padded = np.pad(samples / np.float32(max(scale, 1e-4)), FIELD // 2)
+        padded = np.pad(samples / np.float32(scale), FIELD // 2)
         return self._model(torch.from_numpy(padded)[None]).last_hidden_state[0]
 
 
