@@ -5,6 +5,7 @@ The public names, all loaded when they are first used:
 - ``fit(video)``: from a video to an avatar; ``track(video)`` stops after preprocessing.
 - ``load_avatar(path)``: an :class:`Avatar`, which speaks sounds, gives motions and draws them from any side.
 - ``save_video(avatar, sound)``, ``save_picture(path, picture)``: what was drawn, as files.
+- ``say_text(text, path)``: a sound from a speech engine; ``reenact(avatar, video)``: another person's motion.
 - ``Controls``: what a user may wish of a motion (gain of the mouth, blinks, head, gaze, ...), for
   ``avatar.controlled(motion, Controls(...))``.
 - ``read_motion(path)``, ``ArkitCurves``, ``write_curves(path, curves)``: motions and ARKit curves in files.
@@ -18,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gaussavatar.api import fit, save_picture, save_video, track
+    from gaussavatar.api import fit, reenact, save_picture, save_video, say_text, track
     from gaussavatar.avatar.avatar import Avatar, load_avatar
     from gaussavatar.errors import UserError
     from gaussavatar.motion.arkit import ArkitCurves, write_curves
@@ -41,8 +42,10 @@ __all__ = [
     "fit",
     "load_avatar",
     "read_motion",
+    "reenact",
     "save_picture",
     "save_video",
+    "say_text",
     "track",
     "write_curves",
 ]
@@ -59,8 +62,10 @@ _HOMES = {
     "fit": "api",
     "load_avatar": "avatar.avatar",
     "read_motion": "motion.files",
+    "reenact": "api",
     "save_picture": "api",
     "save_video": "api",
+    "say_text": "api",
     "track": "api",
     "write_curves": "motion.arkit",
 }

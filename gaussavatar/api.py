@@ -15,15 +15,17 @@ from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.avatar.behind import TorsoKind
 from gaussavatar.errors import UserError
 from gaussavatar.fitting import fit as fitting
+from gaussavatar.fitting import reenact as reenacting
 from gaussavatar.fitting.request import FitRequest, FitResult, dump_request, read_request
 from gaussavatar.media.images import write_image
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import Progress, QuietProgress, TerminalProgress
 from gaussavatar.speak.offline import speak
+from gaussavatar.speak.text import registry as texts
 from gaussavatar.speak.wish import VideoWish
 
-__all__ = ["fit", "load_avatar", "save_picture", "save_video", "track"]
+__all__ = ["fit", "load_avatar", "reenact", "save_picture", "save_video", "say_text", "track"]
 
 
 def save_picture(path: Path | str, picture: UInt8[np.ndarray, "h w c"]) -> None:
@@ -152,6 +154,56 @@ def save_video(
     wish = VideoWish(background, torso, fps, size, crop, start, stop)
     motion = Path(motion) if isinstance(motion, str) else motion
     return speak(heard, loaded, path, _progress(show_progress), wish, motion, controls=controls)
+
+
+def reenact(
+    avatar: Avatar | Path | str,
+    video: Path | str,
+    *,
+    folder: Path | str | None = None,
+    show_progress: bool = False,
+) -> MotionTrack:
+    """The motion with which an avatar re-enacts another person's video: lips, lids, brows, gaze and head.
+
+    ``save_video(avatar, video, motion=reenact(avatar, video))`` shows it with the video's sound.
+
+    Args:
+        avatar: a loaded avatar, or its folder.
+        video: with one face.
+        folder: where the video is tracked, once; ``./tracks/<name of the video>`` when None.
+        show_progress: see :func:`fit`.
+
+    Raises:
+        UserError: no video, or no face in most of it.
+    """
+    loaded = avatar.loaded if isinstance(avatar, Avatar) else load_avatar(avatar).loaded
+    where = None if folder is None else Path(folder)
+    return reenacting.reenact(loaded, Path(video), None, None, _progress(show_progress), where)[1]
+
+
+def say_text(
+    text: str,
+    out: Path | str,
+    *,
+    engine: str | None = None,
+    voice: str | None = None,
+    language: str | None = None,
+) -> Path:
+    """Write a sound file of a text, with a speech engine that is installed here.
+
+    Args:
+        text: what is said.
+        out: the wav file.
+        engine: ``kokoro``, ``kokoro-ja``, ``piper``, ``espeak-ng`` or ``flite``; the first that is there and has the
+            language when None.
+        voice: one of that engine's.
+        language: such as ``de`` or ``en-gb``; English when None.
+
+    Raises:
+        UserError: nothing to say, no engine, or one that lacks voice or language.
+    """
+    texts.say_text(text, Path(out), engine, voice, language)
+    return Path(out)
 
 
 def _request(

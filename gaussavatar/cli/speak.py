@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speak:
-    """Let an avatar speak a sound, a text or a motion; the video is exactly as long as the sound."""
+    """Let an avatar speak a sound or a text, follow a motion, or re-enact a video; as long as the sound, exactly."""
 
     audio: tuple[Path, ...] = ()
     """Any sound or video file that ffmpeg reads. Several give a video each, below the folder --out."""
@@ -37,6 +37,10 @@ class Speak:
 
     language: str | None = None
     """Language of the text, such as de or en-gb; English when not given."""
+
+    video: Path | None = None
+    """A video of another person: the avatar re-enacts face and head, with that video's sound unless there is --audio.
+    It is tracked in ./tracks/<name of the video>, once."""
 
     avatar: Path | None = None
     """Avatar folder; the one fitted last below ./avatars when not given."""
@@ -85,19 +89,23 @@ class Speak:
 
     def _check(self) -> None:
         """What is not there is said at once, before anything heavy is imported."""
-        if not self.audio and self.text is None and self.motion is None:
-            raise UserError("something to say", "none of --audio, --text and --motion", "give --audio FILE")
+        if not self.audio and self.text is None and self.motion is None and self.video is None:
+            came = "none of --audio, --text, --motion and --video"
+            raise UserError("something to say", came, "give --audio FILE")
         if self.audio and self.text is not None:
             raise UserError("a sound or a text", "both --audio and --text", "leave one of them out")
+        if self.motion is not None and self.video is not None:
+            raise UserError("a motion or a video", "both --motion and --video", "leave one of them out")
         if self.text is None and (self.engine or self.voice or self.language):
             raise UserError("a --text for --engine, --voice or --language", "none", "give --text, or leave them out")
-        require_files("--motion", () if self.motion is None else (self.motion,))
+        for option, path in (("--motion", self.motion), ("--video", self.video)):
+            require_files(option, () if path is None else (path,))
+            if path is not None and len(self.audio) > 1:
+                raise UserError(f"one sound for {option}", f"{len(self.audio)}", "give them one after the other")
         if len(self.audio) <= 1:
             require_files("--audio", self.audio)
         elif self.save_curves is not None:
             raise UserError("one sound for --save-curves", f"{len(self.audio)}", "save motions, or say them one by one")
-        elif self.motion is not None:
-            raise UserError("one sound for --motion", f"{len(self.audio)}", "give each sound its own motion")
         self.controls.check()
 
     def _wish(self) -> VideoWish:
@@ -107,14 +115,21 @@ class Speak:
 
     def _one(self) -> int:
         from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.load import load_avatar
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.offline import speak
 
         controls, folder, progress = self.controls.controls(), find_avatar(self.avatar), TerminalProgress()
         with self._sound() as audio:
             out = self.out or self._named(folder, self._name(audio))
+            motion, avatar = self.motion, folder
+            if self.video is not None:
+                from gaussavatar.fitting.reenact import reenact
+
+                avatar = load_avatar(folder)
+                audio, motion = reenact(avatar, self.video, audio, out, progress)
             video = speak(
-                audio, folder, out, progress, self._wish(), self.motion, self.save_motion, controls,
+                audio, avatar, out, progress, self._wish(), motion, self.save_motion, controls,
                 self.controls.seed, self.save_curves,
             )  # fmt: skip
         if self.save_motion is not None:
@@ -170,7 +185,8 @@ class Speak:
         if self.text is not None:
             words = "".join(letter if letter.isalnum() else " " for letter in self.text[:200]).split()
             return "-".join(words[:6])[:60]
-        return audio.stem if audio is not None else self.motion.stem if self.motion is not None else "motion"
+        named = (self.video, audio, self.motion)
+        return next(path.stem for path in named if path is not None)
 
     def _named(self, avatar: Path, name: str) -> Path:
         return Path(f"{avatar.resolve().name}-{name}{'.mov' if self.background == 'none' else '.mp4'}")

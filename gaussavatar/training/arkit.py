@@ -43,7 +43,7 @@ def fit_arkit_map(
     """
     weights = fitted_weights(track).astype(np.float64)
     codes, upper = motion.mouth_codes.astype(np.float64), motion.upper.astype(np.float64)
-    rest, rest_upper = _rest_weights(weights, motion, used), np.median(upper[used], axis=0)
+    rest, rest_upper = rest_weights(weights, motion, used), np.median(upper[used], axis=0)
     moved = (weights - rest)[used]
     by_geometry = _mouth_by_geometry(track, motion)
     mouth = np.zeros((len(ARKIT_EXPRESSIONS), codes.shape[1]))
@@ -69,7 +69,7 @@ def _channels(
     return rows
 
 
-def _rest_weights(
+def rest_weights(
     weights: Float[np.ndarray, "n 52"], motion: FaceMotion, used: Bool[np.ndarray, "n"]
 ) -> Float[np.ndarray, "52"]:
     """The weights of the resting face: of the mouth where the lips are shut, of all else their median."""

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import gaussavatar
+from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.cli.main import run
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import psnr
+from gaussavatar.fitting.reenact import reenacted
 from gaussavatar.landmarks.face_mesh import quiet_stderr
 from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
 from gaussavatar.media.images import read_image
@@ -181,6 +183,16 @@ def test_the_avatar_brings_a_map_from_curves_of_faces(story: dict) -> None:
     assert correlation(opened.astype(float), motion.aperture.astype(float)) > 0.8
     back = avatar.curves_of(avatar.filmed)
     assert back.values.max() <= 1 and back.values[:, ARKIT_EXPRESSIONS.index("jawOpen")].std() > 0.01
+
+
+def test_a_person_re_enacts_themselves(story: dict) -> None:
+    """The clip's own face, through the shapes and back, opens the mouth and shuts the lids as it did."""
+    avatar, capture = gaussavatar.load_avatar(story["avatar"]).loaded, CaptureLayout(story["avatar"] / "capture")
+    track, motion = reenacted(avatar, capture), load_motion(capture.motion)
+    opened = (track.mouth_codes @ avatar.mouth_open_direction).astype(float)
+    assert correlation(opened, motion.aperture.astype(float)) > 0.8
+    lid = avatar.upper_names.index("blink_left")
+    assert correlation(track.upper[:, lid].astype(float), motion.upper[:, lid].astype(float)) > 0.95
 
 
 def test_evaluate_finds_the_same_figures_and_saves_the_frames_it_measured(

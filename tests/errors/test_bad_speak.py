@@ -19,10 +19,10 @@ def test_nothing_to_say(message, toy_avatar: Path) -> None:
 
 
 def test_a_missing_file_is_said_before_anything_heavy_is_imported(tmp_path: Path) -> None:
-    for option in ("--audio", "--motion"):
+    for option in ("--audio", "--motion", "--video", "--head"):
+        words = ["speak", option, "gone.wav", *(["--text", "a"] if option == "--head" else [])]
         code = (
-            "import sys\nfrom gaussavatar.cli.main import run\n"
-            f"code = run(['speak', '{option}', 'gone.wav'])\n"
+            f"import sys\nfrom gaussavatar.cli.main import run\ncode = run({words})\n"
             "print(code, [name for name in ('torch', 'numpy') if name in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
@@ -32,7 +32,7 @@ def test_a_missing_file_is_said_before_anything_heavy_is_imported(tmp_path: Path
 
 def test_several_sounds_and_one_motion(message, media: Path, toy_avatar: Path) -> None:
     line = message("speak", "--audio", media / "tone.wav", media / "tone.wav", "--motion", media / "tone.wav")
-    assert "its own motion" in line
+    assert "one sound for --motion" in line
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,12 @@ def test_sounds_that_are_none(message, toy_avatar: Path, tmp_path: Path, kind: s
     samples = np.zeros(1) if kind == "one" else np.where(np.arange(48_000) == 8_000, float(kind), 0)
     soundfile.write(tmp_path / "a.wav", samples.astype(np.float32), 48_000, subtype="FLOAT")
     assert said in message("speak", "--audio", tmp_path / "a.wav", "--avatar", toy_avatar)
+
+
+def test_a_video_to_re_enact_without_a_face(message, media: Path, toy_avatar: Path) -> None:
+    line = message("speak", "--video", media / "faceless.mp4", "--avatar", toy_avatar)
+    assert "face" in line
+    assert "a video" in message("speak", "--video", media / "tone.wav", "--avatar", toy_avatar)
+    assert "both --motion and --video" in message("speak", "--video", "a.mp4", "--motion", "b.csv")
+    own = media / "faceless.mp4"
+    assert "than the video" in message("speak", "--video", own, "--avatar", toy_avatar, "--out", own)
