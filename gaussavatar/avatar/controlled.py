@@ -17,7 +17,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.motion.blinks import generated_blinks, learn_blinks, without_blinks
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.poses import deviated, deviations, mean_pose, neck_points
-from gaussavatar.motion.sway import BLOCK, calmed, matching_places, surrogate
+from gaussavatar.motion.sway import BLOCK, calmed, cuts, matching_places, surrogate, without_jumps
 from gaussavatar.motion.timeline import looped_positions, nearest
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.types import Waveform
@@ -223,7 +223,8 @@ def with_head(person: Person, track: MotionTrack, wish: str | MotionTrack, rng: 
 def swaying(person: Person, n: int, fps: float, rng: np.random.Generator) -> Float[np.ndarray, "n 6"]:
     """New sway of the person's own kind, as deviations from the mean pose."""
     filmed = person.filmed
-    recorded = calmed(deviations(filmed.T_camera_world, mean_pose(filmed.T_camera_world)), filmed.fps)
+    moved = deviations(filmed.T_camera_world, mean_pose(filmed.T_camera_world))
+    recorded = calmed(without_jumps(moved, cuts(neck_points(filmed.T_camera_world))), filmed.fps)
     frames = int(np.ceil(n * filmed.fps / fps)) + 1
     noise = surrogate(recorded - recorded.mean(axis=0), frames, rng, round(BLOCK * filmed.fps))
     moments = np.arange(n) * filmed.fps / fps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.signal import savgol_filter
 
 BLOCK = 8.0
@@ -12,6 +12,12 @@ STEP = 2
 """Most frames of the filmed track that the torso passes per frame."""
 _STEP_COST = 4e-7
 """What a frame of torso that runs faster than it was filmed costs, in square metres at the neck."""
+_CUT_COST = 1e-2
+"""What passing a cut of the clip costs."""
+_MISSED_COST = 8e-3
+"""What ending elsewhere than at the wished-for place costs: less than a cut, which jumps as well."""
+_JUMP = 0.006
+"""Metres at the neck (three points together) within a frame that only a cut makes."""
 
 
 def surrogate(
@@ -55,19 +61,22 @@ def matching_places(
 ) -> Int[np.ndarray, "n"]:
     """The frames of the filmed track whose torso suits each pose best, without a jump: the cheapest path.
 
-    Dynamic programming over the track; from frame to frame the place changes by at most :data:`STEP`.
+    Dynamic programming over the track; from frame to frame the place changes by at most :data:`STEP`. Where the
+    filmed head jumps, a clip was cut, and the path crosses only where it must.
 
     Args:
         filmed: the neck's points in every filmed frame, metres.
         wanted: the neck's points in every new frame.
         start: the place of the first frame; None leaves it to the cost.
-        end: the place of the last frame, or as near to it as there are frames to go there.
+        end: the place of the last frame, where it can be reached in time and on this side of a cut.
     """
     t = len(filmed)
     cost = np.zeros(t) if start is None else np.where(np.arange(t) == start, 0.0, np.inf)
     back = np.zeros((len(wanted), t), np.int8)
     steps = np.arange(-STEP, STEP + 1)
     extra = _STEP_COST * np.maximum(np.abs(steps) - 1, 0)
+    # How many cuts lie before each place tells which steps cross one.
+    before = np.concatenate([[0], np.cumsum(cuts(filmed))])
     padded = np.full((len(steps), t), np.inf)
     for frame, points in enumerate(wanted):
         if frame:
@@ -75,22 +84,34 @@ def matching_places(
             for row, step in enumerate(steps.tolist()):
                 # The place before this one was ``place - step``.
                 if step >= 0:
-                    padded[row, step:] = cost[: t - step] + extra[row]
+                    crossed = before[step:] - before[: t - step]
+                    padded[row, step:] = cost[: t - step] + extra[row] + _CUT_COST * crossed
                 else:
-                    padded[row, :step] = cost[-step:] + extra[row]
+                    crossed = before[-step:] - before[:step]
+                    padded[row, :step] = cost[-step:] + extra[row] + _CUT_COST * crossed
             best = padded.argmin(axis=0)
             back[frame] = steps[best]
             cost = padded[best, np.arange(t)]
         cost = cost + ((filmed - points) ** 2).sum(axis=1)
     places = np.empty(len(wanted), int)
-    if end is None:
-        places[-1] = int(cost.argmin())
-    else:
-        reached = np.flatnonzero(np.isfinite(cost))
-        places[-1] = reached[np.abs(reached - end).argmin()]
+    missed = 0.0 if end is None else np.where(np.arange(t) == end, 0.0, _MISSED_COST)
+    places[-1] = int((cost + missed).argmin())
     for frame in range(len(wanted) - 1, 0, -1):
         places[frame - 1] = places[frame] - back[frame, places[frame]]
     return places
+
+
+def cuts(filmed: Float[np.ndarray, "t p"]) -> Bool[np.ndarray, "s"]:
+    """Between which frames of a filmed track the head jumps, which heads do not: the clip was cut there."""
+    steps = np.linalg.norm(np.diff(filmed, axis=0), axis=1)
+    usual = float(np.percentile(steps, 90)) if len(steps) else 0.0
+    return (steps > _JUMP) & (steps > 5 * usual)
+
+
+def without_jumps(values: Float[np.ndarray, "t k"], jumps: Bool[np.ndarray, "s"]) -> Float[np.ndarray, "t k"]:
+    """The same motion as if nothing had happened at some steps between frames."""
+    steps = np.where(jumps[:, None], 0.0, np.diff(values, axis=0))
+    return values[0] + np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(steps, axis=0)])
 
 
 def calmed(values: Float[np.ndarray, "t k"], fps: float) -> Float[np.ndarray, "t k"]:

@@ -14,6 +14,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.motion.blinks import BlinkHabit, blink_starts, generated_blinks, learn_blinks, without_blinks
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.poses import deviations, mean_pose, posed
+from gaussavatar.motion.sway import cuts, matching_places, without_jumps
 from gaussavatar.motion.track import ARRAYS, MotionTrack
 
 NAMES = (
@@ -246,3 +247,21 @@ def test_an_avatar_takes_controls_by_its_public_name(toy_avatar: Path) -> None:
     assert changed(motion, still) == set(ARRAYS)
     frames = list(avatar.frames(still.frames(0, 2)))
     assert frames[0].shape == (96, 96, 3)
+
+
+def test_a_torso_does_not_pass_a_cut_of_the_clip_unless_it_must() -> None:
+    rng = np.random.default_rng(0)
+    filmed = 0.003 * smooth_noise(rng, 400, 9, 40)
+    filmed[200:] += 0.02
+    assert np.flatnonzero(cuts(filmed)).tolist() == [199]
+    wanted = np.repeat(filmed[100][None], 300, axis=0)
+    wanted[150:152] = filmed[230]
+    assert matching_places(filmed, wanted, start=100).max() < 200, "not for two frames on the other side"
+    assert matching_places(filmed, wanted, start=100, end=150)[-1] == 150
+    assert matching_places(filmed, wanted, start=100, end=300).max() < 200
+    wanted[100:] = filmed[230]
+    assert matching_places(filmed, wanted, start=100, end=300)[-1] == 300
+    joined = without_jumps(filmed, cuts(filmed))
+    assert np.abs(np.diff(joined, axis=0)).max() < 0.005 < np.abs(np.diff(filmed, axis=0)).max()
+    assert np.allclose(np.diff(joined[200:], axis=0), np.diff(filmed[200:], axis=0))
+    assert not cuts(filmed[:100]).any() and cuts(filmed[:1]).shape == (0,)
