@@ -1,0 +1,98 @@
+"""Clips whose sound was recorded early or late: `fit` finds by how much, and the avatar's lips do not carry it along."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gaussavatar.audio.features.mel_bands import log_mel
+from gaussavatar.audio.offset import EARLY_MS, LATE_MS, estimate_av_offset
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.capture.video import shift_sound
+from gaussavatar.fitting.fit import fit
+from gaussavatar.fitting.request import FitRequest
+from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.progress import QuietProgress
+from gaussavatar.quality.alignment import load_sound_record
+from gaussavatar.quality.records import load_quality
+from gaussavatar.storage import read_json
+from gaussavatar.synthetic.actor import make_actor_clip
+from gaussavatar.synthetic.voice import make_voice_sentence
+from gaussavatar.tracking.face.motion import load_motion
+from gaussavatar.training.layout import FitLayout
+
+pytestmark = pytest.mark.slow
+"""Draws a clip of 20 seconds and fits it five times with hardly any training: about four minutes on two cores."""
+
+SECONDS, SIZE, SEED = 20.0, 256, 3
+TINY = Path(__file__).with_name("tiny.yaml")
+SHORT = ("training.stages.static.iterations=2", "training.stages.motion.iterations=2",
+         "training.stages.joint.iterations=2", "torso.enabled=false", "training.backing=0")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def actor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_actor_clip(tmp_path_factory.mktemp("clip"), SECONDS, SEED, SIZE).video
+
+
+def recorded(actor: Path, folder: Path, late_ms: int) -> Path:
+    """The clip with its sound so much later; the pictures are the same."""
+    sound, video = folder / "moved.wav", folder / f"late{late_ms}.mov"
+    heard = read_audio(actor)
+    soundfile.write(sound, shift_sound(heard.samples, -late_ms), heard.rate)
+    streams = ["-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "pcm_s16le"]
+    command = [find_ffmpeg(), "-v", "error", "-i", str(actor), "-i", str(sound), *streams, str(video)]
+    subprocess.run(command, check=True)
+    return video
+
+
+def lag_under_another_voice(avatar: Path, folder: Path) -> float:
+    """How much later than the avatar's lips a voice comes that it never heard, ms."""
+    make_voice_sentence(folder / "sentence.wav", 1000, 12.0)
+    voice = read_audio(folder / "sentence.wav")
+    codes = load_avatar(avatar).codes_for_audio(voice)
+    motion = load_motion(FitLayout(avatar).capture.motion)
+    known = np.pad(motion.mouth_codes, ((0, 0), (0, 1)), constant_values=1.0)
+    weights = np.linalg.lstsq(known, motion.aperture, rcond=None)[0]
+    opening = np.pad(codes, ((0, 0), (0, 1)), constant_values=1.0) @ weights
+    found = estimate_av_offset(log_mel(voice), opening.astype(np.float32))
+    assert found is not None and found.trusted
+    return found.milliseconds
+
+
+@pytest.fixture(scope="module")
+def own(actor: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[float, float]:
+    """What is found on the clip as it is, and how its avatar's lips lie under another voice."""
+    folder = tmp_path_factory.mktemp("own")
+    fit(FitRequest(recorded(actor, folder, 0), folder / "avatar", str(TINY), SHORT), QuietProgress())
+    record = load_sound_record(FitLayout(folder / "avatar").capture.folder)
+    assert record.found is not None and record.found.sure and record.moved_ms == 0
+    return record.found.milliseconds, lag_under_another_voice(folder / "avatar", folder)
+
+
+@pytest.mark.parametrize("late_ms", [-160, -80, 100, 160])
+def test_a_known_shift_is_found_and_the_avatar_is_free_of_it(
+    actor: Path, own: tuple[float, float], tmp_path: Path, late_ms: int
+) -> None:
+    told: list[str] = []
+    progress = QuietProgress()
+    progress.say = told.append  # type: ignore[method-assign]
+    avatar = tmp_path / "avatar"
+    fit(FitRequest(recorded(actor, tmp_path, late_ms), avatar, str(TINY), SHORT), progress)
+    layout = FitLayout(avatar).capture
+    record = load_sound_record(layout.folder)
+    assert record.found is not None
+    assert record.found.milliseconds == pytest.approx(own[0] + late_ms, abs=20)
+    assert not -EARLY_MS < record.found.milliseconds < LATE_MS and record.moved_ms == record.found.milliseconds
+    assert any(line.startswith("sound: it came") and "moved into step" in line for line in told)
+    quality = load_quality(layout.folder)
+    assert quality.figures["av_offset_moved_ms"] == pytest.approx(record.moved_ms, abs=0.001)
+    assert any("was moved into step" in finding.found for finding in quality.findings)
+    assert "moved into step" in layout.quality_page.read_text()
+    assert "sound" in read_json(layout.manifest)
+    assert lag_under_another_voice(avatar, tmp_path) == pytest.approx(own[1], abs=20)
