@@ -1,4 +1,4 @@
-"""Clips whose sound was recorded early or late: `fit` finds by how much, and the avatar's lips do not carry it along."""
+"""Clips whose sound was recorded early or late: `fit` finds by how much, and the avatar is free of it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.training.layout import FitLayout
 
 pytestmark = pytest.mark.slow
-"""Draws a clip of 20 seconds and fits it five times with hardly any training: about four minutes on two cores."""
+"""Draws a clip of 16 seconds and fits it five times with hardly any training: about four minutes on two cores."""
 
-SECONDS, SIZE, SEED = 20.0, 256, 3
+SECONDS, SIZE, SEED = 16.0, 256, 3
 TINY = Path(__file__).with_name("tiny.yaml")
 SHORT = ("training.stages.static.iterations=2", "training.stages.motion.iterations=2",
          "training.stages.joint.iterations=2", "torso.enabled=false", "training.backing=0")  # fmt: skip
