@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.features.api import AudioFeature
@@ -50,6 +51,7 @@ def bench_lips(
     tracking: Tracking | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    told: Callable[[int, int, Float32[np.ndarray, "b d"]], None] | None = None,
 ) -> dict[str, object]:
     """Correlation of predicted and real lip aperture and width over all held-out blocks.
 
@@ -64,6 +66,8 @@ def bench_lips(
         tracking: the clip's, for lip distances in pixels of a picture of 512 rather than in millimetres.
         seed: of the pre-training.
         progress: told one step per block.
+        told: called for every block with its first frame, the one after its last, and its predicted targets with the
+            gain, pauses not gated.
 
     Returns:
         ``aperture_r``, ``width_r``: mean correlation over the blocks; ``drop``: how much
@@ -104,6 +108,8 @@ def bench_lips(
             record = _block_record(shifted, gated, real, config.mouth_gain)
             middle = encoder.centre.numpy()
             wide = middle + config.mouth_gain * (shifted[0] - middle)
+            if told is not None:
+                told(start, stop, wide)
             drives = {"lmd": wide, "lmd_gated": closed + gate * (wide - closed), "lmd_still": middle[None]}
             records.append(record | {name: _lip_distance(codes - real, lips) for name, codes in drives.items()})
             advance(1)

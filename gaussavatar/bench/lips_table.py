@@ -16,9 +16,11 @@ import torch
 from jaxtyping import Float
 
 from gaussavatar.audio.features.registry import open_features
+from gaussavatar.audio.targets import closed_target
 from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
+from gaussavatar.evaluate.speech_closures import lip_range, real_closures
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
@@ -28,6 +30,9 @@ from gaussavatar.training.layout import FitLayout
 
 FIGURES = {"aperture_r": 1, "width_r": 1, "drop": 1, "std_ratio": 0, "lmd": -1}
 """Columns of the table: 1 where more is better, -1 where less is, 0 where neither."""
+
+WHOLE = ("closure_recall", "false_closures", "closed_share", "closed_share_real")
+"""Further columns of the means, over all blocks of a clip at once."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +107,31 @@ def run_task(task: LipsTask) -> dict[str, Any]:
     Raises:
         UserError: see :func:`capture_of`.
     """
-    capture = capture_of(task.clip)
-    config = task.row.recipe(task.recipe)
-    figures = bench_lips(
-        read_audio(capture.audio),
-        load_motion(capture.motion),
-        LipsBenchConfig(task.blocks, config.speaking.mouth_gain, config.audio),
-        tracking=load_tracking(capture.tracking),
-        seed=task.seed,
-    )
+    figures = capture_lips(capture_of(task.clip), task.row.recipe(task.recipe), task.blocks, task.seed)
     return {"clip": str(task.clip), "row": task.row.name, "seed": task.seed, **figures}
+
+
+def capture_lips(
+    capture: CaptureLayout, config: FitConfig, blocks: int, seed: int = 0, progress: Progress | None = None
+) -> dict[str, Any]:
+    """:func:`gaussavatar.bench.lips.bench_lips` of a capture, and how the predicted lips close over all its blocks.
+
+    Returns:
+        Its figures, and those of :func:`gaussavatar.evaluate.speech_closures.real_closures`, pauses not gated.
+    """
+    motion, tracking = load_motion(capture.motion), load_tracking(capture.tracking)
+    codes = np.empty_like(motion.mouth_codes)
+
+    def keep(start: int, stop: int, targets: np.ndarray) -> None:
+        codes[start:stop] = targets[:, : codes.shape[1]]
+
+    bench = LipsBenchConfig(blocks, config.speaking.mouth_gain, config.audio)
+    figures = bench_lips(
+        read_audio(capture.audio), motion, bench, tracking=tracking, seed=seed, progress=progress, told=keep
+    )
+    closed = closed_target(motion)[: codes.shape[1]]
+    lips = lip_range(motion, tracking.shape, closed, tracking.valid)
+    return {**figures, **real_closures(lips.opening(codes), lips.opening(motion.mouth_codes))}
 
 
 def run_lips_table(
@@ -233,6 +253,7 @@ def summarise_lips(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         seeds = {figure: block_figures(found, figure).mean(1) for figure in FIGURES}
         spread = {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in seeds.items()}
         plain = {name: float(v.mean()) for name, v in seeds.items()}
+        plain |= {name: float(np.mean([record[name] for record in found])) for name in WHOLE}
         means.append({"clip": clip, "row": row, "seeds": len(found), **plain, "seed_std": spread})
     differences = []
     for where, members in [*((clip, [clip]) for clip in clips), *([("all", clips)] if len(clips) > 1 else [])]:
@@ -248,13 +269,15 @@ def format_lips(summary: Mapping[str, Any]) -> str:
     """The summary as text: a line per clip and row, then the differences from the first row."""
     width = max(len(entry["row"]) for entry in summary["means"]) + 2
     lines, clip = [], None
-    head = "".join(f"{figure:>12}" for figure in FIGURES)
+    columns = {name: name for name in FIGURES}
+    columns |= dict(zip(WHOLE, ("closures", "invented", "closed", "(real)"), strict=True))
+    head = "".join(f"{title:>12}" for title in columns.values())
     for entry in summary["means"]:
         if entry["clip"] != clip:
             clip = entry["clip"]
             lines.append(f"{clip}, mean of {entry['seeds']} seed{'s' * (entry['seeds'] > 1)}")
             lines.append(f"  {'':<{width}}{head}")
-        lines.append(f"  {entry['row']:<{width}}" + "".join(f"{entry[figure]:12.3f}" for figure in FIGURES))
+        lines.append(f"  {entry['row']:<{width}}" + "".join(f"{entry[name]:12.3f}" for name in columns))
     found = {(d["clip"], d["row"], d["figure"]): d for d in summary["differences"]}
     for where, row in dict.fromkeys((clip, row) for clip, row, _ in found):
         lines.append(f"{row} against {summary['reference']}, {where}, paired over blocks, with standard errors")

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
+from gaussavatar.bench.lips_table import capture_lips
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.speech import SpeechRequest
 from gaussavatar.evaluate.speech_syncnet import load_syncnet
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
-from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
 from gaussavatar.synthetic.strangers import recordings, strange_voices
-from gaussavatar.tracking.face.motion import load_motion
-from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.layout import FitLayout
 
 LEAST_BLOCKS = 2
@@ -45,7 +42,7 @@ def speech_request(
 
 
 def block_figures(folder: Path, blocks: int, progress: Progress) -> dict[str, Any]:
-    """The figures of :func:`gaussavatar.bench.lips.bench_lips` with the avatar's own recipe.
+    """The figures of :func:`gaussavatar.bench.lips_table.capture_lips` with the avatar's own recipe.
 
     Raises:
         UserError: the capture folder is gone.
@@ -54,11 +51,5 @@ def block_figures(folder: Path, blocks: int, progress: Progress) -> dict[str, An
     if not layout.capture.motion.exists():
         raise UserError(f"the tracked lips in {layout.capture.folder}", "a folder without them", "fit the avatar again")
     config = load_recipe(str(layout.config)) if layout.config.exists() else FitConfig()
-    figures = bench_lips(
-        read_audio(layout.capture.audio),
-        load_motion(layout.capture.motion),
-        LipsBenchConfig(blocks, config.speaking.mouth_gain, config.audio),
-        tracking=load_tracking(layout.capture.tracking),
-        progress=progress,
-    )
-    return {name: value for name, value in figures.items() if isinstance(value, float)}
+    figures = capture_lips(layout.capture, config, blocks, progress=progress)
+    return {name: value for name, value in figures.items() if isinstance(value, int | float)}

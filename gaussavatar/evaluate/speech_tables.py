@@ -25,6 +25,7 @@ CLOSING: dict[str, tuple[str, str]] = {
     "false_closures": ("Closures invented", "false_closures_chance"),
     "silence_closed": ("Silent frames closed", "silence_closed_chance"),
     "silence_at_rest": ("Silent frames at rest", "silence_at_rest_chance"),
+    "closed_share": ("Frames closed", ""),
 }
 """Shares, and the name of each one's chance level."""
 
@@ -74,21 +75,16 @@ def lips_table(speech: Mapping[str, Any]) -> tuple[list[str], Rows]:
 
 
 def closing_table(speech: Mapping[str, Any]) -> tuple[list[str], Rows]:
-    """Shares of closures on the held-out part, with what chance gives and what the real lips do."""
-    codes = speech.get("codes", {})
-    rows = [
-        (
-            label,
-            [
-                number(codes.get(key), ".2f"),
-                number(codes.get(by_chance), ".2f"),
-                number(codes.get(f"real_{key}"), ".2f"),
-            ],
-        )
-        for key, (label, by_chance) in CLOSING.items()
-    ]
-    shares = [number(codes.get(key), ".2f") for key in ("closed_share", "closed_share_real")]
-    return ["By audio", "Chance", "Real lips"], [*rows, ("Frames closed", [shares[0], "", shares[1]])]
+    """Shares of closures on the held-out part and over the blocks, with what chance gives and the real lips do."""
+    codes, blocks = speech.get("codes", {}), speech.get("blocks")
+
+    def values(key: str, by_chance: str) -> list[Any]:
+        real = codes.get(f"real_{key}", codes.get(f"{key}_real"))
+        found = [codes.get(key), codes.get(by_chance), real]
+        return found + ([blocks.get(key), blocks.get(by_chance)] if blocks else [])
+
+    heads = ["By audio", "Chance", "Real lips", *(["Blocks", "Chance"] if blocks else [])]
+    return heads, [(label, [number(v, ".2f") for v in values(key, chance)]) for key, (label, chance) in CLOSING.items()]
 
 
 def units_table(speech: Mapping[str, Any]) -> tuple[list[str], Rows]:
@@ -162,7 +158,7 @@ def speech_tables(speech: Mapping[str, Any]) -> list[tuple[str, tuple[list[str],
     voices = speech.get("voices", {})
     tables = [
         ("Lips", lips_table(speech)),
-        ("Closing, held-out part", closing_table(speech)),
+        ("Closing", closing_table(speech)),
         ("Action units", units_table(speech)),
         ("THEval", theval_table(speech)),
         ("SyncNet", syncnet_table(speech)),
@@ -193,7 +189,7 @@ def speech_lines(speech: Mapping[str, Any]) -> list[str]:
 ABOUT: dict[str, str] = {
     "Lips": "Correlation, lag and amplitude of the lips over time against the real ones. LMD from codes is without the "
     "picture's and the detector's errors.",
-    "Closing, held-out part": "A share means something only against its chance level: that of windows of the same "
+    "Closing": "A share means something only against its chance level: that of windows of the same "
     "length anywhere. Rest is the person's own opening in silence, which not everybody closes.",
     "Action units": "Mean absolute difference from the real face; 0 is the person's rest, 1 their strong movement.",
     "THEval": "Three figures of THEval (arXiv 2511.04520): score 1 - |rendered - real| / |real|.",
