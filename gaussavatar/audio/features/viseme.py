@@ -11,8 +11,18 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from gaussavatar.audio.features.api import FeatureFacts
-from gaussavatar.audio.features.mel_bands import FFT_WINDOW, HOP, LOG_FLOOR, MEL_RATE, N_MELS, log_mel, log_mel_frames
-from gaussavatar.audio.features.viseme_network import ARTICULATION, LAYERS, RATE, mouth_of, reach_of, viseme_network
+from gaussavatar.audio.features.mel_bands import FFT_WINDOW, HOP, MEL_RATE, N_MELS, log_mel, log_mel_frames
+from gaussavatar.audio.features.viseme_network import (
+    ARTICULATION,
+    LAYERS,
+    RATE,
+    SILENT,
+    between_silence,
+    mouth_of,
+    normaliser,
+    reach_of,
+    viseme_network,
+)
 from gaussavatar.audio.gate import GateConfig, silence_gate
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FramedStream
@@ -56,14 +66,13 @@ class VisemeFeature:
         return FACTS
 
     def from_mel(self, mel: Float32[np.ndarray, "t 40"]) -> Float32[np.ndarray, "s 29"]:
-        """The features at every second frame of raw log-mel, around which there is digital silence."""
+        """The features at every second frame of a whole sound's raw log-mel."""
         if not len(mel):
             return np.zeros((0, DIMENSION), np.float32)
-        quiet = [np.full((n, N_MELS), LOG_FLOOR, np.float32) for n in (_REACH.before, _REACH.after)]
-        return mouth_of(viseme_network(), np.concatenate([quiet[0], mel, quiet[1]])[None])[0]
+        return mouth_of(viseme_network(), between_silence(normaliser().push(mel), _REACH)[None])[0]
 
     def extract(self, waveform: Waveform) -> Float32[np.ndarray, "s 29"]:
-        """Features of a whole sound; the network's normalisation does not depend on the recording."""
+        """Features of a whole sound; a frame depends on what is before it, and a little after it."""
         return self.from_mel(log_mel(waveform))
 
     def stream(self) -> VisemeStream:
@@ -102,16 +111,17 @@ class VisemeStream:
 
     def __init__(self) -> None:
         self._mel = FramedStream(log_mel_frames, FFT_WINDOW, HOP)
-        self._heard = np.full((_REACH.before, N_MELS), LOG_FLOOR, np.float32)
+        self._normaliser = normaliser()
+        self._heard = np.full((_REACH.before, N_MELS), SILENT, np.float32)
 
     def push(self, samples: Float32[np.ndarray, "s"]) -> Float32[np.ndarray, "t 29"]:
         """See :class:`gaussavatar.audio.stream.FeatureStream`."""
-        return self._emit(self._mel.push(samples))
+        return self._emit(self._normaliser.push(self._mel.push(samples)))
 
     def finish(self) -> Float32[np.ndarray, "t 29"]:
         """See :class:`gaussavatar.audio.stream.FeatureStream`."""
-        rest = self._mel.finish()
-        return self._emit(np.concatenate([rest, np.full((_REACH.after, N_MELS), LOG_FLOOR, np.float32)]))
+        rest = self._normaliser.push(self._mel.finish())
+        return self._emit(np.concatenate([rest, np.full((_REACH.after, N_MELS), SILENT, np.float32)]))
 
     def _emit(self, mel: np.ndarray) -> np.ndarray:
         self._heard = np.concatenate([self._heard, mel])
@@ -125,8 +135,8 @@ class VisemeStream:
 
 
 def _silence() -> Float32[np.ndarray, "29"]:
-    """What the network makes of digital silence."""
-    mel = np.full((1, _REACH.before + 1 + _REACH.after, N_MELS), LOG_FLOOR, np.float32)
+    """What the network makes of what is outside of sounds."""
+    mel = np.full((1, _REACH.before + 1 + _REACH.after, N_MELS), SILENT, np.float32)
     return mouth_of(viseme_network(), mel)[0, 0]
 
 

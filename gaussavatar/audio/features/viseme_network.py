@@ -1,7 +1,7 @@
 """A small network that hears which mouth speech asks for, whoever speaks: what plays it; ``audio/prior`` makes it.
 
-The network sees log-mel of 100 frames per second, normalised with numbers of its own that are the same for every
-sound, and halves the rate. It is plain on purpose (one-dimensional convolutions, the rectifier, residual sums), so that
+The network sees log-mel of 100 frames per second, normalised by what was heard so far (:func:`normaliser`), and halves
+the rate. It is plain on purpose (one-dimensional convolutions, the rectifier, residual sums), so that
 it runs anywhere. No convolution is padded: who runs it hands in the frames that it sees before and after.
 """
 
@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from gaussavatar.audio.features.mel_bands import MEL_RATE, N_MELS
+from gaussavatar.audio.features.mel import mel_statistics
+from gaussavatar.audio.features.mel_bands import LOG_FLOOR, MEL_RATE, N_MELS
+from gaussavatar.audio.normalise import AudioStatistics, RunningNormaliser
 from gaussavatar.resources import resource
 from gaussavatar.storage import read_arrays
 
@@ -69,6 +71,31 @@ class Reach:
     after: int
 
 
+SILENT = -2.0
+"""Every band of normalised log-mel before a sound begins and after it ends."""
+
+_TYPICAL = AudioStatistics(*(np.full(N_MELS, value, np.float32) for value in (-12.0, 2.6, -18.5, -18.5)))
+"""For sounds of which nothing was heard yet."""
+
+_MEMORY_SECONDS = 12.0
+
+
+def heard_statistics(mel: Float[np.ndarray, "t 40"]) -> AudioStatistics:
+    """The log-mel's statistics without digital silence, of which files have some before they begin."""
+    heard = mel[mel.max(1) > LOG_FLOOR + 1.0]
+    return mel_statistics(heard) if len(heard) else _TYPICAL
+
+
+def normaliser() -> RunningNormaliser:
+    """What the network's log-mel is normalised with, in files as in streams, so that both are heard alike."""
+    return RunningNormaliser(heard_statistics, MEL_RATE, memory_seconds=_MEMORY_SECONDS)
+
+
+def between_silence(mel: Float32[np.ndarray, "t 40"], reach: Reach) -> Float32[np.ndarray, "s 40"]:
+    """A whole sound's normalised log-mel and the silence around it that its first and last frames see."""
+    return np.pad(mel, ((reach.before, reach.after), (0, 0)), constant_values=SILENT)
+
+
 LAYERS = (Layer(1, False), Layer(1, False), Layer(2, False), Layer(1, True), Layer(2, True), Layer(4, True))
 """Four frames of 20 ms ahead of a frame's own, and eighteen before."""
 
@@ -89,7 +116,6 @@ class VisemeNetwork:
     """The trained network, batch normalisation folded in.
 
     Attributes:
-        mean, std: each band is normalised with.
         stem: weight and bias of the first convolution, which has a stride of two.
         layers: what follows it; ``convolutions``: their weights and biases.
         head: weight and bias of the outputs: one score per class, then the articulation.
@@ -97,8 +123,6 @@ class VisemeNetwork:
         made: how it was made, in words.
     """
 
-    mean: Float[Tensor, "40"]
-    std: Float[Tensor, "40"]
     stem: tuple[Tensor, Tensor]
     layers: tuple[Layer, ...]
     convolutions: tuple[tuple[Tensor, Tensor], ...]
@@ -114,8 +138,7 @@ class VisemeNetwork:
 
     def trunk(self, mel: Float[Tensor, "b t 40"]) -> Float[Tensor, "b s h"]:
         """The last layer at every second frame, from ``reach.before`` frames in to ``reach.after`` before the end."""
-        x = ((mel - self.mean) / self.std).transpose(1, 2)
-        x = F.relu(F.conv1d(x, *self.stem, stride=2))
+        x = F.relu(F.conv1d(mel.transpose(1, 2), *self.stem, stride=2))
         for layer, (weight, bias) in zip(self.layers, self.convolutions, strict=True):
             x = residual(x, F.relu(F.conv1d(x, weight, bias, dilation=layer.dilation)), layer)
         return x.transpose(1, 2)
@@ -135,7 +158,7 @@ def network_arrays(network: VisemeNetwork) -> tuple[dict[str, np.ndarray], dict[
     tensors = {
         f"{name}.{part}": t for name, pair in pairs.items() for part, t in zip(("weight", "bias"), pair, strict=True)
     }
-    tensors |= {name: getattr(network, name) for name in ("mean", "std", "centre", "components")}
+    tensors |= {name: getattr(network, name) for name in ("centre", "components")}
     arrays = {name: tensor.detach().numpy().astype(np.float16) for name, tensor in tensors.items()}
     layers = [[one.dilation, one.causal] for one in network.layers]
     meta = {"layers": json.dumps(layers), "classes": json.dumps(CLASSES), "made": network.made}
@@ -150,7 +173,7 @@ def read_network(path: Path) -> VisemeNetwork:
         ValueError: it is of other classes than these.
     """
     arrays, meta = read_arrays(path)
-    if tuple(json.loads(meta["classes"])) != CLASSES or arrays["mean"].shape != (N_MELS,):
+    if tuple(json.loads(meta["classes"])) != CLASSES or arrays["stem.weight"].shape[1] != N_MELS:
         raise ValueError(f"{path} is of other classes or bands")
     tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
     layers = tuple(Layer(int(dilation), bool(causal)) for dilation, causal in json.loads(meta["layers"]))
@@ -159,8 +182,6 @@ def read_network(path: Path) -> VisemeNetwork:
         return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
 
     return VisemeNetwork(
-        mean=tensors["mean"],
-        std=tensors["std"],
         stem=pair("stem"),
         layers=layers,
         convolutions=tuple(pair(f"layer{k}") for k in range(len(layers))),
@@ -178,7 +199,7 @@ def viseme_network() -> VisemeNetwork:
 
 
 def mouth_of(network: VisemeNetwork, mel: Float32[np.ndarray, "b t 40"]) -> Float32[np.ndarray, "b s d"]:
-    """What drives a mouth at every second frame of log-mel (see :meth:`VisemeNetwork.trunk` for which frames).
+    """What drives a mouth at every second frame of normalised log-mel (which, :meth:`VisemeNetwork.trunk` tells).
 
     The columns: the trunk's principal components, :data:`ARTICULATION`, and the log-odds of speech against silence.
     """

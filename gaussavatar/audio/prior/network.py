@@ -20,10 +20,6 @@ from gaussavatar.audio.features.viseme_network import (
     residual,
 )
 
-MEAN, STD = -12.0, 4.0
-"""What log-mel is normalised with, every band alike and every sound alike: 0 is between speech and pause of most
-recordings. Networks that were shown each recording's own statistics could not be run on a stream as on a file."""
-
 
 class TrainedNetwork(nn.Module):
     """Parameters of :class:`gaussavatar.audio.features.viseme_network.VisemeNetwork` before they are folded.
@@ -51,8 +47,7 @@ class TrainedNetwork(nn.Module):
 
     def trunk(self, mel: Float[Tensor, "b t 40"]) -> Float[Tensor, "b s h"]:
         """See :meth:`gaussavatar.audio.features.viseme_network.VisemeNetwork.trunk`."""
-        x = ((mel - MEAN) / STD).transpose(1, 2)
-        x = F.relu(self.stem_norm(self.stem(x)))
+        x = F.relu(self.stem_norm(self.stem(mel.transpose(1, 2))))
         for layer, convolution, norm in zip(self.layers, self.convolutions, self.norms, strict=True):
             x = residual(x, self.dropout(F.relu(norm(convolution(x)))), layer)
         return x.transpose(1, 2)
@@ -74,8 +69,6 @@ def folded(network: TrainedNetwork, components: int = 24) -> VisemeNetwork:
 
     hidden = network.stem.out_channels
     return VisemeNetwork(
-        mean=torch.full((N_MELS,), MEAN),
-        std=torch.full((N_MELS,), STD),
         stem=fold(network.stem, network.stem_norm),
         layers=network.layers,
         convolutions=tuple(fold(c, n) for c, n in zip(network.convolutions, network.norms, strict=True)),

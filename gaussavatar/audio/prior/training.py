@@ -13,9 +13,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gaussavatar.audio.features.api import AugmentConfig
-from gaussavatar.audio.features.mel_augment import add_power, augment_mel
+from gaussavatar.audio.features.mel_augment import add_power, augment_mel, silence_mel
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, N_MELS
-from gaussavatar.audio.features.viseme_network import CLASSES, Reach, VisemeNetwork
+from gaussavatar.audio.features.viseme_network import (
+    CLASSES,
+    SILENT,
+    Reach,
+    VisemeNetwork,
+    between_silence,
+    heard_statistics,
+    normaliser,
+)
+from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.prior.corpus import Utterance
 from gaussavatar.audio.prior.network import TrainedNetwork, folded
 from gaussavatar.progress import Progress, QuietProgress
@@ -36,7 +45,6 @@ class PriorConfig:
         versions: augmented versions of every utterance.
         plain: share of versions that are left as they were made, but for their level.
         second_voice: share of versions with another voice behind, 5 to 20 dB below.
-        quieter: mean of the level in nats of power; recordings are quieter than the corpus.
         augment: how versions differ.
         held_out: share of each engine's utterances that are not learnt from.
         smoothing: of the classes in the cross-entropy.
@@ -51,17 +59,15 @@ class PriorConfig:
     frames: int = 150
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    versions: int = 5
+    versions: int = 4
     plain: float = 0.15
     second_voice: float = 0.25
-    quieter: float = 2.0
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(
             warp_low=0.8,
             warp_high=1.25,
             equaliser=0.9,
             snr_low=3.0,
-            level=3.5,
             band_limit_probability=0.2,
             reverb_probability=0.35,
         )
@@ -117,15 +123,35 @@ def version_of(
     if draw() < config.second_voice:
         behind = torch.from_numpy(np.resize(other.mel, one.mel.shape))
         mel = add_power(mel, behind - draw(1.2, 4.6))
-    mel = mel - config.quieter
-    if draw() < config.plain:
-        return (mel + draw(-config.augment.level, config.augment.level)).clamp_min(LOG_FLOOR)
-    return augment_mel(mel, config.augment, generator)
+    return mel if draw() < config.plain else augment_mel(mel, config.augment, generator)
+
+
+def _paused(mel: Float[Tensor, "t 40"], before: int, after: int, generator: torch.Generator) -> Float[Tensor, "s 40"]:
+    """A version between pauses, normalised: with what was heard so far, or with a stretch's statistics.
+
+    The pauses are the room's own, digital silence, or what stands outside a sound.
+    """
+    kind, way = torch.rand((2,), generator=generator).tolist()
+    pause = torch.full((before + after, N_MELS), LOG_FLOOR)
+    if kind < 0.4:
+        level = torch.quantile(mel, 0.1, dim=0)
+        pause = silence_mel(1, before + after, level, generator)[0]
+    whole = torch.cat([pause[:before], mel, pause[before:]]).numpy()
+    if way < 0.5:
+        out = normaliser().push(whole)
+    else:
+        shortest = min(len(whole), 200)
+        length = int(torch.randint(shortest, len(whole) + 1, (), generator=generator))
+        start = int(torch.randint(0, len(whole) - length + 1, (), generator=generator))
+        out = normalise(whole, heard_statistics(whole[start : start + length]))
+    if kind > 0.7:
+        out[:before], out[len(out) - after :] = SILENT, SILENT
+    return torch.from_numpy(out)
 
 
 @dataclass(frozen=True)
 class _Bank:
-    """Versions of all utterances on one tape, each with as much digital silence before and after as a frame sees."""
+    """Versions of all utterances on one tape, each between pauses of the length that a frame sees."""
 
     tapes: Tensor  # (versions, t, 40) in half precision
     kinds: Int[Tensor, "s"]
@@ -136,18 +162,17 @@ class _Bank:
 
 
 def _bank(learn: Sequence[Utterance], reach: Reach, config: PriorConfig, generator: torch.Generator) -> _Bank:
-    quiet = torch.full((reach.before // 2 * 2 + 2, N_MELS), LOG_FLOOR)
-    rest = -(-reach.after // 2) * 2
+    before, after = reach.before // 2 * 2 + 2, -(-reach.after // 2) * 2
     tapes = []
     for _ in range(config.versions):
         parts = []
         for one in learn:
             other = learn[int(torch.randint(len(learn), (), generator=generator))]
-            parts += [quiet, version_of(one, other, config, generator), quiet[:rest]]
+            parts.append(_paused(version_of(one, other, config, generator), before, after, generator))
         tapes.append(torch.cat(parts).half())
-    lead = len(quiet) // 2
+    lead = before // 2
     lengths = np.array([len(one.kinds) for one in learn])
-    steps = lengths + lead + rest // 2
+    steps = lengths + lead + after // 2
     starts = np.concatenate([[0], np.cumsum(steps)[:-1]]) + lead
     kinds = torch.zeros(int(steps.sum()), dtype=torch.long)
     mouth = torch.zeros(int(steps.sum()), 4)
@@ -268,7 +293,7 @@ def scores(network: VisemeNetwork, held: Sequence[Utterance], config: PriorConfi
 
 def _heard(network: VisemeNetwork, mel: Float[Tensor, "t 40"]) -> tuple[np.ndarray, np.ndarray]:
     reach = network.reach
-    padded = F.pad(mel, (0, 0, reach.before, reach.after), value=LOG_FLOOR)
+    padded = torch.from_numpy(between_silence(normaliser().push(mel.numpy()), reach))
     with torch.no_grad():
         told, mouth = network.outputs(network.trunk(padded[None]))
     n = len(mel) // 2

@@ -105,6 +105,16 @@ def test_silence_is_told_from_sound_however_loud_the_recording() -> None:
         assert VISEME.activity(raw).mean() > 0.5
 
 
+def test_silence_before_a_file_begins_changes_little() -> None:
+    sound = long_speech(6)
+    raw = VISEME.extract(sound)
+    late = VISEME.extract(Waveform(np.pad(sound.samples, (3 * ANALYSIS_RATE, 0)), ANALYSIS_RATE))[150:]
+    assert late.shape == raw.shape
+    for begun in (slice(10, 60), slice(60, 250)):
+        r = [np.corrcoef(late[begun, k], raw[begun, k])[0, 1] for k in range(8)]
+        assert np.mean(r) > 0.8
+
+
 def test_the_gate_opens_on_speech_and_closes_in_silence() -> None:
     samples = np.concatenate([np.zeros(16000, np.float32), long_speech(3).samples, np.zeros(16000, np.float32)])
     raw = VISEME.extract(Waveform(samples, ANALYSIS_RATE))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.audio.features.viseme_network import CLASSES
+from gaussavatar.audio.features.viseme_network import CLASSES, normaliser
 from gaussavatar.audio.prior.corpus import Utterance, utterance_of
 from gaussavatar.audio.prior.engine import Spoken
 from gaussavatar.audio.prior.network import TrainedNetwork, folded
@@ -59,7 +59,7 @@ def test_it_learns_what_is_said_and_components_are_white() -> None:
     most = np.bincount(np.concatenate([one.kinds for one in held])).max() / sum(len(one.kinds) for one in held)
     assert found > most + 0.1
     with torch.no_grad():
-        trunk = torch.cat([network.trunk(torch.from_numpy(one.mel)[None])[0] for one in learn])
+        trunk = torch.cat([network.trunk(torch.from_numpy(normaliser().push(one.mel))[None])[0] for one in learn])
     told = (trunk - network.centre) @ network.components.T
     assert torch.isfinite(told).all() and 0.3 < float(told.std()) < 3.0
 
