@@ -35,6 +35,7 @@ FACTS = FeatureFacts(
     window=Window(RATE, 16),
     look_ahead_ms=200.0,
     streamable=False,
+    leads=False,
     beside=SUFFIX,
 )
 

@@ -23,7 +23,9 @@ from gaussavatar.types import ANALYSIS_RATE, Waveform
 RATE = 50
 HOP = ANALYSIS_RATE // RATE
 
-FACTS = FeatureFacts(names=("pitch",), dimension=3, window=Window(RATE, 16), look_ahead_ms=1000.0, streamable=False)
+FACTS = FeatureFacts(
+    names=("pitch",), dimension=3, window=Window(RATE, 16), look_ahead_ms=1000.0, streamable=False, leads=False
+)
 """Columns: logarithm of the pitch over 150 Hz, voicing (0..1), change of loudness in nats per 100 ms."""
 
 LOG_PITCH, VOICING, SLOPE = 0, 1, 2
@@ -131,11 +133,8 @@ class PitchFeature:
         return np.lib.stride_tricks.sliding_window_view(padded, _HOLD).max(1)
 
     def gate(self, windows: Float32[np.ndarray, "n w 3"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
-        """Open where something voiced is near, whatever the config's threshold is."""
-        reach = _HOLD // 2
-        middle = windows.shape[1] // 2
-        near = windows[:, middle - reach : middle + reach + 1, VOICING].max(1)
-        return 1.0 / (1.0 + np.exp(-np.clip(near / 0.2, -30.0, 30.0)))
+        """Always open: whispered speech has no pitch."""
+        return np.ones(len(windows))
 
 
 PITCH = PitchFeature()

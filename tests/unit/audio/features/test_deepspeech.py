@@ -10,9 +10,8 @@ import torch
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.features.beside import check_beside, copy_beside, files_beside
-from gaussavatar.audio.features.deepspeech import BLANK, COLUMNS, DEEPSPEECH
+from gaussavatar.audio.features.deepspeech import BLANK, COLUMNS, DEEPSPEECH, build
 from gaussavatar.audio.features.pieces import extract_in_pieces
-from gaussavatar.audio.features.registry import open_features
 from gaussavatar.errors import UserError
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
@@ -34,7 +33,7 @@ def letters(rows: int) -> np.ndarray:
 def test_the_rows_beside_the_sound_are_the_feature(tmp_path: Path) -> None:
     rows = letters(200)
     np.save(tmp_path / "talk.deepspeech.npy", rows)
-    raw = open_features(("deepspeech",)).extract(sound(tmp_path))
+    raw = build().extract(sound(tmp_path))
     np.testing.assert_array_equal(raw[:200], rows)
     assert raw.shape == (201, COLUMNS)  # One more than the file has; the last one is held.
     active = DEEPSPEECH.activity(raw)

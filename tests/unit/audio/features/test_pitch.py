@@ -51,8 +51,6 @@ def test_the_track_leads_on_between_voiced_sounds_and_is_normalised_by_the_speak
     high = PITCH.extract(Waveform(voice(1.5 * hertz), ANALYSIS_RATE))
     ours, theirs = ((one - PITCH.statistics(one).mean) / PITCH.statistics(one).std for one in (raw, high))
     np.testing.assert_allclose(ours[3:-3, LOG_PITCH], theirs[3:-3, LOG_PITCH], atol=0.1)
-    windows = np.stack([ours[:33], ours[-33:]]).astype(np.float32)
-    assert PITCH.gate(windows).min() > 0.9
 
 
 def test_another_voice_says_it_at_the_same_pitch_and_live_sound_is_refused() -> None:
