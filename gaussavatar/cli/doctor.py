@@ -204,12 +204,17 @@ def check_resources() -> Finding:
     return Finding("resources", True, f"recipes, cuda_ext, assets in {folders[0].parent}")
 
 
-def check_espeak() -> Finding:
-    """The optional speech engine of the demo."""
-    binary = shutil.which("espeak-ng")
+def check_speech_engines() -> Finding:
+    """What says a text for ``speak --text``; espeak-ng also says the demo's second sentence."""
+    from gaussavatar.speak.text.registry import engines
+
+    there = [each.name for each in engines() if each.missing() is None]
+    absent = [each.name for each in engines() if each.name not in there]
+    found = ", ".join(there) or "none"
     return Finding(
-        "espeak-ng", binary is not None, binary or "not installed", "the demo uses its own voice", needed=False
-    )
+        "speech engines", bool(there), f"{found} (absent: {', '.join(absent) or 'none'})",
+        "speak --text wants one: apt install espeak-ng", needed=False,
+    )  # fmt: skip
 
 
 def check_disk_space() -> Finding:
@@ -241,7 +246,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_mediapipe_models,
     check_mediapipe_import,
     check_head_data,
-    check_espeak,
+    check_speech_engines,
     check_disk_space,
 )
 """The checks, in the order of printing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def speak(
     folder = avatar.path if isinstance(avatar, LoadedAvatar) else avatar
     name = "motion" if audio is None else audio.stem
     out = out or Path(f"{folder.resolve().name}-{name}{'.mov' if background.clear else '.mp4'}")
-    check_outputs(out, save_motion, audio, folder, background.clear)
+    check_outputs(out, (save_motion, save_curves), (audio, motion), folder, background.clear)
     if audio is None and motion is None:
         raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
     waveform = None if audio is None else read_audio(audio)
@@ -118,23 +118,36 @@ def speak(
     return out
 
 
-def check_outputs(out: Path, save_motion: Path | None, audio: Path | None, avatar: Path, clear: bool) -> None:
-    """Refuse places for the output that cannot be meant; ``clear``: the video is transparent.
+def check_outputs(
+    out: Path, saved: Sequence[Path | None], made_from: Sequence[object], avatar: Path, clear: bool
+) -> None:
+    """Refuse places for the output that cannot be meant.
+
+    Args:
+        out: the video.
+        saved: other files that are written.
+        made_from: what the video is made from; files among it must stay.
+        avatar: the avatar's folder.
+        clear: whether the video is transparent.
 
     Raises:
-        UserError: a folder, another kind of file than the video wants, or a file that the video is made from.
+        UserError: a folder, another kind of file than is written, or a file that the video is made from.
     """
     if out.is_dir():
         raise UserError("a file name for --out", f"the folder {out}", "add a name such as talk.mp4")
     if clear:
         require_alpha(out)
-    for name, path in (("--out", out), ("--save-motion", save_motion)):
-        if path is None or not path.exists():
-            continue
-        if audio is not None and audio.exists() and path.samefile(audio):
-            raise UserError(f"another file for {name} than the sound", f"{path}", "name another one")
-        if path.resolve().parent == avatar.resolve():
-            raise UserError(f"a {name} that is no part of the avatar", f"{path}", "name another one")
+    written = [path for path in saved if path is not None]
+    for path in written:
+        if path.suffix.lower() not in (".csv", ".safetensors"):
+            do = "name one with such an ending"
+            raise UserError("a motion file that ends in .csv or .safetensors", path.name, do)
+    sources = [path for path in made_from if isinstance(path, Path) and path.exists()]
+    for path in (out, *written):
+        if path.exists() and any(path.samefile(source) for source in sources):
+            raise UserError("another file to write than one that is read", f"{path}", "name another one")
+        if path.exists() and path.resolve().parent == avatar.resolve():
+            raise UserError("a file to write that is no part of the avatar", f"{path}", "name another one")
 
 
 def _whole_motion(avatar: LoadedAvatar, waveform: Waveform | None, motion: MotionTrack | None) -> MotionTrack:
@@ -234,7 +247,7 @@ def _key(
     wished = controls or Controls()
     head = _digest_of_motion(wished.head) if isinstance(wished.head, MotionTrack) else wished.head
     controlled_by = [repr(replace(wished, head="recorded")), head, seed]
-    drive = msgspec.to_builtins(avatar.record.drive)
+    drive = [msgspec.to_builtins(part) for part in (avatar.record.drive, avatar.encoder.config)]
     return content_key(
         __version__, files, drive, sound, asked, picture, motion and _digest_of_motion(motion), controlled_by
     )

@@ -134,4 +134,5 @@ def write_in_segments(
             progress.say(f"going on with segment {len(segments) - len(missing) + 1} of {len(segments)}")
         for segment in missing:
             write(segment)
+        progress.say(f"joining {len(segments)} segments")
         join(segments)

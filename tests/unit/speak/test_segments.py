@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on(loaded: LoadedAvatar, sound: Path, pictures, short
     assert not out.exists() and sorted(path.name for path in parts.glob("0*")) == ["00000.mp4", "00001.mp4"]
     again = Told()
     speak(sound, loaded, out, again, save_motion=tmp_path / "m.safetensors")
-    assert again.drawn == 20 and again.said == ["going on with segment 3 of 4"]
+    assert again.drawn == 20 and again.said == ["going on with segment 3 of 4", "joining 4 segments"]
     assert not parts.exists() and (tmp_path / "m.safetensors").exists()
     assert out.read_bytes() == whole.read_bytes()
 

@@ -103,9 +103,13 @@ def test_wishes_that_cannot_be_met(
 def test_output_over_input_is_refused(loaded: LoadedAvatar, sound: Path, tmp_path: Path) -> None:
     own = tmp_path / "a.wav"
     own.write_bytes(sound.read_bytes())
-    for out, motion in ((own, None), (tmp_path / "a.mp4", own)):
-        with pytest.raises(UserError, match="than the sound"):
-            speak(own, loaded, out, QUIET, save_motion=motion)
+    with pytest.raises(UserError, match="than one that is read"):
+        speak(own, loaded, own, QUIET)
+    with pytest.raises(UserError, match=r"\.csv or \.safetensors"):
+        speak(own, loaded, tmp_path / "a.mp4", QUIET, save_motion=tmp_path / "m.txt")
+    loaded.filmed.save(tmp_path / "m.csv")
+    with pytest.raises(UserError, match="than one that is read"):
+        speak(None, loaded, tmp_path / "a.mp4", QUIET, motion=tmp_path / "m.csv", save_motion=tmp_path / "m.csv")
     assert own.read_bytes() == sound.read_bytes()
     with pytest.raises(UserError, match="no part of the avatar"):
         speak(sound, loaded, loaded.path / "under.mp4", QUIET)
