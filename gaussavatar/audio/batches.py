@@ -39,7 +39,7 @@ class BatchConfig:
         augment: how the versions differ.
     """
 
-    versions: int = 18
+    versions: int = 14
     plain_versions: int = 6
     most_minutes: float = 30.0
     statistics_seconds: float = 8.0

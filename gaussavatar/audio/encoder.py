@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.features.registry import open_features
+from gaussavatar.audio.own_range import OwnRange, piecewise, unchanged
 from gaussavatar.errors import UserError
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 33, 40
@@ -30,6 +32,7 @@ class EncoderConfig:
         features: names of the audio features, in order.
         width: numbers per feature frame.
         window: feature frames of a window.
+        own_range: whether it knows how wide the person's own codes are.
     """
 
     n_codes: int
@@ -40,6 +43,7 @@ class EncoderConfig:
     features: tuple[str, ...] = ("mel",)
     width: int = 40
     window: int = 33
+    own_range: bool = False
 
 
 def heard_by(config: EncoderConfig) -> AudioFeature:
@@ -107,6 +111,24 @@ class AudioEncoder(nn.Module):
         self.linear = nn.Linear(config.window * config.width, config.n_codes) if config.linear else None
         self.register_buffer("centre", torch.zeros(config.n_codes))
         self.register_buffer("spread", torch.ones(config.n_codes))
+        if config.own_range:
+            for field in dataclasses.fields(OwnRange):
+                value = torch.from_numpy(getattr(unchanged(config.n_codes), field.name))
+                self.register_buffer(f"range_{field.name}", value)
+
+    def learn_range(self, own: OwnRange) -> None:
+        """Take over how wide the person's codes are."""
+        for field in dataclasses.fields(OwnRange):
+            getattr(self, f"range_{field.name}").copy_(torch.from_numpy(getattr(own, field.name)))
+
+    def in_own_range(self, codes: Float[Tensor, "b n_codes"]) -> Float[Tensor, "b n_codes"]:
+        """What :meth:`forward` answered, as wide as the person moves (:mod:`gaussavatar.audio.own_range`)."""
+        if not self.config.own_range:
+            return codes
+        wide = (codes - self.centre) * self.get_buffer("range_gain")
+        opening = wide @ self.get_buffer("range_opening")
+        matched = piecewise(opening, self.get_buffer("range_heard"), self.get_buffer("range_own"))
+        return self.centre + wide + (matched - opening)[:, None] * self.get_buffer("range_toward")
 
     def each(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""

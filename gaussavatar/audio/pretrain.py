@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import LONGEST_WINDOW, SHORTEST_WINDOW, AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.offset import block_bounds
+from gaussavatar.audio.own_range import fit_own_range
 from gaussavatar.seeding import seeded
 
 
@@ -23,7 +24,9 @@ class AudioPretrainConfig:
 
     Attributes:
         features: what the encoder hears (names in :mod:`gaussavatar.audio.features.registry`); the first of several
-            tells speech from silence (:class:`gaussavatar.audio.features.join.JoinedFeature`).
+            tells speech from silence (:class:`gaussavatar.audio.features.join.JoinedFeature`). ``best`` alone stands for
+            the set that measures best, as far as it is installed.
+        light: what the avatar's light network hears, for pages and live sound; () for none.
         steps: optimiser steps.
         batch: windows per step, silence included.
         learning_rate, weight_decay: of AdamW, with a cosine decay to 2 %.
@@ -37,11 +40,15 @@ class AudioPretrainConfig:
         shrink_folds: blocks of the clip that are predicted from the others to see how far each code can be
             believed; each is then narrowed to that (:func:`reliable_shares`). 0 leaves the codes as wide as they
             were fitted: right for a minute or more, too wide for ten seconds.
+        range_folds: blocks of the clip that are predicted from the others to see how wide the person's codes are
+            against what a network dares (:mod:`gaussavatar.audio.own_range`); 0 leaves that to a gain.
+        fold_steps: optimiser steps of the networks that predict these blocks.
         hidden, members, linear, dropout: see :class:`EncoderConfig`.
         batches: the bank of augmented versions.
     """
 
     features: tuple[str, ...] = ("mel",)
+    light: tuple[str, ...] = ()
     steps: int = 1000
     batch: int = 128
     learning_rate: float = 3e-3
@@ -52,6 +59,8 @@ class AudioPretrainConfig:
     robust: float = 1.0
     lip_weight: float = 1.0
     shrink_folds: int = 0
+    range_folds: int = 4
+    fold_steps: int = 300
     hidden: int = 40
     members: int = 3
     linear: bool = True
@@ -68,6 +77,7 @@ def pretrain_encoder(
     seed: int,
     *,
     displacement: Float32[np.ndarray, "d"] | None = None,
+    aperture: Float32[np.ndarray, "n"] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> AudioEncoder:
     """Fit an encoder from sound to mouth motion.
@@ -81,6 +91,8 @@ def pretrain_encoder(
         seed: of everything random.
         displacement: how far a unit of each target moves the lips (:func:`gaussavatar.audio.targets.lip_displacement`);
             all alike by default.
+        aperture: the lips' opening in every frame, by which the network learns how wide the person moves; without it
+            that is left to a gain.
         advance: called with the number of steps done.
 
     Raises:
@@ -93,11 +105,26 @@ def pretrain_encoder(
         raise ValueError("pre-training targets hold NaN or infinity")
     moved = np.ones(targets.shape[1], np.float32) if displacement is None else displacement
     encoder = _fitted(targets, frames, closed_target, moved, config, heard, seed, advance)
-    if config.shrink_folds > 1:
-        predicted, middle = _cross_predicted(targets, frames, closed_target, moved, config, heard, seed)
-        shares = reliable_shares(predicted - middle, targets[train_mask] - middle, moved)
-        encoder.spread.mul_(torch.from_numpy(shares))
+    learns_range = aperture is not None and config.range_folds > 1
+    folds = config.shrink_folds if config.shrink_folds > 1 else config.range_folds
+    if config.shrink_folds > 1 or learns_range:
+        shorter = replace(config, shrink_folds=folds, steps=min(config.steps, config.fold_steps))
+        predicted, middle = _cross_predicted(targets, frames, closed_target, moved, shorter, heard, seed, advance)
+        if config.shrink_folds > 1:
+            shares = reliable_shares(predicted - middle, targets[train_mask] - middle, moved)
+            encoder.spread.mul_(torch.from_numpy(shares))
+            predicted = middle + shares * (predicted - middle)
+        if learns_range:
+            centre = encoder.centre.numpy()
+            own = fit_own_range(predicted - middle + centre, targets[train_mask], aperture[train_mask], centre)
+            encoder.learn_range(own)
     return encoder
+
+
+def steps_of(config: AudioPretrainConfig, with_range: bool) -> int:
+    """Optimiser steps of :func:`pretrain_encoder` in all."""
+    folds = config.shrink_folds if config.shrink_folds > 1 else config.range_folds if with_range else 0
+    return config.steps + (folds if folds > 1 else 0) * min(config.steps, config.fold_steps)
 
 
 def _fitted(
@@ -132,6 +159,7 @@ def _cross_predicted(
     config: AudioPretrainConfig,
     batcher: AudioBatcher,
     seed: int,
+    advance: Callable[[int], None] | None,
 ) -> tuple[Float32[np.ndarray, "k d"], Float32[np.ndarray, "k d"]]:
     """Every training frame as an encoder answers that never saw its block, and that encoder's mean."""
     predicted = np.empty((len(frames), targets.shape[1]), np.float32)
@@ -140,7 +168,7 @@ def _cross_predicted(
         held = frames[start:stop]
         # Windows of four frames beside the block reach into it.
         others = frames[(frames < held[0] - 4) | (frames > held[-1] + 4)]
-        encoder = _fitted(targets, others, closed_target, displacement, config, batcher, seed)
+        encoder = _fitted(targets, others, closed_target, displacement, config, batcher, seed, advance)
         with torch.no_grad():
             predicted[start:stop] = encoder(batcher.clean(held)).numpy()
         middle[start:stop] = encoder.centre.numpy()
@@ -183,6 +211,7 @@ def encoder_config(feature: AudioFeature, n_codes: int, config: AudioPretrainCon
         features=facts.names,
         width=facts.dimension,
         window=facts.window.length,
+        own_range=config.range_folds > 1,
     )
 
 

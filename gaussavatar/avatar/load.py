@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -60,6 +61,22 @@ def model_shapes(model: AvatarModel) -> dict[str, int]:
     }
 
 
+def _under(prefix: str, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+
+
+def _has_own_light(record: AvatarRecord, path: Path) -> bool:
+    """Whether the light network is another than the best one.
+
+    Raises:
+        UserError: there is none, and the best one needs more than log-mel and the network that comes with the program.
+    """
+    if record.light is None and set(record.encoder.features) - {"mel", "viseme"}:
+        do = "fit it with audio.light=[mel,viseme], or leave --features at best"
+        raise UserError(f"an avatar with a light audio network in {path}", "one without", do)
+    return record.light is not None
+
+
 def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> MotionTrack:
     """The track of an avatar's own file: each frame is its own place."""
     places = np.arange(len(arrays["upper"]))
@@ -67,11 +84,21 @@ def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> Moti
     return MotionTrack(*moved, places, upper_names=record.upper_names, avatar=record.identity)
 
 
-def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
+Hearing = Literal["best", "light"]
+"""Which of its audio networks an avatar speaks with."""
+
+
+def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best") -> LoadedAvatar:
     """Load a fitted avatar.
 
+    Args:
+        path: its folder.
+        prefer: see :func:`gaussavatar.render.api.get_rasterizer`.
+        hearing: ``best``, or ``light``: needs nothing installed and little look-ahead, and hears less.
+
     Raises:
-        UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed.
+        UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed;
+            or it has no light network.
     """
     record = open_folder(path).record
     arrays, _ = read_arrays(path / WEIGHTS)
@@ -81,7 +108,12 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
     try:
-        modules.load_state_dict({n.removeprefix("model."): t for n, t in weights.items() if n.startswith("model.")})
+        modules.load_state_dict(_under("model.", weights))
+        light = None
+        if hearing == "light" and _has_own_light(record, path):
+            assert record.light is not None
+            light = AudioEncoder(record.light).eval().requires_grad_(False)
+            light.load_state_dict(_under("light.", weights))
     except RuntimeError as error:
         raise UserError(
             f"the tensors of this program's avatars in {path / WEIGHTS}",
@@ -93,7 +125,7 @@ def load_avatar(path: Path, prefer: str = "auto") -> LoadedAvatar:
         path=path,
         record=record,
         model=model,
-        encoder=encoder,
+        encoder=encoder if light is None else light,
         rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
         closed=weights["closed"],
         mouth_open_direction=arrays["mouth_open_direction"],

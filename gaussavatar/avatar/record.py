@@ -42,11 +42,14 @@ class AvatarRecord:
     shapes: dict[str, int]
     """The numbers that fix every tensor's shape besides the config."""
     encoder: EncoderConfig
+    """What the avatar hears with."""
     upper_names: tuple[str, ...]
     expression_names: tuple[str, ...] = ()
     """Movements that can be asked for by name; () where the avatar is not bound to a head."""
     drive: DriveConfig = field(default_factory=DriveConfig)
     """How sound becomes motion when the avatar speaks."""
+    light: EncoderConfig | None = None
+    """The network for pages and live sound, where the avatar carries one beside its best."""
     static_camera: bool = True
     pose_protocol: str = "landmarks"
     held_out: float = 1 / 11

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from gaussavatar.audio.drive import DriveConfig
-from gaussavatar.audio.features.registry import check_features
+from gaussavatar.audio.features.registry import best_features, check_features
 from gaussavatar.audio.pretrain import AudioPretrainConfig
 from gaussavatar.capture.video import CaptureConfig
 from gaussavatar.errors import UserError
@@ -82,7 +82,11 @@ def build_config(values: Any, source: str) -> FitConfig:
         config = _filled(msgspec.convert(values, FitConfig))
     except msgspec.ValidationError as error:
         raise UserError(f"valid values in {source}", str(error), "mend the value") from error
+    if config.audio.features == ("best",):
+        config = dataclasses.replace(config, audio=dataclasses.replace(config.audio, features=best_features()))
     check_features(config.audio.features)
+    if config.audio.light:
+        check_features(config.audio.light)
     for stage in config.training.stages:
         if "torso" in stage.train:
             do = "leave it out and set torso.enabled=true, which adds a stage of the torso's own"

@@ -15,17 +15,14 @@ from jaxtyping import Float
 
 from gaussavatar import __version__
 from gaussavatar.audio.batches import AudioBatcher
-from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.registry import open_features
-from gaussavatar.audio.pretrain import pretrain_encoder
-from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.avatar.folder import write_record
 from gaussavatar.avatar.record import record_from_plain, record_to_plain
 from gaussavatar.capture.store import load_capture
-from gaussavatar.errors import UserError
 from gaussavatar.evaluate.evaluate import evaluate_avatar
 from gaussavatar.fitting.preparation import Job, file_key_of
 from gaussavatar.fitting.recipe import FitConfig, dump_config
+from gaussavatar.fitting.speech import bank_of, speech_networks
 from gaussavatar.fitting.stages import Stage, stage_keys
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.media.ffmpeg import read_audio
@@ -33,7 +30,7 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.segmentation.records import Segmentation, load_segmentation
-from gaussavatar.storage import atomic_path, content_key, read_arrays, read_json, write_arrays, write_json
+from gaussavatar.storage import atomic_path, content_key, read_json, write_json
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.head.fit import arkit_track
 from gaussavatar.tracking.head.track import HeadTrack, load_head_track
@@ -46,7 +43,7 @@ from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import PosePass, Run, train
 from gaussavatar.training.loss_network import perceptual_net
 from gaussavatar.training.poses import refine_poses
-from gaussavatar.training.publish import final_poses, record_of, torch_closed, write_parts
+from gaussavatar.training.publish import final_poses, light_arrays, record_of, torch_closed, write_parts
 from gaussavatar.training.start.build import build_model
 from gaussavatar.training.torso_task import TorsoTask
 from gaussavatar.training.unseen import complete_unseen
@@ -102,7 +99,8 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     config, seed, progress, layout = job.config, job.request.seed, job.progress, job.layout
     _write_config(job)
     prepared = _open_prepared(job)
-    run = _start(job, device, key, prepared)
+    networks = speech_networks(job, key, prepared.heard, prepared.clip, prepared.closed)
+    run = _start(job, device, key, prepared, networks.best)
     behind = prepared.segmentation.layout
     under, plate = (str(path.relative_to(layout.folder)) for path in (behind.under, behind.plate))
     later = _torso_tasks(run, config, prepared)
@@ -119,8 +117,11 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
     torso = later[0].torso.cpu() if later else None
     more, parts = _expression(job, prepared), (run.model, run.encoder, clip, prepared.closed, plate, torso)
+    facts = _trained_facts(job, prepared.segmentation)
+    if networks.light is not None:
+        more, facts = more | light_arrays(networks.light), facts | {"light": networks.light.config}
     write_parts(layout.folder, *parts, static_camera=static, more=more)
-    record = record_of(run.model, run.encoder, clip, _trained_facts(job, prepared.segmentation))
+    record = record_of(run.model, run.encoder, clip, facts)
     write_json(layout.trained, record_to_plain(record))
 
 
@@ -177,22 +178,18 @@ def _open_prepared(job: Job) -> _Prepared:
     )
     clip = leave_out_empty(clip, job.progress.say)
     assert capture.audio is not None
-    sound, feature = read_audio(capture.audio), open_features(config.audio.features)
-    heard = AudioBatcher(feature, sound, config.audio.batches, job.request.seed)
+    heard = bank_of(job, read_audio(capture.audio))
     return _Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(layout.folder))
 
 
-def _start(job: Job, device: torch.device, key: str, prepared: _Prepared) -> Run:
+def _start(job: Job, device: torch.device, key: str, prepared: _Prepared, encoder: AudioEncoder) -> Run:
     """Everything that the loop trains and reads, before its first step."""
     config, seed, layout = job.config, job.request.seed, job.layout
-    encoder = _pretrained(
-        layout.encoder, config, prepared.heard, prepared.clip, prepared.closed, seed, key, job.progress
-    )
     net = perceptual_net(config.training)
     return Run(
         model=build_model(prepared.clip, config.model, seed, prepared.head).to(device),
         encoder=encoder.to(device),
-        audio=prepared.heard,
+        audio=prepared.heard.narrowed(config.audio.features),
         clip=prepared.clip,
         closed=torch_closed(prepared.closed).to(device),
         rasterizer=get_rasterizer(device),
@@ -236,42 +233,3 @@ def _torso_tasks(run: Run, config: FitConfig, prepared: _Prepared) -> tuple[Tors
     plate = prepared.segmentation.plate() if prepared.segmentation.static_camera else None
     key = content_key("torso 2", run.key, msgspec.to_builtins(config.torso))
     return (TorsoTask(config.torso, prepared.head, plate, run.rasterizer, run.seed, key, run.device),)
-
-
-def _pretrained(
-    path: Path,
-    config: FitConfig,
-    heard: AudioBatcher,
-    clip: Any,
-    closed: np.ndarray,
-    seed: int,
-    key: str,
-    progress: Progress,
-) -> AudioEncoder:
-    """The audio encoder after pre-training on the landmark motion; kept in ``path`` for a resumed run."""
-    train_mask = clip.usable.copy()
-    train_mask[clip.n_train :] = False
-    if path.exists():
-        try:
-            arrays, metadata = read_arrays(path)
-        except UserError as error:
-            progress.say(f"{path} cannot be read ({error.came}); the audio encoder is pre-trained again")
-            arrays, metadata = {}, {}
-        if metadata.get("key") == key:
-            encoder = AudioEncoder(msgspec.json.decode(metadata["config"].encode(), type=EncoderConfig))
-            encoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-            return encoder
-    with progress.stage("audio pre-training", config.audio.steps) as advance:
-        encoder = pretrain_encoder(
-            heard,
-            clip.motion.mouth_codes,
-            train_mask,
-            closed,
-            config.audio,
-            seed,
-            displacement=lip_displacement(clip.motion),
-            advance=advance,
-        )
-    arrays = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
-    write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})
-    return encoder

@@ -40,9 +40,13 @@ class FitLayout:
         return self.train / "config.yaml"
 
     @property
-    def encoder(self) -> Path:
-        """The audio encoder after pre-training."""
-        return self.train / "encoder.safetensors"
+    def voices(self) -> Path:
+        """The clip's sound in other voices, as the audio networks hear them."""
+        return self.train / "voices.safetensors"
+
+    def encoder(self, name: str) -> Path:
+        """An audio network after pre-training."""
+        return self.train / f"encoder_{name}.safetensors"
 
     @property
     def poses(self) -> Path:

@@ -89,6 +89,11 @@ def write_parts(
         write_torso(folder, torso, torso.poses(torch.from_numpy(motion[run])).detach().numpy())
 
 
+def light_arrays(light: AudioEncoder) -> dict[str, np.ndarray]:
+    """The light network's tensors as an avatar's file has them."""
+    return {f"light.{name}": tensor.detach().cpu().numpy() for name, tensor in light.state_dict().items()}
+
+
 def record_of(model: AvatarModel, encoder: AudioEncoder, clip: Clip, facts: Mapping[str, Any]) -> AvatarRecord:
     """The record of an avatar; ``facts`` are fields of it that neither model nor clip know."""
     return AvatarRecord(

@@ -31,6 +31,19 @@ def feature_facts(name: str) -> FeatureFacts:
     return import_module(KNOWN[name]).FACTS
 
 
+BEST, LIGHT = ("mel", "viseme", "hama"), ("mel", "viseme")
+"""The set whose lips measure best (docs/speech.md), and the one that needs nothing installed and streams early."""
+
+
+def best_features() -> tuple[str, ...]:
+    """The best set, without what is not installed here."""
+    return tuple(name for name in BEST if not _missing(feature_facts(name)))
+
+
+def _missing(facts: FeatureFacts) -> list[str]:
+    return [package for package in facts.requires if find_spec(package) is None]
+
+
 def check_features(names: tuple[str, ...]) -> None:
     """Refuse a recipe's or an avatar's list of features that this program cannot mean.
 
@@ -56,7 +69,7 @@ def open_features(names: tuple[str, ...]) -> AudioFeature:
     check_features(names)
     for name in names:
         facts = feature_facts(name)
-        missing = [package for package in facts.requires if find_spec(package) is None]
+        missing = _missing(facts)
         if missing:
             raise UserError(
                 f"{' and '.join(missing)} for the audio feature {name}",

@@ -1,0 +1,105 @@
+"""The networks that hear the mouth, fitted to a clip: its best one and a light one, from one bank of voices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from gaussavatar.audio.batches import AudioBatcher, kept_voices, voices
+from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
+from gaussavatar.audio.features.registry import open_features
+from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder, steps_of
+from gaussavatar.audio.targets import lip_displacement
+from gaussavatar.errors import UserError
+from gaussavatar.fitting.preparation import Job
+from gaussavatar.storage import content_key, read_arrays, write_arrays
+from gaussavatar.training.data import Clip
+from gaussavatar.types import Waveform
+
+
+@dataclass(frozen=True)
+class SpeechNetworks:
+    """What an avatar hears with.
+
+    Attributes:
+        best: trained on the recipe's features.
+        light: for pages and live sound; None where the best is as light.
+    """
+
+    best: AudioEncoder
+    light: AudioEncoder | None
+
+
+def heard_together(config: AudioPretrainConfig) -> tuple[str, ...]:
+    """The features of both networks, each once, the best one's first."""
+    return (*config.features, *(name for name in config.light if name not in config.features))
+
+
+def bank_of(job: Job, sound: Waveform) -> AudioBatcher:
+    """The clip's sound in many voices; kept beside the training, for a run that is resumed.
+
+    Raises:
+        UserError: a feature is not known or not installed.
+    """
+    config, seed = job.config.audio, job.request.seed
+    names = heard_together(config)
+    feature = open_features(names)
+    key = content_key("voices 1", names, msgspec.to_builtins(config.batches), seed, sound.samples.tobytes())
+    count = 1 + config.batches.other_voices(sound.seconds)
+    with job.progress.stage("other voices", count) as advance:
+        made = kept_voices(job.layout.voices, key, lambda: voices(feature, sound, config.batches, seed), advance)
+    return AudioBatcher(feature, made, config.batches, seed)
+
+
+def speech_networks(
+    job: Job, key: str, heard: AudioBatcher, clip: Clip, closed: Float[np.ndarray, "m"]
+) -> SpeechNetworks:
+    """Both networks after pre-training on the clip's motion; kept for a run that is resumed under the same ``key``."""
+    config = job.config.audio
+    best = _kept(job, "best", key, heard, clip, closed, config)
+    if not config.light or config.light == config.features:
+        return SpeechNetworks(best, None)
+    return SpeechNetworks(best, _kept(job, "light", key, heard, clip, closed, replace(config, features=config.light)))
+
+
+def _kept(
+    job: Job,
+    name: str,
+    key: str,
+    heard: AudioBatcher,
+    clip: Clip,
+    closed: Float[np.ndarray, "m"],
+    config: AudioPretrainConfig,
+) -> AudioEncoder:
+    path, progress = job.layout.encoder(name), job.progress
+    if path.exists():
+        try:
+            arrays, metadata = read_arrays(path)
+        except UserError as error:
+            progress.say(f"{path} cannot be read ({error.came}); the audio network is pre-trained again")
+            arrays, metadata = {}, {}
+        if metadata.get("key") == key:
+            encoder = AudioEncoder(msgspec.json.decode(metadata["config"].encode(), type=EncoderConfig))
+            encoder.load_state_dict({tensor: torch.from_numpy(array) for tensor, array in arrays.items()})
+            return encoder
+    train_mask = clip.usable.copy()
+    train_mask[clip.n_train :] = False
+    with progress.stage(f"audio pre-training, {name}", steps_of(config, True)) as advance:
+        encoder = pretrain_encoder(
+            heard.narrowed(config.features),
+            clip.motion.mouth_codes,
+            train_mask,
+            closed,
+            config,
+            job.request.seed,
+            displacement=lip_displacement(clip.motion),
+            aperture=clip.motion.aperture,
+            advance=advance,
+        )
+    arrays = {tensor: value.numpy() for tensor, value in encoder.state_dict().items()}
+    write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})
+    return encoder
