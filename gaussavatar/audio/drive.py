@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.encoder import AudioEncoder, heard_by
 from gaussavatar.audio.features.pieces import extract_in_pieces
 from gaussavatar.audio.gate import GateConfig
@@ -36,7 +37,7 @@ class DriveConfig:
 
 
 def codes_for_audio(
-    encoder: AudioEncoder,
+    encoder: AudioEncoder | Blend,
     waveform: Waveform,
     *,
     closed: Float32[np.ndarray, "n_codes"],
@@ -79,7 +80,7 @@ def codes_for_audio(
 
 
 def codes_for_windows(
-    encoder: AudioEncoder,
+    encoder: AudioEncoder | Blend,
     windows: Float32[np.ndarray, "n w d"],
     *,
     closed: Float32[np.ndarray, "n_codes"],

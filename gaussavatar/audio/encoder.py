@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.features.registry import open_features
-from gaussavatar.audio.own_range import OwnRange, piecewise, unchanged
+from gaussavatar.audio.own_range import RangeMatch
 from gaussavatar.errors import UserError
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 33, 40
@@ -111,24 +110,11 @@ class AudioEncoder(nn.Module):
         self.linear = nn.Linear(config.window * config.width, config.n_codes) if config.linear else None
         self.register_buffer("centre", torch.zeros(config.n_codes))
         self.register_buffer("spread", torch.ones(config.n_codes))
-        if config.own_range:
-            for field in dataclasses.fields(OwnRange):
-                value = torch.from_numpy(getattr(unchanged(config.n_codes), field.name))
-                self.register_buffer(f"range_{field.name}", value)
-
-    def learn_range(self, own: OwnRange) -> None:
-        """Take over how wide the person's codes are."""
-        for field in dataclasses.fields(OwnRange):
-            getattr(self, f"range_{field.name}").copy_(torch.from_numpy(getattr(own, field.name)))
+        self.range = RangeMatch(config.n_codes) if config.own_range else None
 
     def in_own_range(self, codes: Float[Tensor, "b n_codes"]) -> Float[Tensor, "b n_codes"]:
         """What :meth:`forward` answered, as wide as the person moves (:mod:`gaussavatar.audio.own_range`)."""
-        if not self.config.own_range:
-            return codes
-        wide = (codes - self.centre) * self.get_buffer("range_gain")
-        opening = wide @ self.get_buffer("range_opening")
-        matched = piecewise(opening, self.get_buffer("range_heard"), self.get_buffer("range_own"))
-        return self.centre + wide + (matched - opening)[:, None] * self.get_buffer("range_toward")
+        return codes if self.range is None else self.range(codes, self.centre)
 
     def each(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""

@@ -7,12 +7,13 @@ code is widened on the way. What the sound does not tell stays untold; only its 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from torch import Tensor
+from torch import Tensor, nn
 
 KNOTS = 41
 """Points of the match: every 2.5 % of the frames."""
@@ -89,3 +90,24 @@ def piecewise(x: Float[Tensor, "n"], heard: Float[Tensor, "k"], own: Float[Tenso
     x0, x1, y0, y1 = heard[right - 1], heard[right], own[right - 1], own[right]
     share = (inside - x0) / (x1 - x0).clamp_min(1e-9)
     return y0 + share.clamp(0, 1) * (y1 - y0) + (x - inside)
+
+
+class RangeMatch(nn.Module):
+    """An :class:`OwnRange` that travels with a network's weights; before it learnt one, it changes nothing."""
+
+    def __init__(self, n_codes: int) -> None:
+        super().__init__()
+        for field in dataclasses.fields(OwnRange):
+            self.register_buffer(field.name, torch.from_numpy(getattr(unchanged(n_codes), field.name)))
+
+    def learn(self, own: OwnRange) -> None:
+        """Take over how wide the person's codes are."""
+        for field in dataclasses.fields(OwnRange):
+            self.get_buffer(field.name).copy_(torch.from_numpy(getattr(own, field.name)))
+
+    def forward(self, codes: Float[Tensor, "b m"], middle: Float[Tensor, "m"]) -> Float[Tensor, "b m"]:
+        """The codes as wide as the person moves, around ``middle``."""
+        wide = (codes - middle) * self.get_buffer("gain")
+        opening = wide @ self.get_buffer("opening")
+        matched = piecewise(opening, self.get_buffer("heard"), self.get_buffer("own"))
+        return middle + wide + (matched - opening)[:, None] * self.get_buffer("toward")

@@ -24,9 +24,10 @@ class AudioPretrainConfig:
 
     Attributes:
         features: what the encoder hears (names in :mod:`gaussavatar.audio.features.registry`); the first of several
-            tells speech from silence (:class:`gaussavatar.audio.features.join.JoinedFeature`). ``best`` alone stands for
-            the set that measures best, as far as it is installed.
+            tells speech from silence (:class:`gaussavatar.audio.features.join.JoinedFeature`). ``best`` alone stands
+            for the set that measures best, as far as it is installed.
         light: what the avatar's light network hears, for pages and live sound; () for none.
+        light_share: share of the light network in the best one's answer.
         steps: optimiser steps.
         batch: windows per step, silence included.
         learning_rate, weight_decay: of AdamW, with a cosine decay to 2 %.
@@ -49,6 +50,7 @@ class AudioPretrainConfig:
 
     features: tuple[str, ...] = ("mel",)
     light: tuple[str, ...] = ()
+    light_share: float = 0.3
     steps: int = 1000
     batch: int = 128
     learning_rate: float = 3e-3
@@ -68,6 +70,20 @@ class AudioPretrainConfig:
     batches: BatchConfig = field(default_factory=BatchConfig)
 
 
+@dataclass(frozen=True)
+class Pretrained:
+    """A network, and what networks like it say of frames that they did not learn from.
+
+    Attributes:
+        encoder: the network, of all training frames.
+        predicted: its answers on the training frames (k, d) by networks that never saw each one's block, around the
+            encoder's own mean; None where no block was predicted.
+    """
+
+    encoder: AudioEncoder
+    predicted: Float32[np.ndarray, "k d"] | None
+
+
 def pretrain_encoder(
     heard: AudioBatcher,
     targets: Float32[np.ndarray, "n d"],
@@ -79,7 +95,7 @@ def pretrain_encoder(
     displacement: Float32[np.ndarray, "d"] | None = None,
     aperture: Float32[np.ndarray, "n"] | None = None,
     advance: Callable[[int], None] | None = None,
-) -> AudioEncoder:
+) -> Pretrained:
     """Fit an encoder from sound to mouth motion.
 
     Args:
@@ -106,19 +122,21 @@ def pretrain_encoder(
     moved = np.ones(targets.shape[1], np.float32) if displacement is None else displacement
     encoder = _fitted(targets, frames, closed_target, moved, config, heard, seed, advance)
     learns_range = aperture is not None and config.range_folds > 1
-    folds = config.shrink_folds if config.shrink_folds > 1 else config.range_folds
-    if config.shrink_folds > 1 or learns_range:
-        shorter = replace(config, shrink_folds=folds, steps=min(config.steps, config.fold_steps))
-        predicted, middle = _cross_predicted(targets, frames, closed_target, moved, shorter, heard, seed, advance)
-        if config.shrink_folds > 1:
-            shares = reliable_shares(predicted - middle, targets[train_mask] - middle, moved)
-            encoder.spread.mul_(torch.from_numpy(shares))
-            predicted = middle + shares * (predicted - middle)
-        if learns_range:
-            centre = encoder.centre.numpy()
-            own = fit_own_range(predicted - middle + centre, targets[train_mask], aperture[train_mask], centre)
-            encoder.learn_range(own)
-    return encoder
+    folds = config.shrink_folds if config.shrink_folds > 1 else config.range_folds if learns_range else 0
+    if folds < 2:
+        return Pretrained(encoder, None)
+    shorter = replace(config, shrink_folds=folds, steps=min(config.steps, config.fold_steps))
+    deviation = _cross_predicted(targets, frames, closed_target, moved, shorter, heard, seed, advance)
+    centre = encoder.centre.numpy()
+    if config.shrink_folds > 1:
+        shares = reliable_shares(deviation, targets[train_mask] - centre, moved)
+        encoder.spread.mul_(torch.from_numpy(shares))
+        deviation = shares * deviation
+    predicted = centre + deviation
+    if learns_range and encoder.range is not None:
+        assert aperture is not None
+        encoder.range.learn(fit_own_range(predicted, targets[train_mask], aperture[train_mask], centre))
+    return Pretrained(encoder, predicted)
 
 
 def steps_of(config: AudioPretrainConfig, with_range: bool) -> int:
@@ -160,19 +178,17 @@ def _cross_predicted(
     batcher: AudioBatcher,
     seed: int,
     advance: Callable[[int], None] | None,
-) -> tuple[Float32[np.ndarray, "k d"], Float32[np.ndarray, "k d"]]:
-    """Every training frame as an encoder answers that never saw its block, and that encoder's mean."""
-    predicted = np.empty((len(frames), targets.shape[1]), np.float32)
-    middle = np.empty_like(predicted)
+) -> Float32[np.ndarray, "k d"]:
+    """Every training frame as an encoder answers that never saw its block, off that encoder's mean."""
+    deviation = np.empty((len(frames), targets.shape[1]), np.float32)
     for start, stop in block_bounds(len(frames), config.shrink_folds):
         held = frames[start:stop]
         # Windows of four frames beside the block reach into it.
         others = frames[(frames < held[0] - 4) | (frames > held[-1] + 4)]
         encoder = _fitted(targets, others, closed_target, displacement, config, batcher, seed, advance)
         with torch.no_grad():
-            predicted[start:stop] = encoder(batcher.clean(held)).numpy()
-        middle[start:stop] = encoder.centre.numpy()
-    return predicted, middle
+            deviation[start:stop] = (encoder(batcher.clean(held)) - encoder.centre).numpy()
+    return deviation
 
 
 def reliable_shares(

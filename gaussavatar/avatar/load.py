@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.audio.features.registry import LIGHT
 from gaussavatar.avatar.accents import stored_accents
 from gaussavatar.avatar.arkit import stored_map
 from gaussavatar.avatar.folder import PLATE, TRACK, WEIGHTS, open_folder
@@ -26,6 +28,9 @@ from gaussavatar.model.gaussians import InitialBranch, RawGaussians
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import read_arrays
+
+Hearing = Literal["best", "light"]
+"""Which of its audio networks an avatar speaks with."""
 
 
 def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
@@ -65,16 +70,29 @@ def _under(prefix: str, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
-def _has_own_light(record: AvatarRecord, path: Path) -> bool:
-    """Whether the light network is another than the best one.
+def _hearing(
+    record: AvatarRecord, best: AudioEncoder, weights: Mapping[str, torch.Tensor], hearing: Hearing, path: Path
+) -> AudioEncoder | Blend:
+    """The network that was asked for.
 
     Raises:
-        UserError: there is none, and the best one needs more than log-mel and the network that comes with the program.
+        UserError: it is the light one, and there is none where the best one needs more than comes with the program; or
+            what the best one hears is not installed here.
     """
-    if record.light is None and set(record.encoder.features) - {"mel", "viseme"}:
-        do = "fit it with audio.light=[mel,viseme], or leave --features at best"
-        raise UserError(f"an avatar with a light audio network in {path}", "one without", do)
-    return record.light is not None
+    if record.light is None:
+        if hearing == "light" and set(record.encoder.features) - set(LIGHT):
+            do = "fit it with audio.light=[mel,viseme], or leave --features at best"
+            raise UserError(f"an avatar with a light audio network in {path}", "one without", do)
+        return best
+    light = AudioEncoder(record.light)
+    light.load_state_dict(_under("light.", weights))
+    if hearing == "light" or record.light_share == 0:
+        return (light if hearing == "light" else best).eval().requires_grad_(False)
+    blend = Blend(best, light, record.light_share)
+    known = _under("blend.", weights)
+    if known:
+        blend.range.load_state_dict(known)
+    return blend.eval().requires_grad_(False)
 
 
 def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> MotionTrack:
@@ -82,10 +100,6 @@ def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> Moti
     places = np.arange(len(arrays["upper"]))
     moved = (arrays["mouth_codes"], arrays["upper"], arrays["T_camera_world"])
     return MotionTrack(*moved, places, upper_names=record.upper_names, avatar=record.identity)
-
-
-Hearing = Literal["best", "light"]
-"""Which of its audio networks an avatar speaks with."""
 
 
 def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best") -> LoadedAvatar:
@@ -109,11 +123,7 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best") -> 
     modules = nn.ModuleDict({"avatar": model, "encoder": encoder})
     try:
         modules.load_state_dict(_under("model.", weights))
-        light = None
-        if hearing == "light" and _has_own_light(record, path):
-            assert record.light is not None
-            light = AudioEncoder(record.light).eval().requires_grad_(False)
-            light.load_state_dict(_under("light.", weights))
+        heard = _hearing(record, encoder, weights, hearing, path)
     except RuntimeError as error:
         raise UserError(
             f"the tensors of this program's avatars in {path / WEIGHTS}",
@@ -125,7 +135,7 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best") -> 
         path=path,
         record=record,
         model=model,
-        encoder=encoder if light is None else light,
+        encoder=heard,
         rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
         closed=weights["closed"],
         mouth_open_direction=arrays["mouth_open_direction"],

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.avatar.accents import Accents
@@ -38,7 +39,7 @@ class LoadedAvatar:
     path: Path
     record: AvatarRecord
     model: AvatarModel
-    encoder: AudioEncoder
+    encoder: AudioEncoder | Blend
     rasterizer: Rasterizer
     closed: Tensor
     """Codes of the closed mouth (m,), on the CPU."""

@@ -50,6 +50,8 @@ class AvatarRecord:
     """How sound becomes motion when the avatar speaks."""
     light: EncoderConfig | None = None
     """The network for pages and live sound, where the avatar carries one beside its best."""
+    light_share: float = 0.0
+    """Share of the light network in the best answer."""
     static_camera: bool = True
     pose_protocol: str = "landmarks"
     held_out: float = 1 / 11

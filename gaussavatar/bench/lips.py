@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
 from gaussavatar.audio.batches import AudioBatcher
+from gaussavatar.audio.blend import Blend, heard_together
+from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.normalise import normalise
 from gaussavatar.audio.offset import block_bounds, ridge_block_prediction
+from gaussavatar.audio.own_range import RangeMatch, fit_own_range
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
-from gaussavatar.audio.targets import audio_targets, closed_target, lip_displacement
+from gaussavatar.audio.targets import audio_targets, closed_mean, closed_target, lip_displacement
 from gaussavatar.audio.windows import windows
+from gaussavatar.bench.closure import lip_range, real_closures
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, LIPS
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.statistics import correlation
@@ -88,23 +92,23 @@ def bench_lips(
     displacement = np.concatenate([moved, np.full(2, moved.max(), np.float32)])
     lips = _flat_lips(motion, tracking)
     n = len(targets)
-    feature = open_features(config.pretrain.features)
-    batcher = AudioBatcher(feature, waveform, config.pretrain.batches, seed)
+    audio = config.pretrain
+    feature = open_features(heard_together(audio.features, audio.light))
+    batcher = AudioBatcher(feature, waveform, audio.batches, seed)
+    predicted = np.empty_like(targets)
     bounds = block_bounds(n, config.blocks)
     records = []
     with (progress or QuietProgress()).stage("lips, block by block", len(bounds)) as advance:
         for start, stop in bounds:
             train = np.ones(n, bool)
             train[max(0, start - GAP_FRAMES) : stop + GAP_FRAMES] = False
-            encoder = pretrain_encoder(
-                batcher, targets, train, closed, config.pretrain, seed, displacement=displacement
-            )
+            encoder = _fold_network(batcher, targets, train, closed, audio, seed, displacement)
             frames = torch.arange(start, stop)
             with torch.no_grad():
                 shifted = {k: encoder(batcher.clean(frames + k)).numpy() for k in (-SHIFT_FRAMES, 0, SHIFT_FRAMES)}
             gate = feature.gate(batcher.clean(frames).numpy())[:, None]
             gated = closed + gate * (shifted[0] - closed)
-            real = targets[start:stop]
+            real, predicted[start:stop] = targets[start:stop], shifted[0]
             record = _block_record(shifted, gated, real, config.mouth_gain)
             middle = encoder.centre.numpy()
             wide = middle + config.mouth_gain * (shifted[0] - middle)
@@ -130,7 +134,56 @@ def bench_lips(
     summary: dict[str, object] = {key: float(np.mean([record[key] for record in records])) for key in scalars}
     summary["codes_r"] = np.mean([record["codes_r"] for record in records], 0).tolist()
     summary["blocks"] = records
+    if tracking is not None:
+        summary["own_range"] = _own_range_figures(predicted, motion, tracking, bounds)
     return summary
+
+
+def _fold_network(
+    batcher: AudioBatcher,
+    targets: np.ndarray,
+    train: np.ndarray,
+    closed: np.ndarray,
+    audio: AudioPretrainConfig,
+    seed: int,
+    displacement: np.ndarray,
+) -> AudioEncoder | Blend:
+    """The network of the recipe, from the frames of ``train``; blended with the light one where there is one."""
+    fitted = [
+        pretrain_encoder(
+            batcher.narrowed(names),
+            targets,
+            train,
+            closed,
+            replace(audio, features=names),
+            seed,
+            displacement=displacement,
+        ).encoder
+        for names in dict.fromkeys((audio.features, audio.light or audio.features))
+    ]
+    return fitted[0] if len(fitted) == 1 else Blend(fitted[0], fitted[1], audio.light_share).eval()
+
+
+def _own_range_figures(
+    predicted: np.ndarray, motion: FaceMotion, tracking: Tracking, bounds: Sequence[tuple[int, int]]
+) -> dict[str, float]:
+    """Size and closures of the lips in the person's own range, learnt for each block from the others."""
+    codes, real = predicted[:, : motion.mouth_codes.shape[1]], motion.mouth_codes
+    everywhere = np.ones(len(real), bool)
+    lips = lip_range(motion, tracking.shape, closed_mean(real, motion.aperture).astype(np.float32), everywhere)
+    matched, middle = np.empty_like(codes), real.mean(0)
+    for start, stop in bounds:
+        others = everywhere.copy()
+        others[start:stop] = False
+        match = RangeMatch(codes.shape[1])
+        match.learn(fit_own_range(codes[others], real[others], motion.aperture[others], middle))
+        told = torch.from_numpy(codes[start:stop]), torch.from_numpy(middle)
+        matched[start:stop] = match(*told).numpy()
+    told, shown = lips.opening(matched), lips.opening(real)
+    r = np.mean([correlation(told[start:stop], shown[start:stop]) for start, stop in bounds])
+    distance = _lip_distance(matched - real, _flat_lips(motion, tracking))
+    figures = {"aperture_r": float(r), "std_ratio": float(told.std() / shown.std()), "lmd": distance}
+    return figures | real_closures(told, shown)
 
 
 def _block_record(shifted: dict[int, np.ndarray], gated: np.ndarray, real: np.ndarray, gain: float) -> dict:

@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from gaussavatar.audio.batches import AudioBatcher, kept_voices, voices
+from gaussavatar.audio.blend import heard_together
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.registry import open_features
-from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder, steps_of
+from gaussavatar.audio.own_range import OwnRange, fit_own_range
+from gaussavatar.audio.pretrain import AudioPretrainConfig, Pretrained, pretrain_encoder, steps_of
 from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job
 from gaussavatar.storage import content_key, read_arrays, write_arrays
 from gaussavatar.training.data import Clip
 from gaussavatar.types import Waveform
+
+_PREDICTED = "predicted"
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,13 @@ class SpeechNetworks:
     Attributes:
         best: trained on the recipe's features.
         light: for pages and live sound; None where the best is as light.
+        blend: the person's range against the answer of both together; None without a light one, or where the recipe
+            leaves the range to a gain.
     """
 
     best: AudioEncoder
     light: AudioEncoder | None
-
-
-def heard_together(config: AudioPretrainConfig) -> tuple[str, ...]:
-    """The features of both networks, each once, the best one's first."""
-    return (*config.features, *(name for name in config.light if name not in config.features))
+    blend: OwnRange | None
 
 
 def bank_of(job: Job, sound: Waveform) -> AudioBatcher:
@@ -46,7 +48,7 @@ def bank_of(job: Job, sound: Waveform) -> AudioBatcher:
         UserError: a feature is not known or not installed.
     """
     config, seed = job.config.audio, job.request.seed
-    names = heard_together(config)
+    names = heard_together(config.features, config.light)
     feature = open_features(names)
     key = content_key("voices 1", names, msgspec.to_builtins(config.batches), seed, sound.samples.tobytes())
     count = 1 + config.batches.other_voices(sound.seconds)
@@ -60,10 +62,19 @@ def speech_networks(
 ) -> SpeechNetworks:
     """Both networks after pre-training on the clip's motion; kept for a run that is resumed under the same ``key``."""
     config = job.config.audio
-    best = _kept(job, "best", key, heard, clip, closed, config)
+    learnt = clip.usable.copy()
+    learnt[clip.n_train :] = False
+    best = _kept(job, "best", key, heard, clip, learnt, closed, config)
     if not config.light or config.light == config.features:
-        return SpeechNetworks(best, None)
-    return SpeechNetworks(best, _kept(job, "light", key, heard, clip, closed, replace(config, features=config.light)))
+        return SpeechNetworks(best.encoder, None, None)
+    light = _kept(job, "light", key, heard, clip, learnt, closed, replace(config, features=config.light))
+    if best.predicted is None or light.predicted is None or config.range_folds < 2:
+        return SpeechNetworks(best.encoder, light.encoder, None)
+    share, motion = config.light_share, clip.motion
+    predicted = (1 - share) * best.predicted + share * light.predicted
+    middle = ((1 - share) * best.encoder.centre + share * light.encoder.centre).numpy()
+    own = fit_own_range(predicted, motion.mouth_codes[learnt], motion.aperture[learnt], middle)
+    return SpeechNetworks(best.encoder, light.encoder, own)
 
 
 def _kept(
@@ -72,9 +83,10 @@ def _kept(
     key: str,
     heard: AudioBatcher,
     clip: Clip,
+    learnt: Bool[np.ndarray, "n"],
     closed: Float[np.ndarray, "m"],
     config: AudioPretrainConfig,
-) -> AudioEncoder:
+) -> Pretrained:
     path, progress = job.layout.encoder(name), job.progress
     if path.exists():
         try:
@@ -84,15 +96,14 @@ def _kept(
             arrays, metadata = {}, {}
         if metadata.get("key") == key:
             encoder = AudioEncoder(msgspec.json.decode(metadata["config"].encode(), type=EncoderConfig))
+            predicted = arrays.pop(_PREDICTED, None)
             encoder.load_state_dict({tensor: torch.from_numpy(array) for tensor, array in arrays.items()})
-            return encoder
-    train_mask = clip.usable.copy()
-    train_mask[clip.n_train :] = False
+            return Pretrained(encoder, predicted)
     with progress.stage(f"audio pre-training, {name}", steps_of(config, True)) as advance:
-        encoder = pretrain_encoder(
+        fitted = pretrain_encoder(
             heard.narrowed(config.features),
             clip.motion.mouth_codes,
-            train_mask,
+            learnt,
             closed,
             config,
             job.request.seed,
@@ -100,6 +111,7 @@ def _kept(
             aperture=clip.motion.aperture,
             advance=advance,
         )
-    arrays = {tensor: value.numpy() for tensor, value in encoder.state_dict().items()}
-    write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(encoder.config).decode()})
-    return encoder
+    arrays = {tensor: value.numpy() for tensor, value in fitted.encoder.state_dict().items()}
+    arrays |= {} if fitted.predicted is None else {_PREDICTED: fitted.predicted}
+    write_arrays(path, arrays, {"key": key, "config": msgspec.json.encode(fitted.encoder.config).decode()})
+    return fitted

@@ -119,7 +119,8 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     more, parts = _expression(job, prepared), (run.model, run.encoder, clip, prepared.closed, plate, torso)
     facts = _trained_facts(job, prepared.segmentation)
     if networks.light is not None:
-        more, facts = more | light_arrays(networks.light), facts | {"light": networks.light.config}
+        more |= light_arrays(networks.light, networks.blend)
+        facts |= {"light": networks.light.config, "light_share": config.audio.light_share}
     write_parts(layout.folder, *parts, static_camera=static, more=more)
     record = record_of(run.model, run.encoder, clip, facts)
     write_json(layout.trained, record_to_plain(record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.audio.own_range import OwnRange
 from gaussavatar.avatar.folder import HEADER, MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS
 from gaussavatar.avatar.load import model_shapes
 from gaussavatar.avatar.record import AvatarRecord
@@ -89,9 +91,11 @@ def write_parts(
         write_torso(folder, torso, torso.poses(torch.from_numpy(motion[run])).detach().numpy())
 
 
-def light_arrays(light: AudioEncoder) -> dict[str, np.ndarray]:
-    """The light network's tensors as an avatar's file has them."""
-    return {f"light.{name}": tensor.detach().cpu().numpy() for name, tensor in light.state_dict().items()}
+def light_arrays(light: AudioEncoder, blend: OwnRange | None) -> dict[str, np.ndarray]:
+    """The light network's tensors, and the range of both together, as an avatar's file has them."""
+    arrays = {f"light.{name}": tensor.detach().cpu().numpy() for name, tensor in light.state_dict().items()}
+    known = {} if blend is None else asdict(blend)
+    return arrays | {f"blend.{name}": array for name, array in known.items()}
 
 
 def record_of(model: AvatarModel, encoder: AudioEncoder, clip: Clip, facts: Mapping[str, Any]) -> AvatarRecord:

@@ -31,8 +31,9 @@ def feature_facts(name: str) -> FeatureFacts:
     return import_module(KNOWN[name]).FACTS
 
 
-BEST, LIGHT = ("mel", "viseme", "hama"), ("mel", "viseme")
-"""The set whose lips measure best (docs/speech.md), and the one that needs nothing installed and streams early."""
+BEST, LIGHT = ("mel", "hama"), ("mel", "viseme")
+"""The set whose lips measure best (docs/speech.md; the light network has a share in the answer), and the one that needs
+nothing installed and streams early."""
 
 
 def best_features() -> tuple[str, ...]:

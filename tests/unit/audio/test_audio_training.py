@@ -89,7 +89,7 @@ def learnt() -> tuple[AudioEncoder, np.ndarray, np.ndarray, np.ndarray]:
     truth[:, 0] = seen[:, :, 5:15].mean((1, 2))
     targets = (truth * [1.0, 0.1, 10.0] + [0.5, 0.0, 3.0]).astype(np.float32)
     train = np.arange(n) < 480
-    encoder = pretrain_encoder(bank(mel, SMALL, 0), targets, train, np.float32([-2.0, 0.0, 3.0]), SMALL, seed=0)
+    encoder = pretrain_encoder(bank(mel, SMALL, 0), targets, train, np.float32([-2.0, 0.0, 3.0]), SMALL, seed=0).encoder
     return encoder, mel, targets, train
 
 
@@ -124,7 +124,7 @@ def test_pretraining_repeats_for_a_seed_and_leaves_the_global_chance_alone() -> 
     for _ in range(2):
         encoder = pretrain_encoder(
             bank(mel, config, 4), targets, np.ones(150, bool), np.zeros(2, np.float32), config, seed=4
-        )
+        ).encoder
         states.append(encoder.state_dict())
         torch.rand(3)
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -171,7 +171,7 @@ def test_codes_that_sound_does_not_tell_are_narrowed_where_asked() -> None:
             np.zeros(2, np.float32),
             dataclasses.replace(config, shrink_folds=folds),
             0,
-        )
+        ).encoder
         spreads.append(encoder.spread.numpy())
     share = spreads[1] / spreads[0]
     assert share[0] > 0.8 and share[1] < 0.7
@@ -202,7 +202,7 @@ def test_a_code_that_moves_the_lips_more_is_learnt_better() -> None:
             config,
             0,
             displacement=np.array(displacement, np.float32),
-        )
+        ).encoder
         with torch.no_grad():
             errors.append(np.square(encoder(batcher.clean(torch.arange(400))).numpy() - targets).mean(0))
     assert errors[0][0] < errors[1][0] and errors[1][1] < errors[0][1]
@@ -223,7 +223,7 @@ def test_one_grimace_pulls_a_robust_encoder_less() -> None:
             np.zeros(1, np.float32),
             dataclasses.replace(config, robust=robust),
             0,
-        )
+        ).encoder
         with torch.no_grad():
             middles.append(
                 float(encoder(torch.randn((300, FACTS.window.length, N_MELS), generator=generator())).median())

@@ -24,7 +24,8 @@ def a_person(n: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def an_encoder(own) -> AudioEncoder:
     encoder = AudioEncoder(EncoderConfig(3, hidden=8, members=1, own_range=True))
-    encoder.learn_range(own)
+    assert encoder.range is not None
+    encoder.range.learn(own)
     return encoder
 
 

@@ -149,7 +149,7 @@ def test_an_encoder_learns_from_the_second_feature_what_the_first_does_not_hear(
         assert heard.every_version(torch.arange(3)).shape == (3, 3, 33, feature.facts.dimension)
         assert torch.isfinite(heard.silence(20, generator())).all()
         targets = (drift / drift.std())[:, None].astype(np.float32)
-        encoder = pretrain_encoder(heard, targets, train, np.zeros(1, np.float32), config, 0)
+        encoder = pretrain_encoder(heard, targets, train, np.zeros(1, np.float32), config, 0).encoder
         assert (encoder.config.features, encoder.config.width) == (feature.facts.names, feature.facts.dimension)
         codes = codes_for_audio(encoder, waveform, closed=np.zeros(1, np.float32), n_frames=300)
         with torch.no_grad():
