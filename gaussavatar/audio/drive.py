@@ -31,7 +31,7 @@ class DriveConfig:
         batch: windows per call of the encoder.
     """
 
-    mouth_gain: float = 1.15
+    mouth_gain: float = 1.0
     gate: GateConfig | None = field(default_factory=GateConfig)
     batch: int = 512
 

@@ -115,9 +115,9 @@ def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
     model = values.get("model")
     if not isinstance(model, dict):
         return values
-    # A header from before there was a gain spoke with the default of its time, which is still the default.
+    # A header from before there was a gain spoke with the default of its time.
     rest = {name: value for name, value in model.items() if name != "mouth_gain"}
-    drive = {"mouth_gain": model["mouth_gain"]} if "mouth_gain" in model else {}
+    drive = {"mouth_gain": model.get("mouth_gain", 1.15)}
     return {**values, "model": rest, "drive": drive}
 
 

@@ -43,7 +43,7 @@ class LipsBenchConfig:
     """
 
     blocks: int = 11
-    mouth_gain: float = 1.15
+    mouth_gain: float = 1.0
     pretrain: AudioPretrainConfig = field(default_factory=AudioPretrainConfig)
 
 

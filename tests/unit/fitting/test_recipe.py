@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gaussavatar.audio.features.registry import best_features
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.recipe import FitConfig, dump_config, load_recipe, recipe_names
 from gaussavatar.training.config import LossConfig
@@ -66,7 +67,7 @@ def written(folder: Path, **recipes: str) -> dict[str, str]:
 
 
 def test_every_default_is_in_the_dump_whether_it_was_said_or_not(tmp_path: Path) -> None:
-    said = load_recipe("preview", ("training.clip_gradients=20.0", "audio.steps=" + str(FitConfig().audio.steps)))
+    said = load_recipe("preview", ("training.clip_gradients=20.0", "audio.batch=" + str(FitConfig().audio.batch)))
     assert dump_config(said) == dump_config(load_recipe("preview"))
     assert "clip_gradients: 20.0" in dump_config(load_recipe("preview"))
 
@@ -88,7 +89,9 @@ def test_what_the_recipes_differ_in() -> None:
     assert stages["quality"]["fuse"].rates != stages["quality"]["refine"].rates
     assert stages["default"]["poses"].batch == 4 and stages["preview"]["poses"].batch == 8
     assert {stage.batch for stage in quality.training.stages if stage.kind == "fit"} == {4}
-    assert few.audio.ridge == 5.0 and preview.audio == FitConfig().audio
+    assert few.audio.ridge == 5.0 and preview.audio == quality.audio == default.audio
+    assert default.audio.features == best_features() and default.audio.light == ("mel", "viseme")
+    assert demo.audio.features == ("mel", "viseme") and demo.audio.light == ()
     fitted = {name: [stage.train for stage in stages[name].values() if stage.kind == "fit"] for name in names}
     assert [name for name in names if any("audio" in parts for parts in fitted[name])] == ["demo"]
     assert all(stage.losses.motion == 0 for stage in default.training.stages if stage.name == "static")
@@ -178,7 +181,10 @@ def test_overriding_one_stage_leaves_those_that_share_its_values() -> None:
 
 
 def test_audio_features_are_named_in_the_recipe_and_unknown_ones_refused() -> None:
-    assert load_recipe("preview", ("audio.features=[mel]",)) == load_recipe("preview")
+    assert load_recipe("preview", ("audio.features=[mel]",)).audio.features == ("mel",)
+    assert load_recipe("preview", ("audio.features=[best]",)) == load_recipe("preview")
+    with pytest.raises(UserError, match="'lips'"):
+        load_recipe("preview", ("audio.light=[mel, lips]",))
     for value, part in (
         ("[mel, lips]", "an audio feature: mel.*'lips'"),
         ("[]", "at least one"),
