@@ -20,8 +20,8 @@ from gaussavatar.audio.own_range import RangeMatch, fit_own_range
 from gaussavatar.audio.pretrain import AudioPretrainConfig, pretrain_encoder
 from gaussavatar.audio.targets import audio_targets, closed_mean, closed_target, lip_displacement
 from gaussavatar.audio.windows import windows
-from gaussavatar.bench.closure import lip_range, real_closures
 from gaussavatar.evaluate.metrics import LANDMARK_SIZE, LIPS
+from gaussavatar.evaluate.speech_closures import lip_range, real_closures
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.statistics import correlation
 from gaussavatar.types import FaceMotion, Tracking, Waveform
