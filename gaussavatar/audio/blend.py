@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
-from gaussavatar.audio.features.join import JoinedFeature
-from gaussavatar.audio.features.registry import open_features
+from gaussavatar.audio.features.registry import feature_facts
 from gaussavatar.audio.own_range import RangeMatch
 
 
@@ -19,14 +19,17 @@ def heard_together(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str
     return (*first, *(name for name in second if name not in first))
 
 
-def blend_config(first: EncoderConfig, second: EncoderConfig) -> EncoderConfig:
-    """What a blend hears, as an encoder's config says it.
+def places_of(names: tuple[str, ...], among: tuple[str, ...]) -> Int[Tensor, "k"]:
+    """Where the numbers of some features stand in a joint frame; none of them needs to be installed for that."""
+    edges = np.cumsum([0, *(feature_facts(name).dimension for name in among)])
+    spans = {name: torch.arange(int(a), int(b)) for name, a, b in zip(among, edges[:-1], edges[1:], strict=True)}
+    return torch.cat([spans[name] for name in names])
 
-    Raises:
-        UserError: a feature is not known or not installed here.
-    """
-    facts = open_features(heard_together(first.features, second.features)).facts
-    return replace(first, features=facts.names, width=facts.dimension, own_range=True)
+
+def blend_config(first: EncoderConfig, second: EncoderConfig) -> EncoderConfig:
+    """What a blend hears, as an encoder's config says it."""
+    names = heard_together(first.features, second.features)
+    return replace(first, features=names, width=len(places_of(names, names)), own_range=True)
 
 
 class Blend(nn.Module):
@@ -38,12 +41,7 @@ class Blend(nn.Module):
         super().__init__()
         self.first, self.second, self.share = first, second, share
         self.config = blend_config(first.config, second.config)
-        feature = open_features(self.config.features)
-        names = (first.config.features, second.config.features)
-        joined = isinstance(feature, JoinedFeature)
-        every = list(range(feature.facts.dimension))
-        columns = [feature.columns_of(one) if joined else every for one in names]
-        self._columns = [torch.as_tensor(one) for one in columns]
+        self._columns = [places_of(one.config.features, self.config.features) for one in (first, second)]
         self.register_buffer("centre", (1 - share) * first.centre + share * second.centre)
         self.range = RangeMatch(first.config.n_codes)
 

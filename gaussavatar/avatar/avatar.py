@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -324,13 +325,17 @@ def _in_parallel(drawn: Iterator[Rendered]) -> Iterator[Rendered]:
         yield layer
 
 
-def load_avatar(path: Path | str | None = None) -> Avatar:
+def load_avatar(path: Path | str | None = None, *, features: Literal["best", "light"] = "best") -> Avatar:
     """Load a fitted avatar.
 
     Args:
         path: its folder; the one fitted last below ``./avatars`` when None.
+        features: which of its audio networks hears: the best one, or the light one, which needs nothing installed and
+            little look-ahead.
 
     Raises:
-        UserError: there is none, or it is damaged or of a newer version.
+        UserError: there is none, or it is damaged or of a newer version; or it has no light network.
     """
-    return Avatar(load_folder(find_avatar(None if path is None else Path(path))))
+    if features not in ("best", "light"):
+        raise UserError("features best or light", repr(features), "give one of them")
+    return Avatar(load_folder(find_avatar(None if path is None else Path(path)), hearing=features))

@@ -37,7 +37,10 @@ WHOLE = ("closure_recall", "false_closures", "closed_share", "closed_share_real"
 
 @dataclass(frozen=True)
 class LipsRow:
-    """One audio network that is tried: what it hears, and fields of the recipe that it changes."""
+    """One audio network that is tried: what it hears, and fields of the recipe that it changes.
+
+    Without features it is the recipe's own best network, in whose answer the light one has a share.
+    """
 
     features: tuple[str, ...]
     overrides: tuple[str, ...] = ()
@@ -46,7 +49,7 @@ class LipsRow:
     @property
     def name(self) -> str:
         """As it stands in the table, without what all rows share."""
-        return " ".join([",".join(self.features), *self.overrides])
+        return " ".join([",".join(self.features) or "the recipe's", *self.overrides])
 
     def recipe(self, base: str) -> FitConfig:
         """The recipe with this row's changes.
@@ -54,7 +57,8 @@ class LipsRow:
         Raises:
             UserError: see :func:`gaussavatar.fitting.recipe.load_recipe`.
         """
-        return load_recipe(base, (*self.shared, *self.overrides, f"audio.features=[{','.join(self.features)}]"))
+        alone = (f"audio.features=[{','.join(self.features)}]", "audio.light=[]") if self.features else ()
+        return load_recipe(base, (*self.shared, *alone, *self.overrides))
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def lips_rows(features: Sequence[str], variants: Sequence[str], shared: Sequence
     """Every set of features with every variant of the recipe; all are checked before any is run.
 
     Args:
-        features: each a list of names with commas; the recipe's own when there is none.
+        features: each a list of names with commas, of a network alone; the recipe's blend when there is none.
         variants: each some ``key=value`` with spaces between; one that changes nothing when there is none.
         shared: ``key=value`` of all rows.
         base: the recipe.
@@ -80,7 +84,7 @@ def lips_rows(features: Sequence[str], variants: Sequence[str], shared: Sequence
     Raises:
         UserError: a feature or a key that is not known, or a feature that is not installed.
     """
-    sets = [tuple(text.split(",")) for text in features] or [load_recipe(base, tuple(shared)).audio.features]
+    sets = [() if text == "recipe" else tuple(text.split(",")) for text in features] or [()]
     rows = [LipsRow(names, tuple(text.split()), tuple(shared)) for names in sets for text in (variants or [""])]
     for row in rows:
         open_features(row.recipe(base).audio.features)
@@ -117,7 +121,8 @@ def capture_lips(
     """:func:`gaussavatar.bench.lips.bench_lips` of a capture, and how the predicted lips close over all its blocks.
 
     Returns:
-        Its figures, and those of :func:`gaussavatar.evaluate.speech_closures.real_closures`, pauses not gated.
+        Its figures, and those of :func:`gaussavatar.evaluate.speech_closures.real_closures`, pauses not gated: in the
+        person's own range where the recipe has the network learn it, else with the recipe's gain.
     """
     motion, tracking = load_motion(capture.motion), load_tracking(capture.tracking)
     codes = np.empty_like(motion.mouth_codes)
@@ -130,6 +135,9 @@ def capture_lips(
         read_audio(capture.audio), motion, bench, tracking=tracking, seed=seed, progress=progress, told=keep
     )
     closed = closed_target(motion)[: codes.shape[1]]
+    if config.audio.range_folds > 1:
+        own: dict[str, float] = figures["own_range"]  # type: ignore[assignment]
+        return {**figures, **{name: value for name, value in own.items() if name not in figures}}
     lips = lip_range(motion, tracking.shape, closed, tracking.valid)
     return {**figures, **real_closures(lips.opening(codes), lips.opening(motion.mouth_codes))}
 

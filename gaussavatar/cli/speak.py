@@ -45,6 +45,9 @@ class Speak:
     avatar: Path | None = None
     """Avatar folder; the one fitted last below ./avatars when not given."""
 
+    features: Literal["best", "light"] = "best"
+    """What it hears the sound with: its best audio network, or the light one, which needs nothing installed."""
+
     out: Path | None = None
     """The video to write; ./<avatar>-<audio>.mp4 when not given, .mov when it is transparent."""
 
@@ -122,11 +125,12 @@ class Speak:
         controls, folder, progress = self.controls.controls(), find_avatar(self.avatar), TerminalProgress()
         with self._sound() as audio:
             out = self.out or self._named(folder, self._name(audio))
-            motion, avatar = self.motion, folder
+            motion = self.motion
+            avatar = load_avatar(folder, hearing=self.features) if self.video or self.features == "light" else folder
             if self.video is not None:
                 from gaussavatar.fitting.reenact import reenact
 
-                avatar = load_avatar(folder)
+                assert not isinstance(avatar, Path)
                 audio, motion = reenact(avatar, self.video, audio, out, progress)
             video = speak(
                 audio, avatar, out, progress, self._wish(), motion, self.save_motion, controls,
@@ -161,7 +165,8 @@ class Speak:
         from gaussavatar.speak.offline import speak
 
         controls, wish, progress = self.controls.controls(), self._wish(), TerminalProgress()
-        loaded, folder = load_avatar(find_avatar(self.avatar)), self.out or Path()
+        loaded = load_avatar(find_avatar(self.avatar), hearing=self.features)
+        folder = self.out or Path()
 
         def say_one(audio: Path, name: str) -> Path:
             progress.say(f"{shown(audio)}:")

@@ -287,3 +287,20 @@ def test_the_avatar_alone_is_enough_to_speak(story: dict, spoken: tuple[Path, Pa
             shutil.copy(path, alone)
     assert run(["speak", "--audio", str(spoken[0]), "--avatar", str(alone), "--out", str(tmp_path / "a.mp4")]) == 0
     assert abs(probe(tmp_path / "a.mp4").seconds - probe(spoken[1]).seconds) < 0.01
+
+
+def test_the_avatar_carries_a_light_network_which_has_a_share_in_the_best_ones_answer(
+    story: dict, spoken: tuple[Path, Path]
+) -> None:
+    sound = read_audio(spoken[0])
+    best, light = (gaussavatar.load_avatar(story["avatar"], features=name) for name in ("best", "light"))
+    record = best.record
+    assert record.encoder.features == ("mel",) and record.light is not None and record.light_share == 0.3
+    assert record.light.features == ("mel", "viseme")
+    both, alone = best.motion_for(sound).mouth_codes, light.motion_for(sound).mouth_codes
+    assert both.shape == alone.shape and not np.allclose(both, alone)
+    opening = [codes[5:95] @ np.linalg.pinv(best.loaded.mouth_open_direction[:, None])[0] for codes in (both, alone)]
+    assert np.corrcoef(opening)[0, 1] > 0.5
+    video = spoken[1].with_name("light.mp4")
+    words = ["speak", "--audio", spoken[0], "--avatar", story["avatar"], "--features", "light", "--out", video]
+    assert run([str(word) for word in words]) == 0 and video.stat().st_size > 10_000

@@ -75,7 +75,7 @@ def open_features(names: tuple[str, ...]) -> AudioFeature:
             raise UserError(
                 f"{' and '.join(missing)} for the audio feature {name}",
                 "a Python without it",
-                f"install it with {facts.install}, or name others of {', '.join(KNOWN)}",
+                f"{facts.install}, name others in audio.features, or speak with --features light",
             )
     parts = [import_module(KNOWN[name]).build() for name in names]
     if len(parts) == 1:

@@ -7,6 +7,7 @@ import pytest
 
 from gaussavatar.bench.lips_table import capture_of, format_lips, lips_rows, paired_difference, summarise_lips
 from gaussavatar.errors import UserError
+from gaussavatar.fitting.recipe import load_recipe
 
 
 def record(clip: str, row: str, seed: int, r: list[float]) -> dict:
@@ -63,7 +64,9 @@ def test_rows_are_features_times_variants_and_wrong_ones_are_refused_before_anyt
     rows = lips_rows(["mel"], ["", "audio.steps=350 audio.members=1"], ["audio.hidden=24"], "default")
     assert [row.name for row in rows] == ["mel", "mel audio.steps=350 audio.members=1"]
     assert rows[1].recipe("default").audio.steps == 350 and rows[1].recipe("default").audio.hidden == 24
-    assert [row.features for row in lips_rows([], [], [], "default")] == [("mel",)]
+    alone, blend = rows[0].recipe("default").audio, lips_rows(["recipe"], [], [], "default")[0]
+    assert alone.light == () and blend.name == "the recipe's"
+    assert blend.recipe("default") == load_recipe("default") == lips_rows([], [], [], "default")[0].recipe("default")
     with pytest.raises(UserError, match="did you mean mel"):
         lips_rows(["mel,mell"], [], [], "default")
     with pytest.raises(UserError, match="audio.stebs"):
