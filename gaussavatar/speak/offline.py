@@ -28,6 +28,7 @@ from gaussavatar.avatar.driving import (
 from gaussavatar.avatar.framing import Framing, framing_of
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.record import record_to_plain
 from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
@@ -240,17 +241,15 @@ def _key(
     seed: int,
 ) -> str:
     """Names all that a video's pictures depend on."""
-    files = {name: entry.sha256 for name, entry in avatar.record.files.items()}
     picture = None if background.picture is None else _digest(background.picture)
     sound = None if audio is None else file_digest(audio)
     asked = msgspec.to_builtins(replace(wish, background=str(wish.background)))
     wished = controls or Controls()
     head = _digest_of_motion(wished.head) if isinstance(wished.head, MotionTrack) else wished.head
     controlled_by = [repr(replace(wished, head="recorded")), head, seed]
-    drive = [msgspec.to_builtins(part) for part in (avatar.record.drive, avatar.encoder.config)]
-    return content_key(
-        __version__, files, drive, sound, asked, picture, motion and _digest_of_motion(motion), controlled_by
-    )
+    who = [record_to_plain(avatar.record), msgspec.to_builtins(avatar.encoder.config)]
+    moved = None if motion is None else _digest_of_motion(motion)
+    return content_key(__version__, who, sound, asked, picture, moved, controlled_by)
 
 
 def _digest(array: np.ndarray) -> str:

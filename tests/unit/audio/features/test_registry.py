@@ -75,9 +75,7 @@ def test_names_that_nobody_knows_are_refused_with_those_that_are() -> None:
 
 def test_a_feature_without_its_package_says_what_to_install(absent: None) -> None:
     check_features(("absent",))
-    with pytest.raises(
-        UserError, match="package for the audio feature absent.*pip install no-such.*--features light"
-    ):
+    with pytest.raises(UserError, match="package for the audio feature absent.*pip install no-such.*--features light"):
         open_features(("absent",))
 
 
