@@ -29,6 +29,7 @@ from gaussavatar.audio.prior.corpus import Utterance
 from gaussavatar.audio.prior.network import TrainedNetwork, folded
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.seeding import seeded
+from gaussavatar.statistics import correlation
 
 _BILABIAL = [CLASSES.index("pb"), CLASSES.index("m")]
 
@@ -286,7 +287,7 @@ def scores(network: VisemeNetwork, held: Sequence[Utterance], config: PriorConfi
             noisy=float((noisy == kinds).mean()),
             closures_found=float(said[really].mean()) if really.any() else 0.0,
             closures_right=float(really[said].mean()) if said.any() else 0.0,
-            opening=float(np.corrcoef(opening, np.concatenate([one.mouth[:, 0] for one in own]))[0, 1]),
+            opening=correlation(opening, np.concatenate([one.mouth[:, 0] for one in own])),
         )
     return out
 

@@ -51,10 +51,10 @@ def test_the_network_is_as_small_as_is_told() -> None:
 
 
 def test_it_learns_what_is_said_and_components_are_white() -> None:
-    config = PriorConfig(steps=120, versions=2, batch=6, frames=60, average=0.9)
-    learn, held = split(corpus(40), config, seed=0)
+    config = PriorConfig(steps=80, versions=1, batch=6, frames=60, average=0.9)
+    learn, held = split(corpus(24), config, seed=0)
     network, steps = train_prior(learn, config, seed=0)
-    assert steps == 120
+    assert steps == 80
     found = scores(network, held, replace(config, plain=1.0), seed=0)["buzz"].frames
     most = np.bincount(np.concatenate([one.kinds for one in held])).max() / sum(len(one.kinds) for one in held)
     assert found > most + 0.1
