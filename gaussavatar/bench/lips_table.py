@@ -21,7 +21,9 @@ from gaussavatar.bench.lips import LipsBenchConfig, bench_lips
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.speech_closures import lip_range, real_closures
+from gaussavatar.evaluate.speech_lips import lip_figures
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
+from gaussavatar.landmarks.measures import lip_width
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.progress import Progress
 from gaussavatar.tracking.face.motion import load_motion
@@ -31,7 +33,7 @@ from gaussavatar.training.layout import FitLayout
 FIGURES = {"aperture_r": 1, "width_r": 1, "drop": 1, "std_ratio": 0, "lmd": -1}
 """Columns of the table: 1 where more is better, -1 where less is, 0 where neither."""
 
-WHOLE = ("closure_recall", "false_closures", "closed_share", "closed_share_real")
+WHOLE = ("closure_recall", "false_closures", "closed_share", "closed_share_real", "lag_frames")
 """Further columns of the means, over all blocks of a clip at once."""
 
 
@@ -118,11 +120,13 @@ def run_task(task: LipsTask) -> dict[str, Any]:
 def capture_lips(
     capture: CaptureLayout, config: FitConfig, blocks: int, seed: int = 0, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """:func:`gaussavatar.bench.lips.bench_lips` of a capture, and how the predicted lips close over all its blocks.
+    """:func:`gaussavatar.bench.lips.bench_lips` of a capture, and what can only be told over all its blocks at once.
 
     Returns:
-        Its figures, and those of :func:`gaussavatar.evaluate.speech_closures.real_closures`, pauses not gated: in the
-        person's own range where the recipe has the network learn it, else with the recipe's gain.
+        Its figures; those of :func:`gaussavatar.evaluate.speech_closures.real_closures`, pauses not gated: in the
+        person's own range where the recipe has the network learn it, else with the recipe's gain; and the lag of
+        :func:`gaussavatar.evaluate.speech_lips.lip_figures`, with jitter and the ratio of the widths' deviations where
+        the gain is used.
     """
     motion, tracking = load_motion(capture.motion), load_tracking(capture.tracking)
     codes = np.empty_like(motion.mouth_codes)
@@ -135,11 +139,16 @@ def capture_lips(
         read_audio(capture.audio), motion, bench, tracking=tracking, seed=seed, progress=progress, told=keep
     )
     closed = closed_target(motion)[: codes.shape[1]]
+    lips = lip_range(motion, tracking.shape, closed, tracking.valid)
+    predicted, real = lips.opening(codes), lips.opening(motion.mouth_codes)
+    wide, real_wide = (np.asarray(lip_width(lips.points(each))) for each in (codes, motion.mouth_codes))
+    whole = lip_figures(predicted, real, wide, real_wide)
+    figures |= {name: whole[name] for name in ("lag_frames", "lag_ms")}
     if config.audio.range_folds > 1:
         own: dict[str, float] = figures["own_range"]  # type: ignore[assignment]
         return {**figures, **{name: value for name, value in own.items() if name not in figures}}
-    lips = lip_range(motion, tracking.shape, closed, tracking.valid)
-    return {**figures, **real_closures(lips.opening(codes), lips.opening(motion.mouth_codes))}
+    kept = {name: whole[name] for name in ("width_std_ratio", "jitter_ratio")}
+    return {**figures, **kept, **real_closures(predicted, real)}
 
 
 def run_lips_table(
@@ -278,7 +287,7 @@ def format_lips(summary: Mapping[str, Any]) -> str:
     width = max(len(entry["row"]) for entry in summary["means"]) + 2
     lines, clip = [], None
     columns = {name: name for name in FIGURES}
-    columns |= dict(zip(WHOLE, ("closures", "invented", "closed", "(real)"), strict=True))
+    columns |= dict(zip(WHOLE, ("closures", "invented", "closed", "(real)", "lag"), strict=True))
     head = "".join(f"{title:>12}" for title in columns.values())
     for entry in summary["means"]:
         if entry["clip"] != clip:

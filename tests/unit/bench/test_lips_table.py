@@ -12,7 +12,13 @@ from gaussavatar.fitting.recipe import load_recipe
 
 def record(clip: str, row: str, seed: int, r: list[float]) -> dict:
     blocks = [{"aperture_r": x, "width_r": 0.5, "drop": 0.4, "std_ratio": 0.9, "lmd": 2.0 - x} for x in r]
-    whole = {"closure_recall": 0.8, "false_closures": 0.2, "closed_share": 0.3, "closed_share_real": 0.37}
+    whole = {
+        "closure_recall": 0.8,
+        "false_closures": 0.2,
+        "closed_share": 0.3,
+        "closed_share_real": 0.37,
+        "lag_frames": 0.1,
+    }
     return {"clip": clip, "row": row, "seed": seed, "blocks": blocks, **whole}
 
 
