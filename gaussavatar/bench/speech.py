@@ -52,4 +52,5 @@ def block_figures(folder: Path, blocks: int, progress: Progress) -> dict[str, An
         raise UserError(f"the tracked lips in {layout.capture.folder}", "a folder without them", "fit the avatar again")
     config = load_recipe(str(layout.config)) if layout.config.exists() else FitConfig()
     figures = capture_lips(layout.capture, config, blocks, progress=progress)
-    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
+    own = figures.get("own_range", {})  # What the avatar moves, where its network learns the person's own range.
+    return {name: value for name, value in {**figures, **own}.items() if isinstance(value, int | float)}
