@@ -90,28 +90,19 @@ def speak(
         raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
     waveform = None if audio is None else read_audio(audio)
     loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
-    if isinstance(motion, Path):
-        motion = motion_of_file(loaded, motion, progress.say)
-    elif motion is not None:
-        check_motion(loaded, motion)
-        motion = in_order(loaded, motion)
+    motion = _given_motion(loaded, motion, progress)
     framing = framing_of(loaded, wish.crop, wish.size)
     parts = PartFolder(out, _key(audio, loaded, wish, background, motion, controls, seed))
-    track = parts.kept(progress)
-    fresh = track is None
-    if track is None:
-        whole = _whole_motion(loaded, waveform, motion)
-        track = wish.cut(whole if controls is None else controlled(loaded, whole, controls, seed, waveform))
-        track = track if wish.fps is None else track.at_fps(wish.fps)
+    kept = parts.kept(progress)
+    track = kept or _made_motion(loaded, waveform, motion, wish, controls or Controls(), seed)
     if save_motion is not None:
         track.save(save_motion)
     if save_curves is not None:
         write_curves(save_curves, curves_of_motion(loaded, track))
-    start = wish.first_moment(VIDEO_FPS if motion is None else motion.fps)
-    seconds = track.seconds
+    start, seconds = wish.first_moment(VIDEO_FPS if motion is None else motion.fps), track.seconds
     if waveform is not None:
         seconds = max(min(waveform.seconds, wish.stop or waveform.seconds) - start, 1 / track.fps)
-    if fresh and len(track) > frames_of_segment(track):
+    if kept is None and len(track) > frames_of_segment(track):
         parts.keep(track)
     shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out)
     with tempfile.TemporaryDirectory(prefix="gaussavatar-") as scratch, frame_parallel():
@@ -151,13 +142,33 @@ def check_outputs(
             raise UserError("a file to write that is no part of the avatar", f"{path}", "name another one")
 
 
-def _whole_motion(avatar: LoadedAvatar, waveform: Waveform | None, motion: MotionTrack | None) -> MotionTrack:
-    """The motion of all of the sound, or the given one."""
+def _given_motion(avatar: LoadedAvatar, motion: MotionTrack | Path | None, progress: Progress) -> MotionTrack | None:
+    """The motion that was asked for instead of the sound's, in the avatar's order of channels."""
+    if isinstance(motion, Path):
+        return motion_of_file(avatar, motion, progress.say)
     if motion is None:
+        return None
+    check_motion(avatar, motion)
+    return in_order(avatar, motion)
+
+
+def _made_motion(
+    avatar: LoadedAvatar,
+    waveform: Waveform | None,
+    motion: MotionTrack | None,
+    wish: VideoWish,
+    controls: Controls,
+    seed: int,
+) -> MotionTrack:
+    """What the video shows: the whole motion as the controls want it, then the wished-for stretch at its rate."""
+    if motion is not None:
+        whole = motion if waveform is None else fitted_to(motion, waveform.seconds)
+    else:
         assert waveform is not None
         with frame_parallel():
-            return motion_for_sound(avatar, waveform)
-    return motion if waveform is None else fitted_to(motion, waveform.seconds)
+            whole = motion_for_sound(avatar, waveform)
+    track = wish.cut(controlled(avatar, whole, controls, seed, waveform))
+    return track if wish.fps is None else track.at_fps(wish.fps)
 
 
 def fitted_to(motion: MotionTrack, seconds: float) -> MotionTrack:
