@@ -62,7 +62,7 @@ class ArkitMap:
     whiten: Float32[np.ndarray, "m m"]
     """Takes a code's difference from the mean to axes along which the clip varies by 1."""
     reach: Float32[np.ndarray, "2"]
-    """How far from the mean, in those axes, 95 and 99 of a hundred frames of the clip stay."""
+    """How far from the mean, in those axes, 90 and 98 of a hundred frames of the clip stay."""
     importance: Float32[np.ndarray, "m"]
     """How far a unit of each code moves the mouth, by the largest."""
 
@@ -167,7 +167,7 @@ def seen_codes(
     # A code that hardly varies is not to count for more than a tenth of the others' mean.
     values, axes = np.linalg.eigh(spread)
     whiten = axes / np.sqrt(np.maximum(values, max(0.01 * float(values.mean()), 1e-9)))
-    reach = np.percentile(np.linalg.norm((codes - mean) @ whiten, axis=1), [95, 99])
+    reach = np.percentile(np.linalg.norm((codes - mean) @ whiten, axis=1), [90, 98])
     return mean.astype(np.float32), whiten.astype(np.float32), np.maximum(reach, 1e-3).astype(np.float32)
 
 

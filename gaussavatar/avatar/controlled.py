@@ -12,8 +12,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from gaussavatar.audio.stress import stress
 from gaussavatar.avatar.accents import Accents, with_brows, with_nods
+from gaussavatar.avatar.arkit import ArkitMap, softly_within
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.motion.blinks import generated_blinks, learn_blinks, without_blinks
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.poses import deviated, deviations, mean_pose, neck_points
@@ -24,6 +26,8 @@ from gaussavatar.types import Waveform
 
 BLINKS = ("blink_left", "blink_right")
 GAZE = ("gaze_x", "gaze_y")
+_BEYOND = 0.2
+"""How much further than in the filmed track a channel may go, in units of strong movement."""
 _GLANCE = np.radians(8.6)
 """What a gaze of 1 turns an eye at least: .06 eye widths (30 mm) at an eye's radius (12 mm)."""
 
@@ -37,6 +41,8 @@ class Person:
     """Mouth codes of the closed mouth."""
     movements: tuple[str, ...] = ()
     """Names of the movements that can be added."""
+    arkit: ArkitMap | None = None
+    """The person's map from ARKit's shapes; None where there is none."""
     accents: Accents | None = None
     """What of brows and head follows the stress of speech; None where that is not known."""
 
@@ -74,7 +80,7 @@ def controlled(
 
 def person_of(avatar: LoadedAvatar) -> Person:
     """What of an avatar controls depend on."""
-    return Person(avatar.filmed, avatar.closed.cpu().numpy(), avatar.expression_names, avatar.accents)
+    return Person(avatar.filmed, avatar.closed.cpu().numpy(), avatar.expression_names, avatar.arkit, avatar.accents)
 
 
 def apply_controls(
@@ -92,7 +98,8 @@ def apply_controls(
     if controls.change_nothing:
         return track
     if controls.emotion:
-        _check_names(controls.emotion, person.movements, "movements", "fit with binding = head for movements by name")
+        known = person.movements or (() if person.arkit is None else ARKIT_EXPRESSIONS)
+        _check_names(controls.emotion, known, "movements", "fit it again for ARKit's, or with binding = head")
     # One stream of chance per part: another blink does not change how the head sways.
     blinking, moving = (np.random.default_rng([seed, part]) for part in (1, 2))
     if controls.style_part is not None:
@@ -103,15 +110,29 @@ def apply_controls(
     if controls.brows == "speech" and person.accents is not None and stressed is not None:
         track = with_brows(person.accents, stressed, track, person.resting_upper)
     track = with_blinks(person, track, controls, blinking)
-    track = with_upper(person, track, controls)
-    track = with_emotion(track, controls.emotion)
-    return with_mouth(person, track, controls)
+    made = with_emotion(person, with_upper(person, track, controls), controls.emotion)
+    return with_mouth(person, replace(made, upper=no_further(person, made.upper, track.upper)), controls)
 
 
-def with_emotion(track: MotionTrack, emotion: Mapping[str, float]) -> MotionTrack:
-    """Movements by name on top of those that the track has."""
+def no_further(
+    person: Person, upper: Float32[np.ndarray, "n u"], before: Float32[np.ndarray, "n u"]
+) -> Float32[np.ndarray, "n u"]:
+    """Channels that were changed, within a little more than the filmed track shows: further out faces tear."""
+    shown = person.filmed.upper
+    least = np.array([-1.0 if name in GAZE else 0.0 for name in person.filmed.upper_names] or 0.0)
+    low, high = np.minimum(shown.min(axis=0), least) - _BEYOND, np.maximum(shown.max(axis=0), 1) + _BEYOND
+    return np.where(upper == before, upper, np.clip(upper, low, high)).astype(np.float32)
+
+
+def with_emotion(person: Person, track: MotionTrack, emotion: Mapping[str, float]) -> MotionTrack:
+    """Movements by name on top of those that the track has.
+
+    An avatar that is not bound to a head shows ARKit's shapes by its own map, as far as its clip showed such faces.
+    """
     if not emotion:
         return track
+    if not person.movements and person.arkit is not None:
+        return with_shapes(person.arkit, track, emotion)
     names = (*track.movement_names, *(name for name in emotion if name not in track.movement_names))
     moved = np.zeros((len(track), len(names)), np.float32)
     if track.movements is not None:
@@ -119,6 +140,17 @@ def with_emotion(track: MotionTrack, emotion: Mapping[str, float]) -> MotionTrac
     for name, value in emotion.items():
         moved[:, names.index(name)] += np.float32(value)
     return replace(track, movements=moved, movement_names=names)
+
+
+def with_shapes(fitted: ArkitMap, track: MotionTrack, shapes: Mapping[str, float]) -> MotionTrack:
+    """ARKit's shapes on top of a motion, in mouth codes and upper face."""
+    values = np.zeros((1, len(ARKIT_EXPRESSIONS)), np.float32)
+    for name, value in shapes.items():
+        values[0, ARKIT_EXPRESSIONS.index(name)] = value
+    codes, upper = fitted.face(values)
+    moved = track.mouth_codes + (codes - fitted.rest_codes)
+    shown = softly_within(moved, fitted.mean, fitted.whiten, fitted.reach)
+    return replace(track, mouth_codes=shown, upper=track.upper + (upper - fitted.rest_upper))
 
 
 def with_mouth(person: Person, track: MotionTrack, controls: Controls) -> MotionTrack:

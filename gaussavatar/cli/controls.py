@@ -41,7 +41,7 @@ class ControlOptions:
     """Upper-face channels to move all the time, such as squint=0.5; 1 is this person's strong movement."""
 
     emotion: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")] = ()
-    """Movements to add all the time, such as mouthSmileLeft=0.4; of avatars fitted with --set model.binding=head."""
+    """Movements to add all the time, such as mouthSmileLeft=0.4; 1 is full."""
 
     gaze: str = "recorded"
     """recorded: as filmed; camera: to the camera while the head turns; X,Y: fixed, to the picture's right and down."""

@@ -59,7 +59,8 @@ class Controls:
     style_part: tuple[float, float] | None = None
     """From and to which second of the filmed track head and upper face are taken, back and forth."""
     emotion: Mapping[str, float] = field(default_factory=dict)
-    """Movements by name (``mouthSmileLeft``, ...) that are added all the time, 1 being full."""
+    """Movements by name (``mouthSmileLeft``, ...) that are added all the time, 1 being full: those of the avatar's
+    head where it is bound to one, else ARKit's by the person's own map."""
 
     def __post_init__(self) -> None:
         """Check every value.

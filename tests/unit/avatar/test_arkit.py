@@ -39,7 +39,7 @@ def test_beyond_what_was_seen_the_mouth_goes_ever_slower_and_never_turns() -> No
     away = np.linalg.norm((made - mean) @ whiten, axis=1)
     assert (np.diff(away) >= -1e-4).all() and away[-1] == pytest.approx(reach[1], rel=1e-3)
     assert np.allclose(made[away < 0.99 * reach[0]], ray[away < 0.99 * reach[0]], atol=1e-4)
-    assert (np.abs(softly_within(seen, mean, whiten, reach) - seen).max(axis=1) < 1e-5).mean() > 0.94
+    assert (np.abs(softly_within(seen, mean, whiten, reach) - seen).max(axis=1) < 1e-5).mean() > 0.89
 
 
 def test_the_nearest_shapes_between_none_and_all_are_found() -> None:

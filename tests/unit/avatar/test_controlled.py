@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import gaussavatar
+from gaussavatar.avatar.arkit import ArkitMap, seen_codes
 from gaussavatar.avatar.controlled import Person, apply_controls
 from gaussavatar.errors import UserError
+from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.motion.blinks import BlinkHabit, blink_starts, generated_blinks, learn_blinks, without_blinks
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.poses import deviations, mean_pose, posed
@@ -193,9 +195,30 @@ def test_eyes_stay_on_the_camera_while_the_head_turns(person: Person) -> None:
     assert (fixed == np.array([0.5, -0.25], np.float32)).all()
 
 
+def test_a_face_put_on_is_that_of_the_persons_own_map_and_stays_within_it(person: Person) -> None:
+    mouth, upper = np.zeros((52, 3), np.float32), np.zeros((52, 9), np.float32)
+    mouth[ARKIT_EXPRESSIONS.index("mouthSmileLeft")] = [0.5, -0.5, 0]
+    upper[ARKIT_EXPRESSIONS.index("browInnerUp"), 4] = 1.0
+    seen = seen_codes(person.filmed.mouth_codes)
+    own = ArkitMap(CLOSED, person.resting_upper, mouth, upper, *seen, np.ones(3, np.float32))
+    bare = replace(person, movements=(), arkit=own)
+    calm = replace(person.filmed, mouth_codes=0 * person.filmed.mouth_codes + seen[0])
+    track = apply_controls(bare, calm, Controls(emotion={"mouthSmileLeft": 0.5, "browInnerUp": 0.5}))
+    smile = own.face(np.eye(52, dtype=np.float32)[[ARKIT_EXPRESSIONS.index("mouthSmileLeft")]] * 0.5)[0][0] - CLOSED
+    assert np.allclose(track.mouth_codes - seen[0], smile, atol=1e-4) and smile[0] > 0.1
+    assert np.allclose((track.upper - calm.upper)[:, 4], 0.5, atol=1e-6)
+    far = apply_controls(bare, calm, Controls(emotion={"mouthSmileLeft": 3.0})).mouth_codes
+    assert np.linalg.norm((far - seen[0]) @ seen[1], axis=1).max() <= seen[2][1] + 1e-4
+    bound = apply_controls(person, person.filmed, Controls(emotion={"jawOpen": 0.5}))
+    assert bound.movement_names == ("jawOpen",) and bound.movements is not None and (bound.movements == 0.5).all()
+
+
 def test_raised_brows_are_raised_and_not_lowered(person: Person) -> None:
     before, after = person.filmed.upper, apply_controls(person, person.filmed, Controls(brow_offset=0.5)).upper
-    assert np.allclose((after - before)[:, 4:7], [0.5, 0.5, -0.5], atol=1e-5)
+    assert np.allclose((after - before)[:, 4:6], [0.5, 0.5], atol=1e-5)
+    assert np.allclose(after[:, 6], np.maximum(before[:, 6] - 0.5, -0.2), atol=1e-5)
+    high = apply_controls(person, person.filmed, Controls(brow_offset=2.0)).upper
+    assert high[:, 4].max() == pytest.approx(1.2), "no further than a little beyond strong"
 
 
 @pytest.mark.parametrize(
