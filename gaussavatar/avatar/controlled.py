@@ -26,7 +26,7 @@ from gaussavatar.types import Waveform
 
 BLINKS = ("blink_left", "blink_right")
 GAZE = ("gaze_x", "gaze_y")
-_BEYOND = 0.2
+_BEYOND = 0.3
 """How much further than in the filmed track a channel may go, in units of strong movement."""
 _GLANCE = np.radians(8.6)
 """What a gaze of 1 turns an eye at least: .06 eye widths (30 mm) at an eye's radius (12 mm)."""

@@ -216,9 +216,9 @@ def test_a_face_put_on_is_that_of_the_persons_own_map_and_stays_within_it(person
 def test_raised_brows_are_raised_and_not_lowered(person: Person) -> None:
     before, after = person.filmed.upper, apply_controls(person, person.filmed, Controls(brow_offset=0.5)).upper
     assert np.allclose((after - before)[:, 4:6], [0.5, 0.5], atol=1e-5)
-    assert np.allclose(after[:, 6], np.maximum(before[:, 6] - 0.5, -0.2), atol=1e-5)
+    assert np.allclose(after[:, 6], np.maximum(before[:, 6] - 0.5, -0.3), atol=1e-5)
     high = apply_controls(person, person.filmed, Controls(brow_offset=2.0)).upper
-    assert high[:, 4].max() == pytest.approx(1.2), "no further than a little beyond strong"
+    assert high[:, 4].max() == pytest.approx(1.3), "no further than a little beyond strong"
 
 
 @pytest.mark.parametrize(
