@@ -49,7 +49,3 @@ class Blend(nn.Module):
         """Mouth codes of windows over all features of both."""
         first, second = (windows[..., columns.to(windows.device)] for columns in self._columns)
         return (1 - self.share) * self.first(first) + self.share * self.second(second)
-
-    def in_own_range(self, codes: Float[Tensor, "b n_codes"]) -> Float[Tensor, "b n_codes"]:
-        """See :meth:`gaussavatar.audio.encoder.AudioEncoder.in_own_range`."""
-        return self.range(codes, self.centre)

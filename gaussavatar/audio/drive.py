@@ -75,8 +75,14 @@ def codes_for_audio(
         lambda heard: normalise(heard, own),
         fill=own.silence,
     )
-    codes = [codes_for_windows(encoder, part, closed=closed, config=config) for part in seen]
-    return np.concatenate(codes) if codes else np.zeros((0, len(closed)), np.float32)
+    told = [_heard(encoder, part, config) for part in seen]
+    if not told:
+        return np.zeros((0, len(closed)), np.float32)
+    answers, gate = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    voice = None
+    if encoder.range is not None and (gate > 0.5).any():
+        voice = encoder.range.of_voice(torch.from_numpy(answers[gate > 0.5]), encoder.centre.cpu())
+    return _spoken(encoder, answers, gate, closed, config, voice)
 
 
 def codes_for_windows(
@@ -86,22 +92,42 @@ def codes_for_windows(
     closed: Float32[np.ndarray, "n_codes"],
     config: DriveConfig | None = None,
 ) -> Float32[np.ndarray, "n n_codes"]:
-    """Mouth codes for normalised windows, from a file or from a stream."""
+    """Mouth codes for normalised windows of a stream, whose voice is taken as it comes."""
     config = config or DriveConfig()
+    answers, gate = _heard(encoder, windows, config)
+    return _spoken(encoder, answers, gate, closed, config, None)
+
+
+def _heard(
+    encoder: AudioEncoder | Blend, windows: Float32[np.ndarray, "n w d"], config: DriveConfig
+) -> tuple[Float32[np.ndarray, "n n_codes"], Float32[np.ndarray, "n"]]:
+    """What the network answers, and how far it may be followed: 0 in silence."""
     parameter = next(encoder.parameters())
     was_training = encoder.training
     encoder.eval()
-    parts = []
+    parts = [torch.zeros(0, len(encoder.centre))]
     with torch.no_grad():
         for start in range(0, len(windows), config.batch):
             part = torch.from_numpy(np.ascontiguousarray(windows[start : start + config.batch]))
-            told = encoder(part.to(parameter.device, parameter.dtype))
-            parts.append(encoder.in_own_range(told).cpu())
+            parts.append(encoder(part.to(parameter.device, parameter.dtype)).cpu())
     encoder.train(was_training)
-    centre = encoder.centre.cpu()
-    codes = centre + config.mouth_gain * (torch.cat(parts) - centre) if parts else torch.zeros(0, len(centre))
-    answer = codes.numpy().astype(np.float32)
-    if config.gate is None:
-        return answer
-    gate = heard_by(encoder.config).gate(windows, config.gate)[:, None].astype(np.float32)
-    return closed + gate * (answer - closed)
+    gate = np.ones(len(windows), np.float32)
+    if config.gate is not None:
+        gate = heard_by(encoder.config).gate(windows, config.gate).astype(np.float32)
+    return torch.cat(parts).numpy().astype(np.float32), gate
+
+
+def _spoken(
+    encoder: AudioEncoder | Blend,
+    answers: Float32[np.ndarray, "n n_codes"],
+    gate: Float32[np.ndarray, "n"],
+    closed: Float32[np.ndarray, "n_codes"],
+    config: DriveConfig,
+    voice: tuple[float, float] | None,
+) -> Float32[np.ndarray, "n n_codes"]:
+    """Answers in the person's own range, with the wished gain, closed in silence."""
+    centre, codes = encoder.centre.cpu(), torch.from_numpy(answers)
+    if encoder.range is not None:
+        codes = encoder.range.cpu()(codes, centre, voice or (1.0, 0.0))
+    wide = (centre + config.mouth_gain * (codes - centre)).numpy().astype(np.float32)
+    return closed + gate[:, None] * (wide - closed)

@@ -112,10 +112,6 @@ class AudioEncoder(nn.Module):
         self.register_buffer("spread", torch.ones(config.n_codes))
         self.range = RangeMatch(config.n_codes) if config.own_range else None
 
-    def in_own_range(self, codes: Float[Tensor, "b n_codes"]) -> Float[Tensor, "b n_codes"]:
-        """What :meth:`forward` answered, as wide as the person moves (:mod:`gaussavatar.audio.own_range`)."""
-        return codes if self.range is None else self.range(codes, self.centre)
-
     def each(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""
         x = functional.relu(self.stem(windows[None]))

@@ -18,6 +18,12 @@ from torch import Tensor, nn
 KNOTS = 41
 """Points of the match: every 2.5 % of the frames."""
 
+TRUST_FRAMES = 75.0
+"""Frames of a voice at which half of what it seems to lack is made up for: three seconds of speech."""
+
+LOUDEST = 1.7
+"""No voice's mouths are made wider than by this factor."""
+
 WIDEST = 1.3
 """No code is widened more than this: beyond it, what is wrong grows faster than what is right."""
 
@@ -105,9 +111,36 @@ class RangeMatch(nn.Module):
         for field in dataclasses.fields(OwnRange):
             self.get_buffer(field.name).copy_(torch.from_numpy(getattr(own, field.name)))
 
-    def forward(self, codes: Float[Tensor, "b m"], middle: Float[Tensor, "m"]) -> Float[Tensor, "b m"]:
-        """The codes as wide as the person moves, around ``middle``."""
-        wide = (codes - middle) * self.get_buffer("gain")
+    def forward(
+        self, codes: Float[Tensor, "b m"], middle: Float[Tensor, "m"], voice: tuple[float, float] = (1.0, 0.0)
+    ) -> Float[Tensor, "b m"]:
+        """The codes as wide as the person moves, around ``middle``; ``voice`` is what :meth:`of_voice` says."""
+        scale, shift = voice
+        wide = (codes - middle) * self.get_buffer("gain") * scale
         opening = wide @ self.get_buffer("opening")
-        matched = piecewise(opening, self.get_buffer("heard"), self.get_buffer("own"))
+        matched = piecewise(opening + shift, self.get_buffer("heard"), self.get_buffer("own"))
         return middle + wide + (matched - opening)[:, None] * self.get_buffer("toward")
+
+    def of_voice(self, codes: Float[Tensor, "n m"], middle: Float[Tensor, "m"]) -> tuple[float, float]:
+        """How much less a network dares under this voice than under the person's own, and how much more shut.
+
+        The openings of the frames in which it speaks are brought to the mean and the deviation that they have under the
+        person's voice, the more of it the longer it was heard.
+
+        Args:
+            codes: answers of the network in frames where the voice speaks.
+            middle: the mean that they lie around.
+
+        Returns:
+            A factor on the codes' distance from ``middle``, and what is added to the opening.
+        """
+        heard = self.get_buffer("heard")
+        inner = 0.5 * (heard[1:] + heard[:-1])
+        told = (codes - middle) * self.get_buffer("gain") @ self.get_buffer("opening")
+        if len(told) < 2 or float(told.std()) < 1e-9 or not self.get_buffer("opening").any():
+            return 1.0, 0.0
+        trust = len(told) / (len(told) + TRUST_FRAMES)
+        spread = float(inner.std())
+        scale = min(max(spread / float(told.std()), 1.0), LOUDEST) ** trust
+        off = float(inner.mean()) - scale * float(told.mean())
+        return scale, trust * min(max(off, -0.5 * spread), 0.5 * spread)

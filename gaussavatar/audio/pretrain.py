@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
@@ -135,8 +135,17 @@ def pretrain_encoder(
     predicted = centre + deviation
     if learns_range and encoder.range is not None:
         assert aperture is not None
-        encoder.range.learn(fit_own_range(predicted, targets[train_mask], aperture[train_mask], centre))
+        speaking = speaking_frames(heard, frames)
+        known = (predicted, targets[train_mask], aperture[train_mask])
+        encoder.range.learn(fit_own_range(*(values[speaking] for values in known), centre))
     return Pretrained(encoder, predicted)
+
+
+def speaking_frames(heard: AudioBatcher, frames: Int[Tensor, "k"]) -> Bool[np.ndarray, "k"]:
+    """Which video frames lie in speech and not in pauses, where a gate closes the mouth anyway; all if few do."""
+    parts = [heard.feature.gate(heard.clean(part).numpy()) > 0.5 for part in frames.split(512)]
+    speaking = np.concatenate(parts)
+    return speaking if speaking.mean() > 0.2 else np.ones(len(frames), bool)
 
 
 def steps_of(config: AudioPretrainConfig, with_range: bool) -> int:

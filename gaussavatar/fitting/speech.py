@@ -14,7 +14,7 @@ from gaussavatar.audio.blend import heard_together
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.own_range import OwnRange, fit_own_range
-from gaussavatar.audio.pretrain import AudioPretrainConfig, Pretrained, pretrain_encoder, steps_of
+from gaussavatar.audio.pretrain import AudioPretrainConfig, Pretrained, pretrain_encoder, speaking_frames, steps_of
 from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job
@@ -73,7 +73,9 @@ def speech_networks(
     share, motion = config.light_share, clip.motion
     predicted = (1 - share) * best.predicted + share * light.predicted
     middle = ((1 - share) * best.encoder.centre + share * light.encoder.centre).numpy()
-    own = fit_own_range(predicted, motion.mouth_codes[learnt], motion.aperture[learnt], middle)
+    speaking = speaking_frames(heard.narrowed(config.light), torch.from_numpy(np.flatnonzero(learnt)))
+    known = (predicted, motion.mouth_codes[learnt], motion.aperture[learnt])
+    own = fit_own_range(*(values[speaking] for values in known), middle)
     return SpeechNetworks(best.encoder, light.encoder, own)
 
 

@@ -27,7 +27,7 @@ def test_each_hears_its_own_features_and_the_answer_is_their_mean() -> None:
     wanted = 0.7 * first(windows[..., :40]) + 0.3 * second(windows)
     torch.testing.assert_close(blend(windows), wanted)
     torch.testing.assert_close(blend.centre, torch.full((3,), 1.3))
-    assert torch.equal(blend.in_own_range(wanted), wanted)
+    torch.testing.assert_close(blend.range(wanted, blend.centre), wanted)
 
 
 def test_what_one_needs_does_not_have_to_be_installed_to_know_where_it_stands() -> None:
