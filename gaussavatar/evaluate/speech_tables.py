@@ -37,8 +37,8 @@ VOICES: dict[str, tuple[str, str, str]] = {
     "labials_closed": ("m, b, p closed, engines", ".2f", "labials_chance"),
     "labials_demo_closed": ("m, b, p closed, demo", ".2f", "labials_demo_chance"),
     "amplitude": ("Amplitude over the person's, median", ".2f", ""),
-    "amplitude_lowest": ("lowest", ".2f", ""),
-    "amplitude_highest": ("highest", ".2f", ""),
+    "amplitude_lowest": ("Amplitude, lowest", ".2f", ""),
+    "amplitude_highest": ("Amplitude, highest", ".2f", ""),
     "lag_ms": ("Lag against natural lips (ms), median", "+.0f", ""),
     "lag_own_ms": ("Lag against the clip's own lips (ms), median", "+.0f", ""),
     "labial_lag_ms": ("Lag of closures against their sounds (ms), median", "+.0f", ""),
@@ -47,9 +47,9 @@ VOICES: dict[str, tuple[str, str, str]] = {
 }
 UNITS = {
     "upper": "Upper units, error",
-    "upper_r": "correlation",
+    "upper_r": "Upper units, correlation",
     "lower": "Lower units, error",
-    "lower_r": "correlation",
+    "lower_r": "Lower units, correlation",
 }
 THEVAL = {
     "lip_dynamics": "Lip dynamics", "silent_lip_stability": "Silent-lip stability", "lip_sync": "Lip-sync"
@@ -203,7 +203,10 @@ def speech_section(speech: Mapping[str, Any] | None) -> str:
     """The section of the report page; empty where speech was not measured."""
     if not speech:
         return ""
-    parts = [f"<p>Silences by {escape(str(speech.get('silences')))}.</p>"]
+    parts = [
+        f"<p>Silences by {escape(str(speech.get('silences')))}. Blocks are of the whole clip, each by a network that "
+        "never saw it; strange voices are not of the clip.</p>"
+    ]
     parts += [f"<p>{escape(str(note))}</p>" for note in speech.get("notes", ())]
     for name, (heads, rows) in speech_tables(speech):
         about = f"<p>{escape(ABOUT[name])}</p>" if name in ABOUT else ""
