@@ -80,6 +80,8 @@ def reenact(
     require_video(info)
     if out is not None and out.exists() and out.samefile(video):
         raise UserError("another file for --out than the video", f"{out}", "name another one")
+    if avatar.arkit is None:
+        progress.say("this avatar has no map of shapes: its lips only open and close; fit it again for the rest")
     heard = audio or (video if info.has_audio else None)
     seconds = None if heard is None else read_audio(heard).seconds
     return heard, reenacted(avatar, track_other(video, folder, progress), seconds)
