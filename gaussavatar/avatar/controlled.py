@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from scipy.ndimage import gaussian_filter1d
 
 from gaussavatar.audio.stress import stress
@@ -253,7 +253,7 @@ def with_head(person: Person, track: MotionTrack, wish: str | MotionTrack, rng: 
 
 
 def swaying(person: Person, n: int, fps: float, rng: np.random.Generator) -> Float[np.ndarray, "n 6"]:
-    """New sway of the person's own kind, as deviations from the mean pose."""
+    """New sway of the person's own kind, as deviations from the mean pose (see :func:`deviations`)."""
     filmed = person.filmed
     moved = deviations(filmed.T_camera_world, mean_pose(filmed.T_camera_world))
     recorded = calmed(without_jumps(moved, cuts(neck_points(filmed.T_camera_world))), filmed.fps)

@@ -59,8 +59,9 @@ def motion_of_file(avatar: LoadedAvatar, path: Path | str, say: Callable[[str], 
     """
     read = read_motion(path)
     if isinstance(read, ArkitCurves):
-        for line in _said_of(avatar, read) if say is not None else ():
-            say(line)
+        if say is not None:
+            for line in _said_of(avatar, read):
+                say(line)
         track = motion_of_curves(avatar, read)
     else:
         track = in_order(avatar, read)
