@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from gaussavatar.audio.blend import heard_together
 from gaussavatar.audio.features.beside import check_beside
-from gaussavatar.audio.features.registry import open_features
+from gaussavatar.audio.features.registry import BEST, best_features, feature_facts, open_features
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job, preparation_stages, told_quality
 from gaussavatar.fitting.recipe import load_recipe
@@ -72,7 +73,8 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
         UserError: whatever the user can mend, before the hours are spent.
     """
     job = _job(request, "avatars", progress)
-    open_features(job.config.audio.features)
+    open_features(heard_together(job.config.audio.features, job.config.audio.light))
+    _say_what_is_missing(job)
     device = choose_device(request.device)
     perceptual_net(job.config.training)
     info = probe(request.video)
@@ -84,6 +86,14 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())
     progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")
     return FitResult(job.layout.folder, read_json(job.layout.metrics), job.layout.page)
+
+
+def _say_what_is_missing(job: Job) -> None:
+    """Lips that could hear more are said before the hours are spent."""
+    if job.config.audio.features == best_features() != BEST:
+        lacking = [feature_facts(name) for name in BEST if name not in best_features()]
+        names, how = (", ".join(words) for words in zip(*((one.names[0], one.install) for one in lacking), strict=True))
+        job.progress.say(f"lips would follow the sound better with {names}: {how}")
 
 
 def fit_stages(job: Job, device: torch.device) -> tuple[Stage, ...]:
