@@ -21,7 +21,7 @@ from jaxtyping import Float, Float32
 from gaussavatar.audio.features.api import FeatureFacts
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics
-from gaussavatar.audio.phone_classes import PHONE_CLASSES, SILENCE, classes_of
+from gaussavatar.audio.phone_classes import CLASSES, SILENCE, shares_of
 from gaussavatar.audio.stream import n_centred_frames
 from gaussavatar.audio.windows import Window
 from gaussavatar.errors import UserError
@@ -44,7 +44,7 @@ LIVE_PIECE, LIVE_LEFT, LIVE_RIGHT = 8, 80, 10
 
 FACTS = FeatureFacts(
     names=("hama",),
-    dimension=len(PHONE_CLASSES),
+    dimension=len(CLASSES),
     window=Window(RATE, 16),
     look_ahead_ms=1000.0 * (LIVE_RIGHT + LIVE_PIECE - 1) / RATE,
     streamable=True,
@@ -78,12 +78,12 @@ def _network() -> tuple[object, Float32[np.ndarray, "tokens classes"], int]:
     except RuntimeError as error:
         machine = f"{platform.system()} on {platform.machine()}"
         raise UserError("a library of hama for this machine", machine, "name other audio.features") from error
-    classes = np.zeros((len(model.decoder_tokens), len(PHONE_CLASSES)), np.float32)
+    classes = np.zeros((len(model.decoder_tokens), len(CLASSES)), np.float32)
     for row, token in enumerate(model.decoder_tokens):
         if token == "<wb>":
             classes[row, SILENCE] = 1.0
         elif not token.startswith("<"):
-            for k, share in classes_of(token).items():
+            for k, share in shares_of(token).items():
                 classes[row, k] = share
     return model.session, classes, model.blank_id
 

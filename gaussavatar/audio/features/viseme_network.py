@@ -21,12 +21,9 @@ from torch import Tensor
 from gaussavatar.audio.features.mel import mel_statistics
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, MEL_RATE, N_MELS
 from gaussavatar.audio.normalise import AudioStatistics, RunningNormaliser
+from gaussavatar.audio.phone_classes import CLASSES
 from gaussavatar.resources import resource
 from gaussavatar.storage import read_arrays
-
-CLASSES = tuple("sil pb m fv th td n l sz sh kg r R w j i e a V o u y".split())
-"""Sounds that lips can be told apart by: silence, consonants by place, vowels; ``V`` is the neutral vowel, ``R`` the
-uvular r, ``kg`` holds all that is done at the back of the mouth."""
 
 ARTICULATION = ("opening", "rounding", "width", "closure")
 """What the mouth does, 0..1 each: jaw and lips apart, lips forward, corners apart, lips pressed together."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from gaussavatar.audio.features.mel_bands import N_MELS
 from gaussavatar.audio.features.viseme_network import (
     ARTICULATION,
-    CLASSES,
     LAYERS,
     STEM,
     Layer,
@@ -19,6 +18,7 @@ from gaussavatar.audio.features.viseme_network import (
     reach_of,
     residual,
 )
+from gaussavatar.audio.phone_classes import CLASSES
 
 
 class TrainedNetwork(nn.Module):

@@ -8,35 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int
 
-from gaussavatar.audio.features.viseme_network import CLASSES, RATE
+from gaussavatar.audio.features.viseme_network import RATE
+from gaussavatar.audio.phone_classes import CLASS_OF, CLASSES
 
 INDEX = {name: k for k, name in enumerate(CLASSES)}
 SILENCE = INDEX["sil"]
-
-_IPA = {
-    "pb": "pbɓβ",
-    "m": "mɱ",
-    "fv": "fvʋɸ",
-    "th": "θð",
-    "td": "tdɾʈɖʔ",
-    "n": "nɲɳ",
-    "l": "lɫʎɭʟ",
-    "sz": "szɬ",
-    "sh": "ʃʒɕʑʂʐɧ",
-    "kg": "kɡgŋhxɣcɟçqɦʝɴħʕɰ",
-    "r": "ɹɻrɽ",
-    "R": "ʁχʀ",
-    "w": "wɥʍ",
-    "j": "j",
-    "i": "iɪᵻɨ",
-    "e": "eɛ",
-    "a": "aæɑɐ",
-    "V": "ʌəɜɚɝɘᵊɤ",
-    "o": "oɔɒɵ",
-    "u": "uʊɯ",
-    "y": "yøœʏʉ",
-}
-_CLASS_OF = {symbol: INDEX[name] for name, symbols in _IPA.items() for symbol in symbols}
 
 _MARKS = set("ˈˌːˑ̩̯̃̊̈ʰʲˠʷ˞̪̥̬̠̝̞̺'`\"^~*!;.:-|=#0123456789͡ⁿ")
 """Stress, length, tone and colour: no mouth of their own."""
@@ -109,10 +85,10 @@ def classes_of(symbol: str) -> list[int]:
     for letter in symbol:
         if letter in _MARKS:
             continue
-        if letter not in _CLASS_OF:
+        if letter not in CLASS_OF:
             raise UnknownPhone(f"{letter!r} in {symbol!r}")
-        if not kinds or kinds[-1] != _CLASS_OF[letter]:
-            kinds.append(_CLASS_OF[letter])
+        if not kinds or kinds[-1] != CLASS_OF[letter]:
+            kinds.append(CLASS_OF[letter])
     return kinds
 
 

@@ -16,7 +16,6 @@ from gaussavatar.audio.features.api import AugmentConfig
 from gaussavatar.audio.features.mel_augment import add_power, augment_mel, silence_mel
 from gaussavatar.audio.features.mel_bands import LOG_FLOOR, N_MELS
 from gaussavatar.audio.features.viseme_network import (
-    CLASSES,
     SILENT,
     Reach,
     VisemeNetwork,
@@ -25,6 +24,7 @@ from gaussavatar.audio.features.viseme_network import (
     normaliser,
 )
 from gaussavatar.audio.normalise import normalise
+from gaussavatar.audio.phone_classes import CLASSES
 from gaussavatar.audio.prior.corpus import Utterance
 from gaussavatar.audio.prior.network import TrainedNetwork, folded
 from gaussavatar.progress import Progress, QuietProgress

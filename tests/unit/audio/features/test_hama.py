@@ -10,7 +10,7 @@ hama = pytest.importorskip("hama", reason="hama is not installed here")
 from gaussavatar.audio.features import hama as feature_file  # noqa: E402
 from gaussavatar.audio.features.hama import FACTS, HOP, HamaFeature, check_installed, levels_in_pieces  # noqa: E402
 from gaussavatar.audio.features.registry import open_features  # noqa: E402
-from gaussavatar.audio.phone_classes import PHONE_CLASSES  # noqa: E402
+from gaussavatar.audio.phone_classes import CLASSES  # noqa: E402
 from gaussavatar.errors import UserError  # noqa: E402
 from gaussavatar.synthetic.speech import babble  # noqa: E402
 from gaussavatar.synthetic.voice import speak_phones  # noqa: E402
@@ -24,7 +24,7 @@ def voice() -> Waveform:
 
 def test_levels_are_logarithms_of_shares_of_one(voice: Waveform) -> None:
     raw = HamaFeature().extract(voice)
-    assert raw.shape == (len(voice.samples) // HOP + 1, len(PHONE_CLASSES))
+    assert raw.shape == (len(voice.samples) // HOP + 1, len(CLASSES))
     shares = np.exp(raw) - feature_file.FLOOR
     # Tokens that are no phone (tones, text marks) belong to no class.
     assert (shares > -1e-6).all() and (shares.sum(1) < 1.0 + 1e-4).all() and shares.sum(1).mean() > 0.5
