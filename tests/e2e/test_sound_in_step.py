@@ -27,7 +27,7 @@ from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.training.layout import FitLayout
 
 pytestmark = pytest.mark.slow
-"""Draws a clip of 16 seconds and fits it five times with hardly any training: about four minutes on two cores."""
+"""Draws a clip of 16 seconds and fits it three times with hardly any training: about two minutes on two cores."""
 
 SECONDS, SIZE, SEED = 16.0, 256, 3
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -75,7 +75,7 @@ def own(actor: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
     return record.found.milliseconds
 
 
-@pytest.mark.parametrize("late_ms", [-160, -80, 100, 160])
+@pytest.mark.parametrize("late_ms", [-160, 100])
 def test_a_known_shift_is_found_and_the_avatar_is_free_of_it(
     actor: Path, own: float, tmp_path: Path, late_ms: int
 ) -> None:
