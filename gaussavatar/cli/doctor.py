@@ -204,6 +204,21 @@ def check_resources() -> Finding:
     return Finding("resources", True, f"recipes, cuda_ext, assets in {folders[0].parent}")
 
 
+def check_audio_features() -> Finding:
+    """Whether what the best lips listen to is installed."""
+    from gaussavatar.audio.features.registry import BEST, best_features, feature_facts, open_features
+    from gaussavatar.errors import UserError
+
+    do = "; ".join(feature_facts(name).install for name in BEST if feature_facts(name).install)
+    try:
+        open_features(BEST)
+    except UserError as error:
+        return Finding(
+            "lips", False, f"{', '.join(best_features())} ({error.expected}: {error.came})", do, needed=False
+        )
+    return Finding("lips", True, f"listen to {', '.join(BEST)}, and to viseme", do, needed=False)
+
+
 def check_speech_engines() -> Finding:
     """What says a text for ``speak --text``; espeak-ng also says the demo's second sentence."""
     from gaussavatar.speak.text.registry import engines
@@ -246,6 +261,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_mediapipe_models,
     check_mediapipe_import,
     check_head_data,
+    check_audio_features,
     check_speech_engines,
     check_disk_space,
 )
