@@ -18,7 +18,7 @@ from gaussavatar.speak.text import api
 from gaussavatar.speak.text.api import TextEngine, match_language
 from gaussavatar.speak.text.registry import choose, engines, one_line, say_text
 
-TRICKY = "Hello -w /tmp/x --voices; $(touch spoilt) `touch spoilt` \"quoted\" 'so' | > spoilt & <b>äöü</b>"
+TRICKY = "Hello -w x.wav --voices; $(touch spoilt) `touch spoilt` \"quoted\" 'so' | > spoilt & <b>äöü</b>"
 
 FAKE = """#!{python}
 import json, sys, wave
