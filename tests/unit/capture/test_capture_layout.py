@@ -13,14 +13,19 @@ OTHERS = {
     "head/install.py": {"head.npz"},
     "avatar/folder.py": {"plate.png"},
     "avatar/player.py": {"under.u8"},
+    "speak/segments.py": {"motion.safetensors"},
     "synthetic/actor.py": {"masks.u8"},
 }
-"""The same name in another kind of folder: of an installed head, an avatar, a player, the made-up actor."""
+"""The same name in another kind of folder: of a head, an avatar, a player, a long film, the made-up actor."""
+
+
+CHOICES = {"audio"}
+"""Paths that are one of two others, whichever is there."""
 
 
 def paths(layout: CaptureLayout | SegmentationLayout | FitLayout) -> dict[str, Path]:
     """Every path of a layout by its name."""
-    names = [name for name, value in vars(type(layout)).items() if isinstance(value, property)]
+    names = [name for name, value in vars(type(layout)).items() if isinstance(value, property) and name not in CHOICES]
     found = {name: getattr(layout, name) for name in names}
     return {name: path for name, path in found.items() if isinstance(path, Path)}
 
