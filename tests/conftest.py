@@ -126,6 +126,15 @@ def toy_track() -> dict[str, np.ndarray]:
     return {"T_camera_world": poses, "K": K, "upper": upper, "mouth_codes": codes}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that take minutes are left out of the usual run, and the run says so."""
+    if os.environ.get("GAUSSAVATAR_TEST_LONG"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; set GAUSSAVATAR_TEST_LONG=1"))
+
+
 @pytest.fixture(autouse=True)
 def _calls_counted_anew() -> None:
     _calls.clear()
