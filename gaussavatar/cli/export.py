@@ -14,7 +14,7 @@ from gaussavatar.export.registry import WRITERS
 
 FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {writer.holds}' for name, writer in WRITERS.items())}."
 OPTIONS_HELP = "About the file. " + " ".join(
-    f"{kind}: {'; '.join(f'{name}={option.default:g}: {option.meaning}' for name, option in writer.options.items())}."
+    f"{kind}: {'; '.join(f'{name}={option.default}: {option.meaning}' for name, option in writer.options.items())}."
     for kind, writer in WRITERS.items()
 )
 
@@ -38,22 +38,19 @@ class Export:
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.export.registry import export_avatar
 
-        options = numbers(self.set)
+        options = words(self.set)
         path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, options=options)
         say(f"{count} Gaussians: {shown(path)}")
 
 
-def numbers(words: tuple[str, ...]) -> dict[str, float]:
-    """``name=value`` words as numbers by name.
+def words(given: tuple[str, ...]) -> dict[str, str]:
+    """``name=value`` words by name.
 
     Raises:
         UserError: a word is not of that form.
     """
-    values: dict[str, float] = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        try:
-            values[name] = float(value)
-        except ValueError as error:
-            raise UserError("NAME=NUMBER after --set", repr(word), "write, for example, faintest=0.02") from error
-    return values
+    pairs = [word.partition("=") for word in given]
+    for word, (name, equals, value) in zip(given, pairs, strict=True):
+        if not (name and equals and value):
+            raise UserError("NAME=VALUE after --set", repr(word), "write, for example, faintest=0.02")
+    return {name: value for name, _, value in pairs}

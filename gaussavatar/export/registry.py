@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
 from gaussavatar.export.writer import Option, Writer
@@ -31,7 +31,7 @@ def export_avatar(
     kind: str,
     out: Path | None = None,
     motion: MotionTrack | None = None,
-    options: Mapping[str, float] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[Path, int]:
     """Write an avatar as ``kind``; returns where and how many Gaussians.
 
@@ -41,7 +41,7 @@ def export_avatar(
         out: the file; named after the avatar, in the working directory, when None.
         motion: what it does; None is its filmed track, or, for a format that does not move, the closed mouth and the
             calm face of the clip. Of a format that does not move, the first frame is written.
-        options: numbers by the names of the writer's options.
+        options: by the names of the writer's options; words as the command line has them are read.
 
     Raises:
         UserError: an unknown format or option, a damaged avatar, or an output that cannot be written.
@@ -50,16 +50,16 @@ def export_avatar(
 
     if kind not in WRITERS:
         raise UserError(f"a format: {', '.join(WRITERS)}", repr(kind), "name one of these with --format")
-    writer, chosen = WRITERS[kind], options or {}
-    writer.chosen(chosen)
+    writer = WRITERS[kind]
+    chosen = writer.chosen(options or {})
     path = out or Path(f"{avatar.resolve().name}{writer.suffix}")
     if path.is_dir():
         raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar{writer.suffix}")
-    loaded = load_avatar(avatar)
+    loaded = load_avatar(avatar, hearing=chosen.get("features", "best"))
     track = motion or (loaded.filmed if writer.moves else at_rest(loaded))
     if not writer.moves:
         track = track.frames(0, 1)
-    return path, writer.write(path, states(loaded, track), track, chosen)
+    return path, writer.write(path, loaded if writer.whole else states(loaded, track), track, chosen)
 
 
 def at_rest(avatar: LoadedAvatar) -> MotionTrack:

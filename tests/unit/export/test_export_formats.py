@@ -12,7 +12,7 @@ import pytest
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.export import registry
-from gaussavatar.export.writer import Option, Writer
+from gaussavatar.export.writer import Choice, InputFile, Option, Switch, Writer
 
 MODULE = """
 import numpy as np
@@ -53,6 +53,24 @@ def test_options_are_those_of_the_format(planted: str, toy_avatar: Path, tmp_pat
         with pytest.raises(UserError, match=part):
             registry.export_avatar(toy_avatar, planted, out, options=options)
     assert not out.exists()
+
+
+def test_a_whole_format_gets_the_avatar_and_its_settings_in_words(
+    toy_avatar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = (
+        "def write(path, avatar, motion, **o):\n    path.write_text(f'{avatar.record.subject} {sorted(o.items())}')"
+    )
+    (tmp_path / "planted_whole.py").write_text(module + "\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = {"q": Choice("b", ("a", "b"), ""), "s": Switch(""), "f": InputFile("")}
+    writer = Writer("all", moves=True, suffix=".txt", module="planted_whole", options=options, whole=True)
+    monkeypatch.setitem(registry.WRITERS, "all", writer)
+    path, _ = registry.export_avatar(toy_avatar, "all", tmp_path / "x.txt", options={"q": "a", "s": "true"})
+    assert path.read_text() == "nobody [('f', None), ('q', 'a'), ('s', True)]"
+    for wrong, part in (({"q": "c"}, "one of a, b"), ({"s": "perhaps"}, "s=true"), ({"f": "nowhere.wav"}, "no such")):
+        with pytest.raises(UserError, match=part):
+            registry.export_avatar(toy_avatar, "all", tmp_path / "y.txt", options=wrong)
 
 
 def test_the_file_is_named_after_avatar_and_format(
