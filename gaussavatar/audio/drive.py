@@ -15,7 +15,7 @@ from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics, normalise
 from gaussavatar.audio.windows import windows_in_turn
 from gaussavatar.errors import UserError
-from gaussavatar.media.samples import finite
+from gaussavatar.media.samples import STRETCH, finite
 from gaussavatar.motion.track import frames_of_seconds
 from gaussavatar.types import Waveform
 
@@ -79,6 +79,7 @@ def codes_for_audio(
     if not told:
         return np.zeros((0, len(closed)), np.float32)
     answers, gate = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    del raw, seen, told
     voice = None
     if encoder.range is not None and (gate > 0.5).any():
         voice = encoder.range.of_voice(torch.from_numpy(answers[gate > 0.5]), encoder.centre.cpu())
@@ -125,9 +126,13 @@ def _spoken(
     config: DriveConfig,
     voice: tuple[float, float] | None,
 ) -> Float32[np.ndarray, "n n_codes"]:
-    """Answers in the person's own range, with the wished gain, closed in silence."""
-    centre, codes = encoder.centre.cpu(), torch.from_numpy(answers)
-    if encoder.range is not None:
-        codes = encoder.range.cpu()(codes, centre, voice or (1.0, 0.0))
-    wide = (centre + config.mouth_gain * (codes - centre)).numpy().astype(np.float32)
-    return closed + gate[:, None] * (wide - closed)
+    """Answers in the person's own range, with the wished gain, closed in silence; a stretch at a time."""
+    centre, spoken = encoder.centre.cpu(), np.empty_like(answers)
+    for start in range(0, len(answers), STRETCH):
+        rows = slice(start, start + STRETCH)
+        codes = torch.from_numpy(answers[rows])
+        if encoder.range is not None:
+            codes = encoder.range.cpu()(codes, centre, voice or (1.0, 0.0))
+        wide = (centre + config.mouth_gain * (codes - centre)).numpy().astype(np.float32)
+        spoken[rows] = closed + gate[rows, None] * (wide - closed)
+    return spoken

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from gaussavatar.intervals import true_runs
+from gaussavatar.media.samples import forget_read
 from gaussavatar.types import VIDEO_FPS, Waveform
 
 _SPAN_SECONDS = 0.08
@@ -14,6 +15,8 @@ _SILENCE_SHARE = 0.35
 _MIN_CONTRAST_DB = 10.0
 _MIN_SILENCE_FRAMES = 5
 _POWER_FLOOR = 1e-10
+_FORGET_EVERY = 10_000
+"""Frames after which what was read of a sound in a file is let go: 26 MB at 25 frames per second."""
 
 
 def frame_power(waveform: Waveform, n_frames: int, fps: float = VIDEO_FPS) -> Float32[np.ndarray, "n_frames"]:
@@ -25,12 +28,14 @@ def frame_power(waveform: Waveform, n_frames: int, fps: float = VIDEO_FPS) -> Fl
     weights = np.hanning(span + 2)[1:-1]
     weights /= weights.sum()
     first = np.rint((np.arange(n_frames) + 0.5) * waveform.rate / fps).astype(np.int64)
-    needed = int(first[-1]) + span + 1 if n_frames else 0
-    samples = np.asarray(waveform.samples, np.float64)
-    padded = np.pad(samples, (span // 2, max(0, needed - len(samples))))
-    power = np.empty(n_frames, np.float32)
-    for i, start in enumerate(first):
-        power[i] = np.square(padded[start : start + span]) @ weights
+    samples, power = waveform.samples, np.empty(n_frames, np.float32)
+    for i, start in enumerate(first - span // 2):
+        heard = np.zeros(span)
+        part = samples[max(0, start) : max(0, start + span)]
+        heard[max(0, -start) :][: len(part)] = part
+        power[i] = np.square(heard) @ weights
+        if i % _FORGET_EVERY == 0:
+            forget_read(samples)
     return power
 
 

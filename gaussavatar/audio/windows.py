@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int
 
+from gaussavatar.media.samples import forget_read
 from gaussavatar.types import VIDEO_FPS
 
 
@@ -101,4 +102,5 @@ def windows_in_turn(
         outside = (index < 0) | (index >= len(features))
         heard = prepared(np.asarray(features[first : max(first, last)]))
         padded = np.concatenate([heard, np.asarray(fill, np.float32)[None]])
+        forget_read(features)
         yield padded[np.where(outside, len(heard), index - first)]

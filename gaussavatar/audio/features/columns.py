@@ -12,6 +12,7 @@ from gaussavatar.audio.features.mel_bands import MEL_RATE, N_MELS, log_mel
 from gaussavatar.audio.gate import GateConfig, silence_gate
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import n_centred_frames
+from gaussavatar.media.samples import stretches
 from gaussavatar.types import Waveform
 
 _SPEECH_SHARE = 0.75
@@ -32,16 +33,19 @@ def speech_statistics(
     """
     if len(raw) == 0:
         raw, activity = np.zeros((1, raw.shape[1])), np.zeros(1)
-    weights = np.stack([activity, 1.0 - activity]).astype(np.float64)
-    totals = weights.sum(1)
-    means = weights @ raw / np.maximum(totals, 1e-9)[:, None]
+    weights = np.stack([activity, 1.0 - activity], 1).astype(np.float64)
+    totals = weights.sum(0)
+    parts = zip(stretches(weights), stretches(raw), strict=True)
+    means = sum(weight.T @ part for weight, part in parts) / np.maximum(totals, 1e-9)[:, None]
     # Where one of the two is missing, the other stands for it.
     speech, pause = (means[k] if totals[k] >= 1.0 else means[1 - k] for k in (0, 1))
     shares = np.where(totals.min() >= 1.0, [_SPEECH_SHARE, 1.0 - _SPEECH_SHARE], totals >= 1.0)
     mean = shares[0] * speech + shares[1] * pause
-    squares = sum(s * (w @ (raw - mean) ** 2) / max(n, 1e-9) for s, w, n in zip(shares, weights, totals, strict=True))
+    parts = zip(stretches(weights), stretches(raw), strict=True)
+    squares = sum(weight.T @ (part - mean) ** 2 for weight, part in parts)
+    square = (shares / np.maximum(totals, 1e-9)) @ squares
     n = len(raw)
-    std = np.sqrt((n * squares + _PRIOR_FRAMES * spread**2) / (n + _PRIOR_FRAMES))
+    std = np.sqrt((n * square + _PRIOR_FRAMES * spread**2) / (n + _PRIOR_FRAMES))
     floor = np.full(raw.shape[1], _UNBOUNDED)
     return AudioStatistics(mean.astype(np.float32), std.astype(np.float32), floor, pause.astype(np.float32))
 
@@ -76,4 +80,4 @@ def side_by_side(*parts: AudioStatistics) -> AudioStatistics:
 
 
 def _as_bands(level: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t 40"]:
-    return np.repeat(level[:, None], N_MELS, 1)
+    return np.broadcast_to(level[:, None], (len(level), N_MELS))

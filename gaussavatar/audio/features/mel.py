@@ -19,6 +19,7 @@ from gaussavatar.audio.gate import GateConfig, silence_gate
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FramedStream
 from gaussavatar.audio.windows import Window
+from gaussavatar.media.samples import stretches
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 FACTS = FeatureFacts(
@@ -56,7 +57,7 @@ def speech_activity(mel: Float[np.ndarray, "t 40"]) -> Float32[np.ndarray, "t"]:
     speech, and a soft threshold lies at 45 % of the way in decibels. A sound whose
     loudness does not vary by 10 dB has no speech in it.
     """
-    return _activity(np.concatenate([loudness(mel[rows]) for rows in _stretches(len(mel))]))
+    return _activity(np.concatenate([loudness(part) for part in stretches(mel)]))
 
 
 def _activity(level: Float[np.ndarray, "t"]) -> Float32[np.ndarray, "t"]:
@@ -70,11 +71,6 @@ def _activity(level: Float[np.ndarray, "t"]) -> Float32[np.ndarray, "t"]:
     return (1.0 / (1.0 + np.exp(-np.clip(z, -30.0, 30.0)))).astype(np.float32)
 
 
-def _stretches(n: int, size: int = 8192) -> list[slice]:
-    """A recording's frames a stretch at a time, so that working on an hour takes no more memory than on a minute."""
-    return [slice(start, start + size) for start in range(0, max(n, 1), size)]
-
-
 def _weighted_sum(
     weights: Float[np.ndarray, "t"],
     mel: Float[np.ndarray, "t 40"],
@@ -83,11 +79,11 @@ def _weighted_sum(
 ) -> Float[np.ndarray, "40"]:
     """Weighted sum over all frames of the values, raised to ``lowest``; of their squared distance ``about`` a mean."""
     total = np.zeros((0, mel.shape[1]))
-    for rows in _stretches(len(mel)):
-        values = mel[rows].astype(np.float64)
+    for part, weight in zip(stretches(mel), stretches(weights), strict=True):
+        values = part.astype(np.float64)
         values = values if lowest is None else np.maximum(values, lowest)
         values = values if about is None else (values - about) ** 2
-        total = np.concatenate([total, weights[rows, None] * values]).sum(0, keepdims=True)
+        total = np.concatenate([total, weight[:, None] * values]).sum(0, keepdims=True)
     return total[0]
 
 
@@ -105,7 +101,7 @@ def mel_statistics(mel: Float[np.ndarray, "t 40"]) -> AudioStatistics:
     """
     if len(mel) == 0:
         mel = np.full((1, N_MELS), LOG_FLOOR, np.float32)
-    level = np.concatenate([loudness(mel[rows].astype(np.float64)) for rows in _stretches(len(mel))])
+    level = np.concatenate([loudness(part.astype(np.float64)) for part in stretches(mel)])
     active = _activity(level).astype(np.float64)
     n_speech, n_pause = float(active.sum()), float((1.0 - active).sum())
     speech = _weighted_sum(active, mel) / max(n_speech, 1e-9)

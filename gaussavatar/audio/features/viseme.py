@@ -5,6 +5,7 @@ How the network was made is told in docs/speech.md; it runs in :mod:`gaussavatar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from gaussavatar.audio.gate import GateConfig, silence_gate
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FramedStream
 from gaussavatar.audio.windows import Window
+from gaussavatar.media.samples import stretches
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 COMPONENTS = 24
@@ -81,12 +83,12 @@ class VisemeFeature:
 
     def statistics(self, raw: Float[np.ndarray, "s 29"]) -> AudioStatistics:
         """The components' mean and spread in speech, drawn towards the corpus'; the rest is every sound's."""
-        heard = raw[:, :COMPONENTS].astype(np.float64)
-        active = self.activity(raw)[:, None].astype(np.float64)
-        n = float(active.sum())
-        total = n + _PRIOR_FRAMES
-        mean = (active * heard).sum(0) / total
-        std = np.sqrt(((active * (heard - mean) ** 2).sum(0) + _PRIOR_FRAMES) / total)
+        total, mean = _PRIOR_FRAMES, np.zeros(COMPONENTS)
+        for heard, active in self._told(raw):
+            total, mean = total + float(active.sum()), mean + (active * heard).sum(0)
+        mean = mean / total
+        square = sum((active * (heard - mean) ** 2).sum(0) for heard, active in self._told(raw))
+        std = np.sqrt((square + _PRIOR_FRAMES) / total)
         quiet = _silence()
         return AudioStatistics(
             np.concatenate([mean, _ARTICULATION_MEAN, [0.0]]).astype(np.float32),
@@ -94,6 +96,11 @@ class VisemeFeature:
             np.full(DIMENSION, _NO_FLOOR, np.float32),
             quiet,
         )
+
+    def _told(self, raw: Float[np.ndarray, "s 29"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The components, and how much of each frame is speech, a stretch at a time."""
+        for part in stretches(raw):
+            yield part[:, :COMPONENTS].astype(np.float64), self.activity(part)[:, None].astype(np.float64)
 
     def activity(self, raw: Float[np.ndarray, "s 29"]) -> Float32[np.ndarray, "s"]:
         """The network's probability that somebody speaks."""
