@@ -9,6 +9,7 @@ The public names, all loaded when they are first used:
 - ``Controls``: what a user may wish of a motion (gain of the mouth, blinks, head, gaze, ...), for
   ``avatar.controlled(motion, Controls(...))``.
 - ``read_motion(path)``, ``ArkitCurves``, ``write_curves(path, curves)``: motions and ARKit curves in files.
+- ``read_gsa(path)``: an avatar that ``export --format avatar`` wrote, as plain arrays and Gaussians of a face.
 - ``MotionTrack``, ``FaceState``, ``Camera``, ``Waveform``: what goes in and out, plain records of numpy arrays.
 - ``UserError``: the one error of everything that a user can mend.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gaussavatar.api import fit, reenact, save_picture, save_video, say_text, track
     from gaussavatar.avatar.avatar import Avatar, load_avatar
     from gaussavatar.errors import UserError
+    from gaussavatar.export.gsa.read import GsaAvatar, read_gsa
     from gaussavatar.motion.arkit import ArkitCurves, write_curves
     from gaussavatar.motion.controls import Controls
     from gaussavatar.motion.files import read_motion
@@ -36,11 +38,13 @@ __all__ = [
     "Camera",
     "Controls",
     "FaceState",
+    "GsaAvatar",
     "MotionTrack",
     "UserError",
     "Waveform",
     "fit",
     "load_avatar",
+    "read_gsa",
     "read_motion",
     "reenact",
     "save_picture",
@@ -56,11 +60,13 @@ _HOMES = {
     "Camera": "types",
     "Controls": "motion.controls",
     "FaceState": "motion.track",
+    "GsaAvatar": "export.gsa.read",
     "MotionTrack": "motion.track",
     "UserError": "errors",
     "Waveform": "types",
     "fit": "api",
     "load_avatar": "avatar.avatar",
+    "read_gsa": "export.gsa.read",
     "read_motion": "motion.files",
     "reenact": "api",
     "save_picture": "api",

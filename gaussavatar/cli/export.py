@@ -39,7 +39,7 @@ class Export:
         from gaussavatar.export.registry import export_avatar
 
         options = words(self.set)
-        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, options=options)
+        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, options=options, tell=say)
         say(f"{count} Gaussians: {shown(path)}")
 
 

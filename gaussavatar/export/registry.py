@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
-from gaussavatar.export.writer import Option, Writer
+from gaussavatar.export.writer import Choice, Option, Switch, Writer
 
 if TYPE_CHECKING:
     from gaussavatar.avatar.player import LoadedAvatar
     from gaussavatar.motion.track import MotionTrack
     from gaussavatar.types import Activated
+
+_QUALITY = Choice(
+    "normal", ("small", "normal", "full"), "bits of the bases and of the torso's video: small, normal, full"
+)
+_FORCE = Switch("also where an avatar's motion comes out more than 2 pixels off")
 
 WRITERS: dict[str, Writer] = {
     "ply": Writer(
@@ -21,7 +26,15 @@ WRITERS: dict[str, Writer] = {
         suffix=".ply",
         module="gaussavatar.export.ply",
         options={"faintest": Option(0.0, 0.0, 1.0, "opacity below which a Gaussian is left out")},
-    )
+    ),
+    "avatar": Writer(
+        holds="the avatar itself, moving and speaking, as pages and gaussavatar.read_gsa read it (.gsa)",
+        moves=True,
+        suffix=".gsa",
+        module="gaussavatar.export.avatar",
+        options={"quality": _QUALITY, "force": _FORCE},
+        whole=True,
+    ),
 }
 """The command line shows these without loading what writes them."""
 
@@ -32,6 +45,7 @@ def export_avatar(
     out: Path | None = None,
     motion: MotionTrack | None = None,
     options: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, int]:
     """Write an avatar as ``kind``; returns where and how many Gaussians.
 
@@ -42,6 +56,7 @@ def export_avatar(
         motion: what it does; None is its filmed track, or, for a format that does not move, the closed mouth and the
             calm face of the clip. Of a format that does not move, the first frame is written.
         options: by the names of the writer's options; words as the command line has them are read.
+        tell: is called with what a format has to say of a file, line by line.
 
     Raises:
         UserError: an unknown format or option, a damaged avatar, or an output that cannot be written.
@@ -55,11 +70,11 @@ def export_avatar(
     path = out or Path(f"{avatar.resolve().name}{writer.suffix}")
     if path.is_dir():
         raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar{writer.suffix}")
-    loaded = load_avatar(avatar, hearing=chosen.get("features", "best"))
+    loaded = load_avatar(avatar)
     track = motion or (loaded.filmed if writer.moves else at_rest(loaded))
     if not writer.moves:
         track = track.frames(0, 1)
-    return path, writer.write(path, loaded if writer.whole else states(loaded, track), track, chosen)
+    return path, writer.write(path, loaded if writer.whole else states(loaded, track), track, chosen, tell)
 
 
 def at_rest(avatar: LoadedAvatar) -> MotionTrack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -114,7 +114,8 @@ class Writer:
     the pose of the head in each frame. It writes atomically and returns how many Gaussians a frame of the file has. It
     never sees the avatar. Where the format does not move, the motion has one frame.
 
-    A format that carries the avatar itself (``whole``) is given the loaded avatar in place of its states.
+    A format that carries the avatar itself (``whole``) is given the loaded avatar in place of its states, and ``tell``,
+    a function for lines that the user should read.
     """
 
     holds: str
@@ -133,13 +134,14 @@ class Writer:
         states: Iterator[Activated] | LoadedAvatar,
         motion: MotionTrack,
         options: Mapping[str, Any],
+        tell: Callable[[str], None] = lambda line: None,
     ) -> int:
         """Write a file; returns how many Gaussians a frame of it has.
 
         Raises:
             UserError: an option that the format does not have, or out of its range; nothing to write; no room to write.
         """
-        chosen = self.chosen(options)
+        chosen = self.chosen(options) | ({"tell": tell} if self.whole else {})
         return importlib.import_module(self.module).write(path, states, motion, **chosen)
 
     def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,9 +58,8 @@ def test_options_are_those_of_the_format(planted: str, toy_avatar: Path, tmp_pat
 def test_a_whole_format_gets_the_avatar_and_its_settings_in_words(
     toy_avatar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = (
-        "def write(path, avatar, motion, **o):\n    path.write_text(f'{avatar.record.subject} {sorted(o.items())}')"
-    )
+    module = "def write(path, avatar, motion, tell, **o):\n"
+    module += "    path.write_text(f'{avatar.record.subject} {sorted(o.items())}')"
     (tmp_path / "planted_whole.py").write_text(module + "\n    return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     options = {"q": Choice("b", ("a", "b"), ""), "s": Switch(""), "f": InputFile("")}
@@ -86,4 +85,4 @@ def test_formats_are_known_without_numpy() -> None:
         "print(sorted(WRITERS), [name for name in ('numpy', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['ply'] []"
+    assert done.stdout.strip() == "['avatar', 'ply'] []"

@@ -1,0 +1,71 @@
+"""An avatar as the bytes of a ``.gsa`` file, with what the user has to be told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.errors import UserError
+from gaussavatar.export.gsa.container import pack
+from gaussavatar.export.gsa.contents import RAW, Contents, avatar_contents
+from gaussavatar.export.gsa.fidelity import psnr, strayed
+from gaussavatar.export.gsa.linear import is_linear, linear_branches
+from gaussavatar.export.gsa.quantise import QUALITIES
+from gaussavatar.export.gsa.read import parsed
+
+CRF: Mapping[str, int] = {"small": 20, "normal": 14, "full": 12}
+"""Quality of the torso's video, as x264 counts it, by the word of ``--quality``."""
+MOST_STRAYED = 2.0
+"""Pixels by which a baked basis may be off."""
+
+
+@dataclass(frozen=True)
+class AvatarFile:
+    """The bytes, how many Gaussians they hold, and what there is to say of them."""
+
+    data: bytes
+    count: int
+    said: tuple[str, ...]
+
+
+def avatar_file(
+    avatar: LoadedAvatar,
+    quality: str = "normal",
+    force: bool = False,
+    extra: Mapping[str, np.ndarray] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> AvatarFile:
+    """Make the file.
+
+    Args:
+        avatar: loaded with either of its networks.
+        quality: one of :data:`gaussavatar.export.gsa.quantise.QUALITIES`.
+        force: also where a basis baked from another design is more than :data:`MOST_STRAYED` pixels off.
+        extra: sections besides the avatar's own.
+        meta: fields of the header besides its own.
+
+    Raises:
+        UserError: no network that a page can run, or a design that cannot be baked well enough.
+    """
+    branches, said = linear_branches(avatar), []
+    if not is_linear(avatar):
+        off = strayed(avatar, branches)
+        said.append(f"baked to a basis that is linear in the codes: {off:.2f} px off (99 of 100 Gaussians stay nearer)")
+        if off > MOST_STRAYED and not force:
+            came = f"one that is {off:.1f} px off"
+            raise UserError(
+                f"a basis within {MOST_STRAYED:g} px of the avatar's motion", came, "add --force, or fit blendshapes"
+            )
+    if avatar.record.model.sh_degree:
+        said.append("colours that depend on the view are those of the view from the front")
+    contents = avatar_contents(avatar, branches, QUALITIES[quality], CRF[quality])
+    contents = Contents({**contents.meta, **(meta or {})}, {**contents.sections, **(extra or {})})
+    data = pack(contents.meta, contents.sections, RAW)
+    decibels = psnr(avatar, parsed(data, Path(f"{avatar.path.name}.gsa")))
+    said.append(f"{len(data) / 1e6:.2f} MB, {decibels:.1f} dB against the avatar's own pictures ({quality})")
+    return AvatarFile(data, sum(branch.base.shape[1] for branch in branches.values()), tuple(said))

@@ -1,0 +1,92 @@
+"""The torso as a video loop: one period of the way back and forth through the filmed track, colour above, matte below.
+
+The head's pose belongs to the torso frame on screen, so that a player needs neither seeking nor reverse play.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+
+from gaussavatar.avatar.behind import straight
+from gaussavatar.avatar.folder import MATTE
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.image.cutout import cut_out
+from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.motion.timeline import TURN, back_and_forth, nearest
+from gaussavatar.storage import FrameStore, frame_writer
+from gaussavatar.types import Rendered
+
+OPAQUE = 255
+
+
+@dataclass(frozen=True)
+class TorsoLoop:
+    """An mp4 and the frames of the filmed track that it shows."""
+
+    video: bytes
+    places: Int[np.ndarray, "n"]
+    fps: float
+    matte: bool
+    """Whether the lower half is a matte; an avatar of before there were any is opaque throughout."""
+
+
+def one_period(frames: int) -> Int[np.ndarray, "n"]:
+    """Places of one period of :func:`gaussavatar.motion.timeline.back_and_forth` through so many frames."""
+    if frames < 5:
+        return np.zeros(1, int)
+    # A sweep is a frame longer than the track, and half a turn at either end takes as long again as its way.
+    sweep = frames + 2 * min(TURN, (frames - 1) // 2) + 1
+    return nearest(back_and_forth(frames, 2 * sweep))
+
+
+def torso_loop(avatar: LoadedAvatar, crf: int) -> TorsoLoop:
+    """The loop of an avatar, H.264 of quality ``crf``.
+
+    Colour is straight, not multiplied by the matte, and goes on smoothly where there is no person.
+    """
+    places = one_period(len(avatar.filmed))
+    matte = avatar.record.has(MATTE)
+    side = avatar.size
+    with tempfile.TemporaryDirectory(prefix="gaussavatar-torso-") as name:
+        folder = Path(name)
+        store = _layers(avatar, folder, matte)
+        places = np.minimum(places, len(store) - 1)
+        frames = (stacked(store.read(int(place))) for place in places)
+        video = folder / "torso.mp4"
+        write_video(video, frames, avatar.filmed.fps, (side, 2 * side), crf=crf)
+        return TorsoLoop(video.read_bytes(), places, avatar.filmed.fps, matte)
+
+
+def stacked(layer: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h2 w 3"]:
+    """Colour above its matte."""
+    return np.concatenate([layer[..., :3], np.repeat(layer[..., 3:], 3, axis=2)])
+
+
+def _layers(avatar: LoadedAvatar, folder: Path, matte: bool) -> FrameStore:
+    """The torso of every frame of the filmed track, RGBA with straight alpha."""
+    path = folder / "layers.u8"
+    with frame_writer(path, (avatar.size, avatar.size, 4)) as writer:
+        for layer in _cut(avatar, folder) if matte else _whole(avatar, folder):
+            writer.append(layer)
+    return FrameStore(path)
+
+
+def _cut(avatar: LoadedAvatar, folder: Path) -> Iterator[UInt8[np.ndarray, "h w 4"]]:
+    under, mattes = avatar.under_frames(folder), avatar.matte_frames(folder)
+    for index in range(min(len(under), len(mattes))):
+        cut = cut_out(under.read(index), mattes.read(index)[..., 0], avatar.fixed_plate)
+        yield from straight(Rendered(torch.from_numpy(cut.rgb)[None], torch.from_numpy(cut.alpha)[None]))
+
+
+def _whole(avatar: LoadedAvatar, folder: Path) -> Iterator[UInt8[np.ndarray, "h w 4"]]:
+    under = avatar.under_frames(folder)
+    alpha = np.full((avatar.size, avatar.size, 1), OPAQUE, np.uint8)
+    for index in range(len(under)):
+        yield np.concatenate([under.read(index), alpha], axis=2)
