@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
-from gaussavatar.errors import UserError
+from gaussavatar.export.cloud import Cloud, first_cloud
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.storage import atomic_path
 from gaussavatar.types import Activated
-
-SH_C0 = 0.28209479177387814
-"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi))."""
 
 FIELDS = (
     *("x", "y", "z", "nx", "ny", "nz"),
@@ -38,33 +36,29 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
         faintest: opacity below which a Gaussian is left out.
 
     Raises:
-        UserError: no Gaussian is finite and opaque enough, or the file cannot be written.
+        UserError: a number is not finite, no Gaussian is opaque enough, or the file cannot be written.
     """
-    rows = ply_rows(next(states), faintest)
-    if len(rows) == 0:
-        came = "none that are finite" + (f" and at least {faintest:g} opaque" if faintest else "")
-        raise UserError("Gaussians to export", came, "take a smaller faintest" if faintest else "fit the avatar again")
+    cloud = first_cloud(states, faintest)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(ply_bytes(cloud))
+    return len(cloud)
+
+
+def ply_bytes(cloud: Cloud) -> bytes:
+    """The whole file."""
     lines = ["ply", "format binary_little_endian 1.0", "comment synthetic head avatar made by gaussavatar"]
-    lines += [f"element vertex {len(rows)}", *(f"property float {name}" for name in FIELDS), "end_header"]
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(("\n".join(lines) + "\n").encode("ascii"))
-        file.write(rows.astype("<f4").tobytes())
-    return len(rows)
+    lines += [f"element vertex {len(cloud)}", *(f"property float {name}" for name in FIELDS), "end_header"]
+    return ("\n".join(lines) + "\n").encode("ascii") + ply_rows(cloud).astype("<f4").tobytes()
 
 
-def ply_rows(gaussians: Activated, faintest: float = 0.0) -> np.ndarray:
-    """One row of :data:`FIELDS` per Gaussian (n, 17); those that are not finite, or too faint, are left out."""
-    means, quats, scales, opacities, colors = (
-        getattr(gaussians, name).cpu().numpy() for name in ("means", "quats", "scales", "opacities", "colors")
-    )
-    opacity = np.clip(opacities, 1e-6, 1 - 1e-6)
+def ply_rows(cloud: Cloud) -> Float32[np.ndarray, "n 17"]:
+    """One row of :data:`FIELDS` per Gaussian."""
     columns = (
-        means,
-        np.zeros_like(means),
-        (colors - 0.5) / SH_C0,
-        np.log(opacity / (1 - opacity))[:, None],
-        np.log(np.maximum(scales, 1e-9)),
-        quats,
+        cloud.means,
+        np.zeros_like(cloud.means),
+        cloud.harmonics,
+        cloud.logits[:, None],
+        cloud.log_scales,
+        cloud.quats,
     )
-    rows = np.concatenate(columns, axis=1)
-    return rows[np.isfinite(rows).all(axis=1) & (opacities >= faintest)]
+    return np.concatenate(columns, axis=1)

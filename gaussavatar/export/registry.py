@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
-from gaussavatar.export.writer import Choice, Option, Switch, Writer
+from gaussavatar.export.stills import STILLS
+from gaussavatar.export.writer import Choice, Switch, Writer
 
 if TYPE_CHECKING:
     from gaussavatar.avatar.player import LoadedAvatar
@@ -20,13 +21,7 @@ _QUALITY = Choice(
 _FORCE = Switch("also where an avatar's motion comes out more than 2 pixels off")
 
 WRITERS: dict[str, Writer] = {
-    "ply": Writer(
-        holds="the avatar at rest, as splat viewers and editors read it",
-        moves=False,
-        suffix=".ply",
-        module="gaussavatar.export.ply",
-        options={"faintest": Option(0.0, 0.0, 1.0, "opacity below which a Gaussian is left out")},
-    ),
+    **STILLS,
     "avatar": Writer(
         holds="the avatar itself, moving and speaking, as pages and gaussavatar.read_gsa read it (.gsa)",
         moves=True,

@@ -15,7 +15,9 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.record import record_from_plain
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.cli.main import run
-from gaussavatar.export.ply import SH_C0, ply_rows
+from gaussavatar.errors import UserError
+from gaussavatar.export.cloud import SH_C0, cloud_of
+from gaussavatar.export.ply import ply_rows
 from gaussavatar.export.registry import export_avatar
 from gaussavatar.model.torso import blank_torso
 from gaussavatar.storage import read_arrays, read_json
@@ -89,7 +91,7 @@ def test_the_torso_is_in_the_file_where_the_viewer_draws_it(toy_avatar: Path, dr
 def test_an_avatar_without_a_torso_gives_the_bytes_that_it_always_gave(toy_avatar: Path, tmp_path: Path) -> None:
     """The file as the first version wrote it: the two branches by themselves."""
     avatar = load_avatar(toy_avatar)
-    rows = ply_rows(avatar.activated(avatar.closed.numpy(), np.zeros(len(avatar.upper_names), np.float32)))
+    rows = ply_rows(cloud_of(avatar.activated(avatar.closed.numpy(), np.zeros(len(avatar.upper_names), np.float32))))
     header = [
         *("ply", "format binary_little_endian 1.0", "comment synthetic head avatar made by gaussavatar"),
         "element vertex 460",
@@ -120,11 +122,17 @@ def test_faint_gaussians_are_left_out_on_request(toy_avatar: Path, tmp_path: Pat
     assert len(read_ply(out)) == (opacities >= np.float32(middle - 0.01)).sum()
 
 
-def test_gaussians_that_are_not_finite_or_too_faint_are_left_out() -> None:
-    ones = Activated(
-        torch.ones(3, 3), torch.ones(3, 4), torch.ones(3, 3), torch.tensor([0.5, float("nan"), 0.1]), torch.ones(3, 3)
-    )
-    assert len(ply_rows(ones)) == 2 and len(ply_rows(ones, 0.2)) == 1
+def test_clouds_that_are_not_finite_or_empty_are_refused() -> None:
+    def ones(opacities: list[float]) -> Activated:
+        return Activated(
+            torch.ones(3, 3), torch.ones(3, 4), torch.ones(3, 3), torch.tensor(opacities), torch.ones(3, 3)
+        )
+
+    assert len(cloud_of(ones([0.5, 0.3, 0.1]), 0.2)) == 2
+    with pytest.raises(UserError, match="1 of 3 that are not finite"):
+        cloud_of(ones([0.5, float("nan"), 0.1]))
+    with pytest.raises(UserError, match="smaller faintest"):
+        cloud_of(ones([0.5, 0.3, 0.1]), 0.9)
 
 
 @pytest.mark.parametrize(("words", "part"), [(["--format", "obj"], "ply"), (["--out", "."], "a file name for --out")])
