@@ -58,6 +58,10 @@ def say_text(
     return chosen.name
 
 
+MOST_LISTED = 20
+"""Languages that a message names one by one."""
+
+
 def one_line(text: str) -> str:
     """The text in one line, without characters that control a terminal or a program.
 
@@ -138,7 +142,9 @@ def _code(engine: TextEngine, voice: str | None, language: str | None) -> str | 
 
 def _listed(engine: TextEngine) -> str:
     codes = engine.languages()
-    return ", ".join(codes[:200]) if codes else "that of its voice"
+    if len(codes) > MOST_LISTED:
+        return f"{len(codes)} languages, {codes[0]} to {codes[-1]}"
+    return ", ".join(codes) if codes else "that of its voice"
 
 
 def _no_voice(there: Sequence[TextEngine], voice: str) -> UserError:
