@@ -45,6 +45,12 @@ def write_image(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
+def jpeg_bytes(image: UInt8[np.ndarray, "h w 3"], quality: int = JPEG_QUALITY) -> bytes:
+    """An RGB image as a JPEG file of ``quality`` percent."""
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return encoded.tobytes()
+
+
 def resize(image: UInt8[np.ndarray, "h w *c"], size: int | tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 *c"]:
     """Resize to ``size`` (a side, or width and height): area when it shrinks, cubic when it grows."""
     width, height = (size, size) if isinstance(size, int) else size

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar import __version__
+from gaussavatar.media.images import jpeg_bytes
 from gaussavatar.pages.style import STYLE
 from gaussavatar.storage import atomic_path
 
@@ -86,8 +86,7 @@ def chart_cards(charts: Iterable[tuple[str, str, str]]) -> str:
 
 def inline_jpeg(image: UInt8[np.ndarray, "h w 3"], quality: int) -> str:
     """An RGB image as an address that carries it, JPEG of ``quality`` percent."""
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg_bytes(image, quality)).decode()
 
 
 def inline_video(path: Path, limit: int) -> str | None:

@@ -21,4 +21,5 @@ def motion_bytes(track: MotionTrack) -> bytes:
     frames, codes = track.mouth_codes.shape
     head = struct.pack("<4sIIIIf", MAGIC, VERSION, frames, codes, track.upper.shape[1], track.fps)
     arrays = (track.mouth_codes, track.upper, track.T_camera_world[:, :3])
-    return head + b"".join(np.ascontiguousarray(one, "<f4").tobytes() for one in arrays) + track.places.astype("<i4").tobytes()
+    blocks = [np.ascontiguousarray(one, "<f4").tobytes() for one in arrays]
+    return b"".join((head, *blocks, track.places.astype("<i4").tobytes()))

@@ -20,6 +20,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import channel_groups, slider_groups
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.types import VIDEO_FPS, Waveform
@@ -66,7 +67,8 @@ class Viewer:
             watch: tells of newer states of a fit that is running.
         """
         self._sound = sound[0] if sound else None
-        self._motion = motion_of(avatar, self._sound)
+        self._unwished = self._motion = motion_of(avatar, self._sound)
+        self._wishes = (Controls().wishes, Controls().seed)
         self._watch = watch
         self._paces: dict[int, Pace] = {}
         self._splat_rate = Rate()
@@ -98,7 +100,8 @@ class Viewer:
     def show(self, avatar: LoadedAvatar) -> None:
         """Go over to another state of the same person's avatar; controls, cameras and clock stay."""
         self.painter.show(avatar)
-        self._motion = motion_of(avatar, self._sound)
+        self._unwished = motion_of(avatar, self._sound)
+        self._fulfil(self._wishes)
         self._paces.clear()
         self._splats_sent = None
 
@@ -132,6 +135,8 @@ class Viewer:
             for panel in self.panels.values():
                 panel.show(Reading(seconds, self._motion.seconds, self._rate))
         clients, controls = self.server.get_clients(), self.controls()
+        if (controls.wishes, controls.seed) != self._wishes:
+            self._fulfil((controls.wishes, controls.seed))
         for gone in self._paces.keys() - clients.keys():
             del self._paces[gone]
         if controls.drawn == "splats":
@@ -140,6 +145,12 @@ class Viewer:
             self._paces.clear()
         sent = [self._send_picture(number, client, seconds, controls) for number, client in clients.items()]
         return any(sent)
+
+    def _fulfil(self, wishes: tuple[Wishes, int]) -> None:
+        """Play the motion as the panels wish it; a wish that this avatar cannot fulfil changes nothing."""
+        self._wishes = wishes
+        with contextlib.suppress(UserError):
+            self._motion = Avatar(self.painter.avatar).controlled(self._unwished, *wishes, self._sound)
 
     def controls(self) -> Controls:
         """What all panels together ask for."""

@@ -83,8 +83,8 @@ class Shown:
         if film is None:
             return
         for place in range(len(loaded.filmed)):
-            frame = film.start + place
-            self.put(f"/real/{index}/{place}.jpg", Served("image/jpeg", lambda n=frame: jpeg_bytes(film.frames.read(n))))
+            real = Served("image/jpeg", lambda n=film.start + place: jpeg_bytes(film.frames.read(n)))
+            self.put(f"/real/{index}/{place}.jpg", real)
 
 
 def packed(folder: Path) -> bytes | None:

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 
 from gaussavatar.avatar.avatar import Avatar
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import channel_groups, slider_groups, with_sliders
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.types import Camera
@@ -18,8 +19,8 @@ from gaussavatar.types import Camera
 Seen = Literal["orbit", "as filmed"]
 """Who looks: the browser's camera, or the one that filmed, with torso and background."""
 
-Drawn = Literal["stream", "splats"]
-"""Who draws: this program, sending pictures, or the browser, from Gaussians."""
+Drawn = Literal["player", "stream", "splats"]
+"""Who draws: the browser with our own player, this program, sending pictures, or viser in the browser."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Controls:
     """Upper-face sliders by :func:`~gaussavatar.motion.edit.slider_groups`, in this person's strong movement."""
     movements: Mapping[str, float] = field(default_factory=dict)
     """Sliders of the head model by :func:`~gaussavatar.motion.edit.channel_groups`, 1 being full."""
+    wishes: Wishes = field(default_factory=Wishes)
+    """What is asked of the motion itself."""
+    seed: int = 0
+    """Of what the wishes generate."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from gaussavatar.view.state import Controls, Drawn, Seen
 PLACE = 20
 
 
-def build(gui: viser.GuiApi, page: Page) -> LookPanel:
-    """The folder View."""
-    return LookPanel(gui, page)
+def build(gui: viser.GuiApi, page: Page) -> LookPanel | None:
+    """The folder View; the player's page has its own."""
+    return None if page.drawn == "player" else LookPanel(gui, page)
 
 
 class LookPanel(Panel):

@@ -20,9 +20,9 @@ EPOCH_KEY = "gaussavatar-epoch"
 _VISER_PREFIX = "viser-user:"
 
 
-def build(gui: viser.GuiApi, page: Page) -> PlaybackPanel:
-    """The play button, the sound, and the position below it."""
-    return PlaybackPanel(gui, page)
+def build(gui: viser.GuiApi, page: Page) -> PlaybackPanel | None:
+    """The play button, the sound, and the position below it; the player's page has its own."""
+    return None if page.drawn == "player" else PlaybackPanel(gui, page)
 
 
 class PlaybackPanel(Panel):

@@ -9,9 +9,9 @@ from gaussavatar.view.page import Page, Panel, Reading
 PLACE = 50
 
 
-def build(gui: viser.GuiApi, page: Page) -> ReadoutPanel:
-    """One line of text."""
-    return ReadoutPanel(gui)
+def build(gui: viser.GuiApi, page: Page) -> ReadoutPanel | None:
+    """One line of text; the player's page has its own."""
+    return None if page.drawn == "player" else ReadoutPanel(gui)
 
 
 class ReadoutPanel(Panel):

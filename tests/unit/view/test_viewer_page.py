@@ -49,6 +49,18 @@ def test_controls_change_the_picture(viewer: Viewer) -> None:
     assert difference(orbit(viewer), still) > 0.05
 
 
+def test_wishes_change_the_motion_and_are_put_back(viewer: Viewer) -> None:
+    spoken = orbit(viewer, 0.4)
+    viewer.panels["mouth"].gain.value = 0.0
+    viewer.panels["head"].head.value = "still"
+    viewer.step()
+    assert difference(orbit(viewer, 0.4), spoken) > 0.05
+
+    viewer.panels["face"].put_back()
+    viewer.step()
+    assert np.array_equal(orbit(viewer, 0.4), spoken)
+
+
 def test_playing_moves_the_face_and_the_head(viewer: Viewer) -> None:
     early, late = orbit(viewer), orbit(viewer, 0.4)
     assert difference(early, late) > 0.5
@@ -139,7 +151,9 @@ def test_a_panel_that_is_one_more_file_is_on_the_page(
     monkeypatch.setattr(panels, "__path__", [*panels.__path__, str(tmp_path)])
     opened = Viewer(load_avatar(toy_avatar), None, "127.0.0.1", free_port("127.0.0.1", 8320))
     try:
-        assert list(opened.panels) == ["playback", "look", "face", "yawning", "readout"], "by place, without empty ones"
+        assert list(opened.panels) == [*("playback", "look", "face", "mouth", "eyes", "yawning", "head", "readout")], (
+            "by place, without empty ones"
+        )
         opened.panels["face"].opening.value = 0.25
         assert opened.controls().opening == 0.75
     finally:

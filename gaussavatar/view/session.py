@@ -1,0 +1,195 @@
+"""One open page of the viewer: its panels, its motion, and what it is told. Pages know nothing of each other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import viser
+
+from gaussavatar.avatar.avatar import Avatar
+from gaussavatar.avatar.driving import motion_for_sound, over_filmed
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.motion.controls import Controls as Wishes
+from gaussavatar.motion.edit import OPEN_APERTURE, slider_groups
+from gaussavatar.motion.track import MotionTrack
+from gaussavatar.types import Waveform
+from gaussavatar.view.clock import PlayClock
+from gaussavatar.view.door import Served
+from gaussavatar.view.motions import motion_bytes
+from gaussavatar.view.page import Page, Panel
+from gaussavatar.view.panels import build_panels
+from gaussavatar.view.shown import Shown
+from gaussavatar.view.state import Controls
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Played:
+    """A sound that a page plays: what is heard, and what the networks hear."""
+
+    name: str
+    file: Served
+    waveform: Waveform
+
+
+def played(path: Path, mime: str = "audio/wav") -> Played:
+    """A sound file, whole.
+
+    Raises:
+        UserError: there is no sound in it.
+    """
+    data = path.read_bytes()
+    return Played(path.name, Served(mime, lambda: data), read_audio(path))
+
+
+class Session:
+    """A page from its opening to its end."""
+
+    def __init__(self, number: int, shown: Shown, tell: Tell, sound: Played | None, motion: Path | None) -> None:
+        """Open the panels.
+
+        Args:
+            number: of the page.
+            shown: the avatars.
+            tell: sends a message to the page.
+            sound: what it speaks at first; None plays the clip's own motion.
+            motion: a motion file that is followed instead.
+        """
+        self.number = number
+        self._shown, self._tell = shown, tell
+        self._sound, self._motion = sound, motion
+        self._made: dict[int, MotionTrack] = {}
+        self._sent: dict[int, int] = {}
+        self._count = 0
+        self._sound_count = 0
+        self._face: object = None
+        self._wishes: tuple[Wishes, int] | None = None
+        self._lock = threading.RLock()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        self.server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        self.server.scene.world_axes.visible = False
+        self.panels: dict[str, Panel] = {}
+
+    @property
+    def panels_port(self) -> int:
+        """Where the panels listen on loopback."""
+        return self.server.get_port()
+
+    def close(self) -> None:
+        """Free what the page held."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
+        self._shown.drop(f"/motion/{self.number}/")
+        self._shown.drop(f"/sound/{self.number}/")
+
+    def poll(self) -> bool:
+        """Tell the page what has changed; returns whether anything did."""
+        with self._lock:
+            avatars = dict(self._shown.avatars)
+            if not avatars:
+                return False
+            if not self.panels:
+                names = next(iter(avatars.values())).upper_names
+                page = Page(PlayClock(1.0), tuple(slider_groups(names)), drawn="player")
+                self.panels = build_panels(self.server.gui, page)
+            asked = Controls()
+            for panel in self.panels.values():
+                asked = panel.put(asked)
+            self._poll_wishes(asked)
+            moved = [index for index in avatars if self._sent.get(index) != self._count]
+            for index in moved:
+                self._send_motion(index, avatars[index])
+            return self._poll_face(asked, avatars, moved) or bool(moved)
+
+    def _poll_face(self, asked: Controls, avatars: Mapping[int, Avatar], new: Sequence[int]) -> bool:
+        """Sliders go to the page as what they add, at once."""
+        face = (asked.driven, asked.opening, tuple(asked.sliders.items()))
+        told = avatars if face != self._face else {index: avatars[index] for index in new}
+        self._face = face
+        for index, avatar in told.items():
+            self._tell({"kind": "face", "avatar": index, "driven": asked.driven, **added(avatar, asked)})
+        return bool(told)
+
+    def _poll_wishes(self, asked: Controls) -> None:
+        """Wishes on the motion change the motion itself."""
+        wishes = (asked.wishes, asked.seed)
+        if wishes != self._wishes:
+            self._wishes = wishes
+            self._count += 1
+
+    def _send_motion(self, index: int, avatar: Avatar) -> None:
+        assert self._wishes is not None
+        count = self._sent[index] = self._count
+        heard = None if self._sound is None else self._sound.waveform
+        try:
+            track = avatar.controlled(self._base(index, avatar), *self._wishes, heard)
+        except UserError as error:
+            self._tell({"kind": "problem", "text": str(error)})
+            return
+        data = motion_bytes(track)
+        path, old = f"/motion/{self.number}/{index}/{count}", f"/motion/{self.number}/{index}/"
+        self._shown.drop(old)
+        self._shown.put(path, Served("application/octet-stream", lambda: data))
+        message: dict[str, Any] = {"kind": "motion", "avatar": index, "url": path, "seconds": track.seconds}
+        if self._sound is not None:
+            place = f"/sound/{self.number}/{self._sound_count}"
+            self._shown.put(place, self._sound.file)
+            message |= {"sound": place, "name": self._sound.name}
+        self._tell(message | {"filmed": self._sound is None and self._motion is None})
+
+    def _base(self, index: int, avatar: Avatar) -> MotionTrack:
+        if index not in self._made:
+            if self._motion is not None:
+                self._made[index] = avatar.motion_from(self._motion)
+            elif self._sound is not None:
+                self._made[index] = motion_for_sound(avatar.loaded, self._sound.waveform)
+            else:
+                self._made[index] = over_filmed(avatar.loaded, avatar.filmed.mouth_codes)
+        return self._made[index]
+
+    def hear(self, message: Any) -> None:
+        """Take a message of the page: a sound as bytes, or a wish."""
+        with self._lock:
+            if isinstance(message, bytes):
+                self._take_sound(message)
+            elif message.get("kind") == "own motion":
+                self._play(None)
+
+    def _take_sound(self, data: bytes) -> None:
+        """A sound that was dropped into the page, or recorded there."""
+        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
+            path = Path(folder) / "sound"
+            path.write_bytes(data)
+            try:
+                waveform = read_audio(path)
+            except UserError as error:
+                self._tell({"kind": "problem", "text": str(error).replace(str(path), "what was dropped")})
+                return
+        self._play(Played("the page's sound", Served("application/octet-stream", lambda: data), waveform))
+
+    def _play(self, sound: Played | None) -> None:
+        self._sound, self._motion = sound, None
+        self._made.clear()
+        self._sound_count += 1
+        self._count += 1
+
+
+def added(avatar: Avatar, face: Controls) -> dict[str, list[float]]:
+    """What sliders add to every frame's mouth codes and upper-face channels."""
+    upper = [0.0] * len(avatar.upper_names)
+    groups = slider_groups(avatar.upper_names)
+    for name, value in face.sliders.items():
+        for channel in groups.get(name, ()):
+            upper[channel] += value
+    codes = face.opening * OPEN_APERTURE * avatar.loaded.mouth_open_direction
+    return {"codes": codes.tolist(), "upper": upper}
