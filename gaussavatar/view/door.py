@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import http
 import json
+import re
 import secrets
 import threading
 import urllib.request
@@ -30,8 +31,8 @@ from gaussavatar.errors import UserError
 LARGEST_MESSAGE = 128 * 2**20
 """Bytes that a page may send at once: half an hour of dropped sound."""
 
-PANELS = "/viser"
-"""Path below which viser is reached."""
+PANELS = re.compile(r"/viser/(\d{1,9})(/.*)?")
+"""Paths at which a page's viser is reached: the page's number is in them."""
 
 COOKIE = "gaussavatar-token"
 
@@ -57,8 +58,6 @@ class DoorConfig:
 
     host: str
     port: int
-    panels_port: int
-    """Port on loopback where viser listens."""
     token: str = ""
     """What a page has to know; "" lets every page of this machine in."""
     names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -78,7 +77,9 @@ class Door:
     files: Callable[[str], Served | None]
     """What stands at a path; None where there is nothing."""
     heard: Callable[[int, Any], None]
-    """Called with the page's number and a message of it: parsed JSON, or bytes; None when the page is gone."""
+    """Called with a page's number and a message: ``{"kind": "opened"}``, parsed JSON, or bytes; None at its end."""
+    panels: Callable[[int], int | None]
+    """The port on loopback where a page's viser listens; None where it has none."""
     _pages: dict[int, ServerConnection] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _count: int = 0
@@ -149,8 +150,8 @@ class Door:
             if _foreign(request):
                 return _response(http.HTTPStatus.FORBIDDEN, "text/plain", b"a page of another address\n")
             return None
-        if split.path.startswith(PANELS):
-            answer = await asyncio.to_thread(self._of_panels, split.path.removeprefix(PANELS) or "/")
+        if asked := PANELS.fullmatch(split.path):
+            answer = await asyncio.to_thread(self._of_panels, int(asked[1]), asked[2] or "/")
         else:
             answer = await asyncio.to_thread(self._of_files, split.path)
         if self.config.token:
@@ -171,21 +172,22 @@ class Door:
             return _response(http.HTTPStatus.NOT_FOUND, "text/plain", b"nothing here\n")
         return _response(http.HTTPStatus.OK, served.mime, served.body())
 
-    def _of_panels(self, path: str) -> Response:
+    def _of_panels(self, page: int, path: str) -> Response:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.config.panels_port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.panels(page) or 0}{path}", timeout=10) as answer:
                 return _response(http.HTTPStatus.OK, answer.headers.get_content_type(), answer.read())
         except OSError:
             return _response(http.HTTPStatus.NOT_FOUND, "text/plain", b"nothing here\n")
 
     async def _page(self, connection: ServerConnection) -> None:
         path = urlsplit(connection.request.path).path if connection.request is not None else ""
-        if path.startswith(PANELS):
-            await self._panels(connection)
+        if asked := PANELS.fullmatch(path):
+            await self._pass_panels(connection, self.panels(int(asked[1])) or 0)
             return
         self._count += 1
         number = self._count
         self._pages[number] = connection
+        await asyncio.to_thread(self.heard, number, {"kind": "opened"})
         try:
             async for message in connection:
                 told = _parsed(message)
@@ -197,12 +199,11 @@ class Door:
             del self._pages[number]
             await asyncio.to_thread(self.heard, number, None)
 
-    async def _panels(self, page: ServerConnection) -> None:
+    async def _pass_panels(self, page: ServerConnection, port: int) -> None:
         """Pass everything between a page and viser."""
         offered = [page.subprotocol] if page.subprotocol else None
-        address = f"ws://127.0.0.1:{self.config.panels_port}"
         try:
-            async with connect(address, subprotocols=offered, max_size=None, proxy=None) as panels:
+            async with connect(f"ws://127.0.0.1:{port}", subprotocols=offered, max_size=None, proxy=None) as panels:
                 ways = [asyncio.create_task(_pass(page, panels)), asyncio.create_task(_pass(panels, page))]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in ways:

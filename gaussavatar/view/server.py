@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import channel_groups, slider_groups
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.types import VIDEO_FPS, Waveform
+from gaussavatar.view.address import free_port, page_address
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.frames import Painter
 from gaussavatar.view.live import FitFollower, FitWatch, first_state
@@ -37,8 +37,6 @@ from gaussavatar.view.state import Controls, Drawn, ViewState, view_state
 
 HEARD_RATE = 24_000
 """Samples per second of the sound that the page plays."""
-
-PORTS_TRIED = 20
 
 READ_OUT_EVERY = 0.25
 """Seconds between updates of what is read out: a page redraws its controls for every change."""
@@ -216,25 +214,6 @@ def first_view(avatar: LoadedAvatar) -> StartView:
     return start_view(avatar.filmed.T_camera_world[0], avatar.K, avatar.size, centre)
 
 
-def free_port(host: str, port: int) -> int:
-    """``port``, or the next one that nothing listens on.
-
-    Raises:
-        UserError: none of the next ports is free.
-    """
-    for candidate in range(port, port + PORTS_TRIED):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-                return candidate
-            except socket.gaierror as error:
-                raise UserError("an address of this machine", repr(host), "give another --host") from error
-            except (OSError, OverflowError):
-                continue
-    raise UserError("a free port", f"{port} to {port + PORTS_TRIED - 1} in use", "name another one with --port")
-
-
 def serve(
     avatar: Path,
     audio: Path | None,
@@ -268,7 +247,7 @@ def serve(
         mode,
         FitWatch(follower) if follower is not None else None,
     )
-    address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{viewer.server.get_port()}"
+    address = page_address(host, viewer.server.get_port())
     print(f"viewer: {address} (Ctrl-C ends it)", flush=True)
     if open_browser:
         webbrowser.open(address)

@@ -76,7 +76,7 @@ class Session:
         self._lock = threading.RLock()
         with contextlib.redirect_stdout(io.StringIO()):
             self.server = viser.ViserServer("127.0.0.1", 0, verbose=False)
-        self.server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        self.server.gui.configure_theme(show_logo=False, show_share_button=False)
         self.server.scene.world_axes.visible = False
         self.panels: dict[str, Panel] = {}
 

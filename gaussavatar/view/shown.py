@@ -3,64 +3,60 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gaussavatar.avatar.avatar import Avatar
-from gaussavatar.avatar.folder import CAPTURE
-from gaussavatar.avatar.load import load_avatar
-from gaussavatar.avatar.player import LoadedAvatar
-from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
-from gaussavatar.export.gsa.file import avatar_file
-from gaussavatar.media.images import jpeg_bytes
-from gaussavatar.storage import FrameStore, atomic_path
-from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.view.door import Served
+from gaussavatar.view.packed import PACKED, packed_path
 
-PACKED = "web.gsa"
-"""An avatar's file for the browser, kept in its folder."""
+if TYPE_CHECKING:
+    from gaussavatar.avatar.avatar import Avatar
+    from gaussavatar.avatar.player import LoadedAvatar
+    from gaussavatar.storage import FrameStore
 
-QUALITY = "full"
-
-
-@dataclass(frozen=True)
-class Filmed:
-    """The real video of an avatar: its frames, and which of them its filmed track begins with."""
-
-    frames: FrameStore
-    start: int
+BINARY = "application/octet-stream"
 
 
 @dataclass
 class Shown:
-    """Avatars of one viewer, loaded one after the other in a thread; pages ask for them by path."""
+    """Avatars of one viewer. What was packed before is there at once; :meth:`load` brings the rest."""
 
     folders: Sequence[Path]
+    changed: Callable[[], None]
+    """Called when something new can be shown."""
     avatars: dict[int, Avatar] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    real: set[int] = field(default_factory=set)
+    """Avatars whose filmed frames are there."""
     _files: dict[str, Served] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        for index, folder in enumerate(self.folders):
+            path = packed_path(folder)
+            if path is not None:
+                self.put(file_of(index), Served(BINARY, path.read_bytes))
+
     def load(self) -> None:
-        """Load all avatars and make what browsers draw them from."""
+        """Load all avatars, and make what browsers draw them from where it was not made before."""
+        from gaussavatar.avatar.avatar import Avatar
+        from gaussavatar.avatar.load import load_avatar
+
         for index, folder in enumerate(self.folders):
             try:
-                data = packed(folder)
-                if data is not None:
-                    self.put(f"/avatar/{index}.gsa", Served("application/octet-stream", lambda data=data: data))
                 loaded = load_avatar(folder)
-                if data is None:
+                self._put_real(index, loaded)
+                self.avatars[index] = Avatar(loaded)
+                if self.at(file_of(index)) is None:
                     data = pack(folder, loaded)
-                    self.put(f"/avatar/{index}.gsa", Served("application/octet-stream", lambda data=data: data))
+                    self.put(file_of(index), Served(BINARY, lambda data=data: data))
             except UserError as error:
                 self.failed[index] = str(error)
-                continue
-            self._put_real(index, loaded)
-            self.avatars[index] = Avatar(loaded)
+            self.changed()
 
     def put(self, path: str, served: Served) -> None:
         """Let a path be answered."""
@@ -78,24 +74,35 @@ class Shown:
         with self._lock:
             return self._files.get(path)
 
+    def listed(self) -> list[dict[str, object]]:
+        """Every avatar as a page is told of it."""
+        return [
+            {
+                "name": folder.resolve().name,
+                "url": file_of(index) if self.at(file_of(index)) is not None else None,
+                "ready": index in self.avatars,
+                "real": index in self.real,
+                "problem": self.failed.get(index),
+            }
+            for index, folder in enumerate(self.folders)
+        ]
+
     def _put_real(self, index: int, loaded: LoadedAvatar) -> None:
+        from gaussavatar.media.images import jpeg_bytes
+
         film = filmed(loaded)
         if film is None:
             return
+        frames, start = film
         for place in range(len(loaded.filmed)):
-            real = Served("image/jpeg", lambda n=film.start + place: jpeg_bytes(film.frames.read(n)))
+            real = Served("image/jpeg", lambda n=start + place: jpeg_bytes(frames.read(n)))
             self.put(f"/real/{index}/{place}.jpg", real)
+        self.real.add(index)
 
 
-def packed(folder: Path) -> bytes | None:
-    """The avatar's file for the browser as it was kept; None where there is none of this avatar as it is now."""
-    path, header = folder / PACKED, folder / "avatar.json"
-    try:
-        if path.stat().st_mtime_ns < header.stat().st_mtime_ns:
-            return None
-        return path.read_bytes()
-    except OSError:
-        return None
+def file_of(index: int) -> str:
+    """The path of an avatar's file for the browser."""
+    return f"/avatar/{index}.gsa"
 
 
 def pack(folder: Path, loaded: LoadedAvatar) -> bytes:
@@ -104,22 +111,30 @@ def pack(folder: Path, loaded: LoadedAvatar) -> bytes:
     Raises:
         UserError: the avatar cannot be drawn by a browser.
     """
-    data = avatar_file(loaded, QUALITY, force=True).data
-    try:
-        with atomic_path(folder / PACKED) as temporary:
-            temporary.write_bytes(data)
-    except UserError:
-        # A folder that is only read: the next viewer makes the file again.
-        pass
+    from gaussavatar.export.gsa.file import avatar_file
+    from gaussavatar.storage import atomic_path
+
+    data = avatar_file(loaded, "full", force=True).data
+    # A folder that is only read: the next viewer makes the file again.
+    with suppress(UserError), atomic_path(folder / PACKED) as temporary:
+        temporary.write_bytes(data)
     return data
 
 
-def filmed(loaded: LoadedAvatar) -> Filmed | None:
-    """The real frames of an avatar's filmed track, where its capture is still there."""
+def filmed(loaded: LoadedAvatar) -> tuple[FrameStore, int] | None:
+    """The real frames of an avatar's clip and which of them its filmed track begins with; None without them."""
+    import numpy as np
+
+    from gaussavatar.avatar.folder import CAPTURE
+    from gaussavatar.capture.layout import CaptureLayout
+    from gaussavatar.storage import FrameStore
+    from gaussavatar.tracking.face.motion import load_motion
+
     layout = CaptureLayout(loaded.path / CAPTURE)
     if not layout.frames.exists() or not layout.motion.exists():
         return None
     codes, own = load_motion(layout.motion).mouth_codes, loaded.filmed.mouth_codes
-    starts = np.flatnonzero(np.isclose(codes, own[0], atol=1e-5).all(1))
-    starts = [int(at) for at in starts if np.allclose(codes[at : at + len(own)], own[: len(codes) - at], atol=1e-5)]
-    return Filmed(FrameStore(layout.frames), starts[0]) if starts else None
+    for start in np.flatnonzero(np.isclose(codes, own[0], atol=1e-5).all(1)).tolist():
+        if start + len(own) <= len(codes) and np.allclose(codes[start : start + len(own)], own, atol=1e-5):
+            return FrameStore(layout.frames), start
+    return None

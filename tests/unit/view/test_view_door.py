@@ -53,7 +53,8 @@ class Heard:
 def opened(panels: int, request: pytest.FixtureRequest) -> Iterator[tuple[Door, Heard]]:
     heard = Heard()
     page = Served("text/html", lambda: b"<p>the page")
-    door = Door(DoorConfig("127.0.0.1", free(), panels, getattr(request, "param", "")), {"/": page}.get, heard)
+    config = DoorConfig("127.0.0.1", free(), getattr(request, "param", ""))
+    door = Door(config, {"/": page}.get, heard, {1: panels}.get)
     door.open()
     yield door, heard
     door.close()
@@ -72,9 +73,9 @@ def test_files_and_panels_stand_behind_one_port(opened: tuple[Door, Heard]) -> N
     door, _ = opened
     status, body, headers = get(door, "/")
     assert (status, body) == (200, b"<p>the page") and headers["X-Content-Type-Options"] == "nosniff"
-    assert get(door, "/nothing")[0] == 404 and get(door, "/viser/nothing")[0] == 404
-    status, body, _ = get(door, "/viser/")
-    assert status == 200 and b"<html" in body.lower()
+    assert get(door, "/nothing")[0] == 404 and get(door, "/viser/1/nothing")[0] == 404
+    status, body, _ = get(door, "/viser/1/")
+    assert status == 200 and b"<html" in body.lower() and get(door, "/viser/2/")[0] == 404
 
 
 def test_a_page_of_another_site_is_not_answered(opened: tuple[Door, Heard]) -> None:
@@ -105,11 +106,11 @@ def test_pages_talk_and_leave(opened: tuple[Door, Heard]) -> None:
 
     assert asyncio.run(talk()) == [{"kind": "answer"}, {"kind": "last"}]
     for _ in range(100):
-        if len(heard.messages) == 3:
+        if len(heard.messages) == 4:
             break
         heard.came.wait(0.05)
         heard.came.clear()
-    assert heard.messages == [(1, {"kind": "hello"}), (1, b"\x01\x02"), (1, None)]
+    assert heard.messages == [(1, {"kind": "opened"}), (1, {"kind": "hello"}), (1, b"\x01\x02"), (1, None)]
     assert door.pages == 0
 
 
@@ -118,7 +119,7 @@ def test_the_panels_socket_is_passed_on(opened: tuple[Door, Heard]) -> None:
     protocol = f"viser-v{viser.__version__}"
 
     async def first_message() -> bytes | str:
-        address = f"ws://127.0.0.1:{door.config.port}/viser"
+        address = f"ws://127.0.0.1:{door.config.port}/viser/1/"
         async with connect(address, subprotocols=[protocol], max_size=None) as page:  # type: ignore[list-item]
             return await asyncio.wait_for(page.recv(), 10)
 
@@ -128,12 +129,12 @@ def test_the_panels_socket_is_passed_on(opened: tuple[Door, Heard]) -> None:
 @pytest.mark.parametrize("opened", ["secret"], indirect=True)
 def test_a_token_guards_everything(opened: tuple[Door, Heard]) -> None:
     door, _ = opened
-    for path in ("/", "/viser/", "/?token=wrong"):
+    for path in ("/", "/viser/1/", "/?token=wrong"):
         assert get(door, path)[0] == 403
     status, _, headers = get(door, "/?token=secret", Host="192.168.1.7:80")
     assert status == 200
     cookie = headers["Set-Cookie"].split(";")[0]
-    assert get(door, "/", Cookie=cookie)[0] == get(door, "/viser/", Cookie=f"a=b; {cookie}")[0] == 200
+    assert get(door, "/", Cookie=cookie)[0] == get(door, "/viser/1/", Cookie=f"a=b; {cookie}")[0] == 200
 
     async def unknown() -> None:
         async with connect(f"ws://127.0.0.1:{door.config.port}/"):
@@ -147,4 +148,4 @@ def test_a_token_guards_everything(opened: tuple[Door, Heard]) -> None:
 def test_a_port_in_use_is_said(opened: tuple[Door, Heard]) -> None:
     door, heard = opened
     with pytest.raises(UserError, match="port .* to be free"):
-        Door(door.config, lambda _: None, heard).open()
+        Door(door.config, lambda _: None, heard, lambda _: None).open()

@@ -26,8 +26,9 @@ from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
 from gaussavatar.training.preview import TORSO_NAME
 from gaussavatar.training.start.build import build_model
+from gaussavatar.view.address import free_port
 from gaussavatar.view.live import FitFollower, FitWatch, find_fit, first_state, last_line
-from gaussavatar.view.server import READ_OUT_EVERY, Viewer, free_port
+from gaussavatar.view.server import READ_OUT_EVERY, Viewer
 
 from ..training.conftest import make_tiny_clip
 from .seen import filmed, orbit

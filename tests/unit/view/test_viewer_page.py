@@ -12,8 +12,9 @@ import pytest
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.view import panels
+from gaussavatar.view.address import free_port
 from gaussavatar.view.panels.playback import EPOCH_KEY, audio_element, heard_epoch
-from gaussavatar.view.server import Viewer, free_port
+from gaussavatar.view.server import Viewer
 
 from .seen import filmed, orbit
 
