@@ -12,7 +12,7 @@ import pytest
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.view import panels
-from gaussavatar.view.address import free_port
+from gaussavatar.view.address import free_port, is_loopback, page_address
 from gaussavatar.view.panels.playback import EPOCH_KEY, audio_element, heard_epoch
 from gaussavatar.view.server import Viewer
 
@@ -105,8 +105,13 @@ def test_next_port_when_one_is_taken() -> None:
 
 
 def test_an_impossible_address() -> None:
-    with pytest.raises(UserError, match="free port"):
-        free_port("127.0.0.1", 70_000)
+    for port in (70_000, 0, -1):
+        with pytest.raises(UserError, match="a port from 1 to 65535"):
+            free_port("127.0.0.1", port)
+    with pytest.raises(UserError, match="a free port of 192.0.2.1"):
+        free_port("192.0.2.1", 8080)
+    assert 8080 <= free_port("::1", 8080) < 8100, "an IPv6 address is one"
+    assert page_address("::1", 80) == "http://localhost:80" and is_loopback("::1") and not is_loopback("0.0.0.0")
 
 
 def test_audio_element_starts_where_the_clock_is_and_reports() -> None:
