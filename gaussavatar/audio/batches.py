@@ -21,6 +21,9 @@ from gaussavatar.errors import UserError
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import VIDEO_FPS, Waveform
 
+ENOUGH_FRAMES = 60_000
+"""Feature frames that say well enough what a bank sounds like (about 16 MB)."""
+
 
 @dataclass(frozen=True)
 class BatchConfig:
@@ -207,6 +210,16 @@ class AudioBatcher:
         length = self._window.length
         start = torch.randint(self._silence.shape[2] - length + 1, (b, 1), generator=generator)
         return self._silence[version, stretch, start + torch.arange(length)]
+
+    def frames_around(self, frame_indices: Int[Tensor, "b"]) -> Float[Tensor, "n d"]:
+        """Feature frames of all versions in the windows of some video frames, each once, and the made-up pauses.
+
+        Of more than :data:`ENOUGH_FRAMES` evenly spread ones are taken.
+        """
+        index = self._index(frame_indices).unique()
+        pauses = self._silence.flatten(0, 2)
+        every = -(-(len(index) * len(self._bank) + len(pauses)) // ENOUGH_FRAMES)
+        return torch.cat([self._bank[:, index[::every]].float().flatten(0, 1), pauses[::every]])
 
     def every_version(self, frame_indices: Int[Tensor, "b"]) -> Float[Tensor, "v b w d"]:
         """The windows of all versions; 5 kB each for log-mel, so for few frames at a time."""

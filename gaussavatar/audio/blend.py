@@ -45,7 +45,7 @@ class Blend(nn.Module):
         self.register_buffer("centre", (1 - share) * first.centre + share * second.centre)
         self.range = RangeMatch(first.config.n_codes)
 
-    def forward(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "b n_codes"]:
-        """Mouth codes of windows over all features of both."""
+    def forward(self, windows: Float[Tensor, "b w d"], ood: float = 0.0) -> Float[Tensor, "b n_codes"]:
+        """Mouth codes of windows over all features of both; ``ood``: see :meth:`AudioEncoder.forward`."""
         first, second = (windows[..., columns.to(windows.device)] for columns in self._columns)
-        return (1 - self.share) * self.first(first) + self.share * self.second(second)
+        return (1 - self.share) * self.first(first, ood) + self.share * self.second(second, ood)

@@ -28,11 +28,14 @@ class DriveConfig:
         mouth_gain: widens the codes around the encoder's mean: 1 where the network knows how wide this person moves
             (:mod:`gaussavatar.audio.own_range`). Networks from before that were timid, and spoke with 1.1 to 1.15.
         gate: closes the mouth in silence; None leaves it to the encoder.
+        ood: how far sound of a kind that the encoder never heard is brought to what it did hear, 0 (not at all) to 1
+            (:mod:`gaussavatar.audio.heard_before`). Networks from before that do not know what they heard.
         batch: windows per call of the encoder.
     """
 
     mouth_gain: float = 1.0
     gate: GateConfig | None = field(default_factory=GateConfig)
+    ood: float = 0.3
     batch: int = 512
 
 
@@ -110,7 +113,7 @@ def _heard(
     with torch.no_grad():
         for start in range(0, len(windows), config.batch):
             part = torch.from_numpy(np.ascontiguousarray(windows[start : start + config.batch]))
-            parts.append(encoder(part.to(parameter.device, parameter.dtype)).cpu())
+            parts.append(encoder(part.to(parameter.device, parameter.dtype), config.ood).cpu())
     encoder.train(was_training)
     gate = np.ones(len(windows), np.float32)
     if config.gate is not None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.features.registry import open_features
+from gaussavatar.audio.heard_before import HeardMatch
 from gaussavatar.audio.own_range import RangeMatch
 from gaussavatar.errors import UserError
 
@@ -32,6 +33,7 @@ class EncoderConfig:
         width: numbers per feature frame.
         window: feature frames of a window.
         own_range: whether it knows how wide the person's own codes are.
+        heard: components by which it knows what it heard while it learnt; 0 where it does not.
     """
 
     n_codes: int
@@ -43,6 +45,7 @@ class EncoderConfig:
     width: int = 40
     window: int = 33
     own_range: bool = False
+    heard: int = 0
 
 
 def heard_by(config: EncoderConfig) -> AudioFeature:
@@ -111,6 +114,7 @@ class AudioEncoder(nn.Module):
         self.register_buffer("centre", torch.zeros(config.n_codes))
         self.register_buffer("spread", torch.ones(config.n_codes))
         self.range = RangeMatch(config.n_codes) if config.own_range else None
+        self.heard = HeardMatch(config.heard, config.width) if config.heard else None
 
     def each(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "members b n_codes"]:
         """The standardised answer of every member (the linear map is the last)."""
@@ -122,6 +126,8 @@ class AudioEncoder(nn.Module):
             return answers
         return torch.cat([answers, self.linear(windows.flatten(1))[None]])
 
-    def forward(self, windows: Float[Tensor, "b w d"]) -> Float[Tensor, "b n_codes"]:
-        """Mouth codes in units of the targets."""
+    def forward(self, windows: Float[Tensor, "b w d"], ood: float = 0.0) -> Float[Tensor, "b n_codes"]:
+        """Mouth codes in units of the targets; ``ood`` is how far what it never heard is brought to what it did."""
+        if self.heard is not None:
+            windows = self.heard(windows, ood)
         return self.centre + self.spread * self.each(windows).mean(0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
 from gaussavatar.audio.encoder import LONGEST_WINDOW, SHORTEST_WINDOW, AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.api import AudioFeature
+from gaussavatar.audio.heard_before import COMPONENTS, fit_heard_before
 from gaussavatar.audio.offset import block_bounds
 from gaussavatar.audio.own_range import fit_own_range
 from gaussavatar.seeding import seeded
@@ -121,6 +122,8 @@ def pretrain_encoder(
         raise ValueError("pre-training targets hold NaN or infinity")
     moved = np.ones(targets.shape[1], np.float32) if displacement is None else displacement
     encoder = _fitted(targets, frames, closed_target, moved, config, heard, seed, advance)
+    if encoder.heard is not None:
+        encoder.heard.learn(fit_heard_before(heard.frames_around(frames).numpy(), encoder.config.heard))
     learns_range = aperture is not None and config.range_folds > 1
     folds = config.shrink_folds if config.shrink_folds > 1 else config.range_folds if learns_range else 0
     if folds < 2:
@@ -237,6 +240,7 @@ def encoder_config(feature: AudioFeature, n_codes: int, config: AudioPretrainCon
         width=facts.dimension,
         window=facts.window.length,
         own_range=config.range_folds > 1,
+        heard=min(COMPONENTS, facts.dimension),
     )
 
 

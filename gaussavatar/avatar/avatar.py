@@ -325,17 +325,24 @@ def _in_parallel(drawn: Iterator[Rendered]) -> Iterator[Rendered]:
         yield layer
 
 
-def load_avatar(path: Path | str | None = None, *, features: Literal["best", "light"] = "best") -> Avatar:
+def load_avatar(
+    path: Path | str | None = None, *, features: Literal["best", "light"] = "best", ood: float | None = None
+) -> Avatar:
     """Load a fitted avatar.
 
     Args:
         path: its folder; the one fitted last below ``./avatars`` when None.
         features: which of its audio networks hears: the best one, or the light one, which needs nothing installed and
             little look-ahead.
+        ood: how far a voice of a kind that its network never heard is brought to what it did hear, 0 to 1; .3 unless
+            the avatar's recipe said otherwise (``speaking.ood``). Avatars from before this was learnt hear as they did.
 
     Raises:
-        UserError: there is none, or it is damaged or of a newer version; or it has no light network.
+        UserError: there is none, or it is damaged or of a newer version; or it has no light network; or ``ood`` is no
+            number from 0 to 1.
     """
     if features not in ("best", "light"):
         raise UserError("features best or light", repr(features), "give one of them")
-    return Avatar(load_folder(find_avatar(None if path is None else Path(path)), hearing=features))
+    if ood is not None and (isinstance(ood, bool) or not isinstance(ood, int | float)):
+        raise UserError("an ood of 0 to 1", repr(ood), "give a number")
+    return Avatar(load_folder(find_avatar(None if path is None else Path(path)), hearing=features, ood=ood))

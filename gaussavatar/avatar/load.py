@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -102,19 +103,25 @@ def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> Moti
     return MotionTrack(*moved, places, upper_names=record.upper_names, avatar=record.identity)
 
 
-def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best") -> LoadedAvatar:
+def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood: float | None = None) -> LoadedAvatar:
     """Load a fitted avatar.
 
     Args:
         path: its folder.
         prefer: see :func:`gaussavatar.render.api.get_rasterizer`.
         hearing: ``best``, or ``light``: needs nothing installed and little look-ahead, and hears less.
+        ood: how far sound of a kind that its network never heard is brought to what it did hear, 0 to 1; as its record
+            says when None.
 
     Raises:
         UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed;
-            or it has no light network.
+            or it has no light network; or ``ood`` is out of range.
     """
+    if ood is not None and not 0 <= ood <= 1:
+        raise UserError("an ood of 0 to 1", f"{ood}", "0 hears a sound as it is, 1 as near as can be to what is known")
     record = open_folder(path).record
+    if ood is not None:
+        record = replace(record, drive=replace(record.drive, ood=float(ood)))
     arrays, _ = read_arrays(path / WEIGHTS)
     track, _ = read_arrays(path / TRACK)
     model = blank_model(record.model, record.shapes, record.expression_names)

@@ -11,7 +11,16 @@ from gaussavatar.errors import UserError
 SIGNED = ("threshold", "offset_frames")
 """Fields that may be negative; all others count, measure or weigh something."""
 
-SHARES = ("audio_share", "open_share", "blink_share", "other_background", "hair_fraction", "silence_share", "dropout")
+SHARES = (
+    "audio_share",
+    "open_share",
+    "blink_share",
+    "other_background",
+    "hair_fraction",
+    "silence_share",
+    "dropout",
+    "ood",
+)
 """Fields that are a share of something, 0 to 1."""
 
 BOUNDS: dict[str, tuple[float, float]] = {

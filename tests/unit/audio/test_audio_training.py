@@ -106,6 +106,17 @@ def test_pretraining_learns_a_linear_motion_and_knows_the_time(learnt) -> None:
         assert np.corrcoef(shifted[:, column], real[:, column])[0, 1] < 0.5
 
 
+def test_pretraining_knows_what_it_heard(learnt) -> None:
+    encoder, mel, _, _ = learnt
+    batcher = AudioBatcher(MEL, mel_voices(mel, ONE), ONE)
+    clean = batcher.clean(torch.arange(10, 400))
+    assert encoder.heard is not None and encoder.config.heard == 30
+    moved = encoder.heard(clean, 1.0) - clean
+    far = clean + 5.0 * torch.randn(40, generator=generator(2))
+    assert moved.square().mean() < 0.1 * clean.square().mean()
+    assert (encoder.heard(far, 1.0) - far).square().mean() > 20.0 * moved.square().mean()
+
+
 def test_pretraining_closes_the_mouth_in_silence(learnt) -> None:
     encoder, mel, targets, _ = learnt
     batcher = bank(mel, SMALL, 77)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from gaussavatar.audio import batches
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig, Voice, kept_voices, voices
 from gaussavatar.audio.features.join import JoinedFeature
 from gaussavatar.audio.features.mel import MEL
@@ -55,6 +57,20 @@ def test_a_bank_is_kept_on_disk_and_made_anew_for_another_key(tmp_path: Path) ->
     path.write_bytes(b"damaged")
     kept_voices(path, "b", make)
     assert len(calls) == 3
+
+
+def test_frames_around_are_those_of_all_voices_and_their_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = AudioBatcher(MEL, long_speech(6), CONFIG, 0)
+    frames = torch.arange(20, 60)
+    seen = bank.frames_around(frames)
+    # Forty video frames of four feature frames, and sixteen to either side, in four versions.
+    spoken = 4 * (39 * 4 + 33)
+    pauses = bank.silence(1, generator(0)).shape[2]
+    assert seen.shape[1] == pauses and (len(seen) - spoken) % (4 * CONFIG.silence_stretches) == 0
+    clean = bank.clean(frames).flatten(0, 1).half().float()
+    assert torch.cdist(clean[::50], seen).min(1).values.max() < 1e-2
+    monkeypatch.setattr(batches, "ENOUGH_FRAMES", 100)
+    assert 50 < len(bank.frames_around(frames)) < 110
 
 
 def test_a_long_recording_has_fewer_other_voices() -> None:

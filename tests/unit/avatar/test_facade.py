@@ -175,6 +175,7 @@ def test_an_avatars_own_tracks_carry_its_name(avatar: Avatar) -> None:
         (lambda a: gaussavatar.save_picture("p.png", np.zeros((4, 4, 3), np.float32)), "uint8"),
         (lambda a: gaussavatar.save_video(a, (np.zeros(9), 16_000), "v.mp4"), "path of a sound file"),
         (lambda a: gaussavatar.load_avatar(__file__), "a file"),
+        (lambda a: gaussavatar.load_avatar(a.loaded.path, ood="much"), "an ood of 0 to 1, got 'much'"),
     ],
 )
 def test_wrong_values_are_said_in_one_line(avatar: Avatar, use, said: str, types_unchecked: None) -> None:  # noqa: ANN001

@@ -62,6 +62,20 @@ def test_a_header_of_version_1_speaks_with_its_own_gain(toy_avatar: Path, tmp_pa
     assert np.array_equal(new, wanted) and not np.array_equal(new, plain.codes_for_audio(voice()))
 
 
+def test_an_avatar_from_before_it_knew_what_it_heard_speaks_as_it_did(toy_avatar: Path, tmp_path: Path) -> None:
+    def before(header: dict) -> None:
+        del header["encoder"]["heard"], header["drive"]["ood"]
+
+    new, old = load_avatar(toy_avatar), load_avatar(rewritten(copied(toy_avatar, tmp_path), before))
+    assert old.record.drive == new.record.drive and old.record.encoder.heard == 0
+    assert np.array_equal(old.codes_for_audio(voice()), new.codes_for_audio(voice()))
+    wished = load_avatar(toy_avatar, ood=0.25)
+    assert wished.record.drive.ood == 0.25 and wished.record.identity == new.record.identity
+    for strange in (-0.1, 1.5, float("nan")):
+        with pytest.raises(UserError, match="an ood of 0 to 1"):
+            load_avatar(toy_avatar, ood=strange)
+
+
 def load_with_gain(folder: Path, gain: float):  # noqa: ANN201
     from dataclasses import replace
 

@@ -86,6 +86,7 @@ def test_a_video_brings_its_curves_and_says_what_they_lack(
     ("words", "said"),
     [
         (["--mouth-gain", "9"], "mouth_gain from 0 to 4"),
+        (["--ood", "2"], "an ood of 0 to 1"),
         (["--gaze", "up"], "X,Y"),
         (["--gaze", "0.2,0"], "gaze channels"),
         (["--style-part", "3-4"], "FROM:TO"),
