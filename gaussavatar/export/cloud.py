@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from gaussavatar.errors import UserError
 from gaussavatar.types import Activated
@@ -92,7 +92,7 @@ def cloud_of(gaussians: Activated, faintest: float = 0.0) -> Cloud:
     return cloud
 
 
-def to_byte(values: Float32[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:
+def to_byte(values: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:
     """Numbers of 0 to 255 as bytes, rounded; what lies outside is cut."""
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 

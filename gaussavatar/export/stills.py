@@ -16,4 +16,7 @@ STILLS = {
     "ply": still("ply", "one state, as splat viewers and editors read it"),
     "splat": still("splat", "one state in 32 bytes per Gaussian, for viewers on web pages"),
     "spz": still("spz", "one state in about 14 bytes per Gaussian"),
+    "sog": still("sog", "one state in about 13 bytes per Gaussian, for PlayCanvas and SuperSplat"),
+    "glb": still("glb", "one state as glTF with KHR_gaussian_splatting"),
+    "usd": still("usd", "one state as OpenUSD's ParticleField3DGaussianSplat; needs gaussavatar[usd]"),
 }
