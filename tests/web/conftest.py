@@ -42,6 +42,12 @@ def script(node: str) -> Callable[..., list[Any]]:
 
 
 @pytest.fixture(scope="session")
+def toy(toy_avatar: Path) -> LoadedAvatar:
+    """The toy avatar, loaded."""
+    return load_avatar(toy_avatar)
+
+
+@pytest.fixture(scope="session")
 def odd_avatar(toy_avatar: Path) -> LoadedAvatar:
     """The toy avatar with flat, turned Gaussians, light that depends on the head's turn, and a head that turns."""
     avatar = load_avatar(toy_avatar)

@@ -1,0 +1,169 @@
+// Levels of speech and of its pauses, and normalisation by them: gaussavatar/audio/features/mel.py and
+// gaussavatar/audio/normalise.py.
+
+import { BANDS, LOG_FLOOR } from "./mel.js";
+import { Rows } from "./rows.js";
+
+/**
+ * What a recording's features are normalised with, per column; `quiet` is the raw value that stands for silence.
+ * @typedef {{mean: Float32Array, std: Float32Array, floor: Float32Array, quiet: Float32Array}} Statistics
+ */
+
+export const CLIP = 3.5;
+const DEPTH = 8, SPEECH_SHARE = 0.75, GAP = 4.5, WITHIN = 1.6, PRIOR = 50, LEAST_CONTRAST = 2.3;
+
+const clip = (value, most) => Math.min(Math.max(value, -most), most);
+
+/** Normalised silence of each column. @param {Statistics} statistics */
+export function silenceOf({ mean, std, quiet }) {
+  return Float32Array.from(mean, (value, k) => clip((quiet[k] - value) / std[k], CLIP));
+}
+
+/** Statistics of columns side by side. */
+export function beside(parts) {
+  const joined = (name) => Float32Array.from(parts.flatMap((part) => [...part[name]]));
+  return { mean: joined("mean"), std: joined("std"), floor: joined("floor"), quiet: joined("quiet") };
+}
+
+/** One row, normalised into `into` at `at`; statistics lie `share` of the way from `old` to `now`. */
+export function normaliseRow(data, from, width, old, now, share, into, at) {
+  for (let k = 0; k < width; k++) {
+    const mean = old.mean[k] + share * (now.mean[k] - old.mean[k]);
+    const std = old.std[k] + share * (now.std[k] - old.std[k]);
+    const floor = old.floor[k] + share * (now.floor[k] - old.floor[k]);
+    into[at + k] = clip((Math.max(data[from + k], floor) - mean) / std, CLIP);
+  }
+}
+
+function percentile(sorted, percent) {
+  const place = (percent / 100) * (sorted.length - 1), before = Math.floor(place);
+  const after = Math.min(before + 1, sorted.length - 1);
+  return sorted[before] + (place - before) * (sorted[after] - sorted[before]);
+}
+
+/** How much each level (natural logarithm of power) belongs to speech rather than to a pause, 0..1; in place. */
+function activity(level) {
+  const sorted = level.slice().sort();
+  const loud = percentile(sorted, 98);
+  // Percentiles of levels that are raised to one are those levels, raised.
+  const lowest = loud - 2 * DEPTH;
+  for (let k = 0; k < sorted.length && sorted[k] < lowest; k++) sorted[k] = lowest;
+  const quiet = percentile(sorted, 10), contrast = loud - quiet;
+  for (let k = 0; k < level.length; k++) {
+    const z = (Math.max(level[k], lowest) - (quiet + 0.45 * contrast)) / (0.06 * contrast);
+    level[k] = contrast < LEAST_CONTRAST ? 0 : Math.fround(1 / (1 + Math.exp(-clip(z, 30))));
+  }
+  return level;
+}
+
+/** Natural logarithm of the power in all bands together, of each row. */
+function loudness(data, count, width) {
+  const level = new Float64Array(count);
+  for (let row = 0; row < count; row++) {
+    const from = row * width;
+    let top = -Infinity, sum = 0;
+    for (let k = 0; k < BANDS; k++) top = Math.max(top, data[from + k]);
+    for (let k = 0; k < BANDS; k++) sum += Math.exp(data[from + k] - top);
+    level[row] = top + Math.log(sum);
+  }
+  return level;
+}
+
+/** Sums over rows weighted by speech and by pause: of values raised to `lowest`, or of squares about two means. */
+function weighted(data, width, active, lowest = null, means = null) {
+  const speech = new Float64Array(BANDS), pause = new Float64Array(BANDS);
+  for (let row = 0; row < active.length; row++) {
+    const share = active[row], rest = 1 - share, from = row * width;
+    for (let k = 0; k < BANDS; k++) {
+      const value = lowest === null ? data[from + k] : Math.max(data[from + k], lowest[k]);
+      const a = means === null ? value : (value - means[0][k]) ** 2;
+      speech[k] += share * a;
+      pause[k] += rest * (means === null ? value : (value - means[1][k]) ** 2);
+    }
+  }
+  return [speech, pause];
+}
+
+function median(values) {
+  const sorted = values.slice().sort(), middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/**
+ * Statistics of log-mel, sane also where it is very short or almost all silence; the reasons stand in mel.py.
+ * @param {Float32Array} data rows whose first 40 numbers are log-mel.
+ * @param {number} count rows; @param {number} width numbers per row.
+ * @returns {Statistics}
+ */
+export function melStatistics(data, count, width = BANDS) {
+  if (count === 0) [data, count, width] = [new Float32Array(BANDS).fill(LOG_FLOOR), 1, BANDS];
+  const active = activity(loudness(data, count, width));
+  const nSpeech = active.reduce((sum, value) => sum + value, 0), nPause = count - nSpeech;
+  let [speech, pause] = weighted(data, width, active);
+  speech = speech.map((sum) => sum / Math.max(nSpeech, 1e-9));
+  pause = pause.map((sum) => sum / Math.max(nPause, 1e-9));
+  if (nSpeech < 1) speech = pause.map((value) => value + GAP);
+  if (nPause < 1) pause = speech.map((value) => value - GAP);
+  const lowest = speech.map((value) => value - DEPTH);
+  pause = pause.map((value, k) => Math.max(value, lowest[k]));
+  const [sumSpeech, sumPause] = weighted(data, width, active, lowest);
+  const meanSpeech = sumSpeech.map((sum, k) => (sum + PRIOR * (pause[k] + GAP)) / (nSpeech + PRIOR));
+  const meanPause = nSpeech < 1 ? pause : sumPause.map((sum, k) => (sum + PRIOR * (speech[k] - GAP)) / (nPause + PRIOR));
+  const [aboutSpeech, aboutPause] = weighted(data, width, active, lowest, [meanSpeech, meanPause]);
+  const mean = meanSpeech.map((value, k) => SPEECH_SHARE * value + (1 - SPEECH_SHARE) * meanPause[k]);
+  const std = mean.map((_, k) => {
+    const inSpeech = (aboutSpeech[k] + PRIOR * WITHIN ** 2) / (nSpeech + PRIOR);
+    const inPause = (aboutPause[k] + PRIOR * (WITHIN / 2) ** 2) / (nPause + PRIOR);
+    const between = SPEECH_SHARE * (1 - SPEECH_SHARE) * (meanSpeech[k] - meanPause[k]) ** 2;
+    return Math.sqrt(SPEECH_SHARE * inSpeech + (1 - SPEECH_SHARE) * inPause + between);
+  });
+  // A band without signal (a band-limited file) must not have its noise blown up.
+  const least = 0.5 * median(std), floor = Float32Array.from(meanSpeech, (value) => value - DEPTH);
+  const wide = Float32Array.from(std, (value) => Math.max(value, least));
+  return { mean: Float32Array.from(mean), std: wide, floor, quiet: floor };
+}
+
+/**
+ * Normalisation of features that arrive in pieces; what comes out does not depend on the pieces. Statistics are those
+ * of the last `memory` seconds, taken anew after .1, .2, .4 s and every half second, and blended in over the next one.
+ */
+export class RunningNormaliser {
+  #heard;
+  #n = 0;
+  #old = null;
+
+  /**
+   * @param {(data: Float32Array, count: number, width: number) => Statistics} statisticsOf of a stretch of raw rows.
+   * @param {number} width numbers per row; @param {number} rate rows per second; @param {number} memory seconds.
+   */
+  constructor(statisticsOf, width, rate, memory = 30) {
+    Object.assign(this, { statisticsOf, width, every: Math.floor(rate / 2), memory: Math.floor(memory * rate) });
+    this.early = [0.1, 0.2, 0.4].map((seconds) => Math.round(seconds * rate));
+    this.#heard = new Rows(width);
+    this.out = new Rows(width);
+    this.statistics = null;
+  }
+
+  /** Take raw rows. @returns {Rows} as many normalised ones, until the next call. */
+  push(rows) {
+    const { out, width, every } = this;
+    out.count = 0;
+    const begin = out.grow(rows.count);
+    for (let k = 0; k < rows.count; k++) {
+      const from = k * width;
+      this.#heard.append(rows.data.subarray(from, from + width), 1);
+      if (this.#n === 0) this.#old = this.statistics = this.statisticsOf(rows.data, 1, width);
+      const share = this.#n < every ? 1 : ((this.#n % every) + 1) / every;
+      normaliseRow(rows.data, from, width, this.#old, this.statistics, share, out.data, begin + from);
+      this.#n++;
+      if (this.early.includes(this.#n) || this.#n % every === 0) this.#refresh();
+    }
+    return out;
+  }
+
+  #refresh() {
+    this.#heard.drop(this.#heard.count - this.memory);
+    this.#old = this.statistics;
+    this.statistics = this.statisticsOf(this.#heard.data, this.#heard.count, this.width);
+  }
+}

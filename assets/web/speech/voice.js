@@ -1,0 +1,170 @@
+// From sound to mouth codes, as `gaussavatar speak --features light` goes (gaussavatar/audio/drive.py).
+
+import { AHEAD, Encoder, EncoderRun, STEP, WINDOW } from "./encoder.js";
+import { Features, FEATURE_RATE } from "./features.js";
+import { RATE } from "./mel.js";
+import { normaliseRow, RunningNormaliser, silenceOf } from "./normalise.js";
+import { Rows } from "./rows.js";
+
+const FPS = 25, PIECE = 4 * RATE;
+/** Sound after the middle of a video frame until its mouth is known, seconds: half a window, and half a frame of sound. */
+export const LOOK_AHEAD = (WINDOW >> 1) / FEATURE_RATE + 0.0125;
+
+/** Video frames of a sound: the nearest whole number (of two, the even one), and at least one. */
+export function framesOf(samples) {
+  const frames = (samples * FPS) / RATE, below = Math.floor(frames);
+  const up = frames - below > 0.5 || (frames - below === 0.5 && below % 2 === 1);
+  return Math.max(1, below + (up ? 1 : 0));
+}
+
+/** What an avatar hears with. */
+export class Voice {
+  /** @param {Gsa} gsa an avatar file as `readGsa` gives it. */
+  constructor(gsa) {
+    const { features, gate, mouth_gain: gain } = gsa.meta.speech;
+    this.encoder = new Encoder(gsa);
+    this.features = new Features(gsa, features);
+    this.closed = gsa.array("drive.closed", [this.encoder.codes]);
+    if (this.features.width !== this.encoder.width) throw new Error("This avatar's network hears frames of another width.");
+    Object.assign(this, { gate, gain });
+  }
+
+  /** Numbers per video frame. */
+  get width() {
+    return this.encoder.codes;
+  }
+
+  /**
+   * Mouth codes of a whole sound, normalised with its own statistics.
+   * @param {Float32Array} samples 16 kHz, mono.
+   * @returns {Float32Array} frames of 25 per second x codes.
+   */
+  codesOf(samples) {
+    if (!samples.length) throw new Error("The sound has not a single sample.");
+    const raw = new Rows(this.features.width), stream = this.features.stream();
+    for (let at = 0; at < samples.length; at += PIECE) {
+      const rows = stream.push(finite(samples.subarray(at, at + PIECE)));
+      raw.append(rows.data, rows.count);
+    }
+    const rest = stream.finish();
+    raw.append(rest.data, rest.count);
+    const own = this.features.statistics(raw.data, raw.count), silence = silenceOf(own);
+    const run = new EncoderRun(this.encoder, this.gate), piece = new Rows(raw.width), frames = framesOf(samples.length);
+    piece.repeat(silence, AHEAD);
+    for (let first = 0; first < raw.count; first += 512) {
+      const count = Math.min(512, raw.count - first), begin = piece.grow(count);
+      for (let k = 0; k < count * raw.width; k += raw.width) {
+        normaliseRow(raw.data, first * raw.width + k, raw.width, own, own, 1, piece.data, begin + k);
+      }
+      run.push(piece);
+      piece.count = 0;
+    }
+    piece.repeat(silence, WINDOW + STEP);
+    run.push(piece);
+    const { range, centre } = this.encoder;
+    const voice = range ? range.ofVoice(run.answers.data, run.gates.data, frames, centre) : [1, 0];
+    return this.spoken(run, frames, voice);
+  }
+
+  /**
+   * Sound that comes in pieces of any length: codes of frames as they become known, `LOOK_AHEAD` after their middle.
+   * What comes out does not depend on the pieces.
+   * @returns {VoiceStream}
+   */
+  stream() {
+    return new VoiceStream(this);
+  }
+
+  /** The first `frames` answers in the person's own range, with the gain, closed in silence; forgets them. */
+  spoken({ answers, gates }, frames, voice) {
+    const { closed, gain } = this, { range, centre, codes } = this.encoder;
+    const told = answers.data.slice(0, frames * codes);
+    for (let k = 0; k < frames; k++) {
+      const at = k * codes;
+      range?.match(told, at, centre, voice);
+      for (let j = 0; j < codes; j++) {
+        told[at + j] = closed[j] + gates.data[k] * (centre[j] + gain * (told[at + j] - centre[j]) - closed[j]);
+      }
+    }
+    answers.drop(frames);
+    gates.drop(frames);
+    return told;
+  }
+}
+
+/** See {@link Voice#stream}. */
+class VoiceStream {
+  #voice;
+  #features;
+  #normaliser;
+  #run;
+  #begun = false;
+  #early;
+  #frames = 0;
+
+  constructor(voice) {
+    this.#voice = voice;
+    this.#features = voice.features.stream();
+    this.#normaliser = new RunningNormaliser((...rows) => voice.features.statistics(...rows), voice.features.width, FEATURE_RATE);
+    this.#run = new EncoderRun(voice.encoder, voice.gate);
+    this.#early = new Rows(voice.features.width);
+  }
+
+  /** Video frames whose codes were given so far. */
+  get frames() {
+    return this.#frames;
+  }
+
+  /** @param {Float32Array} samples 16 kHz, mono. @returns {Float32Array} frames x codes that became known. */
+  push(samples) {
+    this.#hear(this.#features.push(finite(samples)));
+    return this.#spoken(this.#run.answers.count);
+  }
+
+  /** The remaining frames, as if silence followed. @returns {Float32Array} frames x codes. */
+  finish() {
+    const samples = this.#features.samples;
+    if (!samples) return new Float32Array(0);
+    this.#hear(this.#features.finish());
+    const after = new Rows(this.#voice.features.width), silence = silenceOf(this.#normaliser.statistics);
+    if (!this.#begun) this.#begin();
+    after.repeat(silence, WINDOW + STEP);
+    this.#run.push(after);
+    return this.#spoken(framesOf(samples) - this.#frames);
+  }
+
+  #hear(raw) {
+    // Row by row until what lies before the sound is known: then nothing depends on the pieces.
+    const first = AHEAD + STEP + 1, row = new Rows(raw.width);
+    let k = 0;
+    for (; !this.#begun && k < raw.count; k++) {
+      row.count = 0;
+      row.append(raw.data.subarray(k * raw.width, (k + 1) * raw.width));
+      this.#early.append(this.#normaliser.push(row).data, 1);
+      if (this.#early.count === first) this.#begin();
+    }
+    if (k === raw.count) return;
+    row.count = 0;
+    row.append(raw.data.subarray(k * raw.width, raw.count * raw.width));
+    this.#run.push(this.#normaliser.push(row));
+  }
+
+  /** Before the sound lies silence, as the first complete window knows it. */
+  #begin() {
+    const before = new Rows(this.#early.width);
+    before.repeat(silenceOf(this.#normaliser.statistics), AHEAD);
+    before.append(this.#early.data, this.#early.count);
+    this.#run.push(before);
+    this.#begun = true;
+  }
+
+  #spoken(frames) {
+    this.#frames += frames;
+    return this.#voice.spoken(this.#run, frames, [1, 0]);
+  }
+}
+
+function finite(samples) {
+  if (!samples.every(Number.isFinite)) throw new Error("The sound holds numbers that are none.");
+  return samples;
+}
