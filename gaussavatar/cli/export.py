@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from gaussavatar.cli.common import say, shown
+from gaussavatar.cli.common import require_files, say, shown
+from gaussavatar.cli.controls import ControlOptions
 from gaussavatar.errors import UserError
 from gaussavatar.export.registry import WRITERS
 
+if TYPE_CHECKING:
+    from gaussavatar.export.states import MotionWish
+
 FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {writer.holds}' for name, writer in WRITERS.items())}."
 OPTIONS_HELP = "About the file. " + " ".join(
-    f"{kind}: {'; '.join(f'{name}={option.default}: {option.meaning}' for name, option in writer.options.items())}."
+    f"{kind}: {'; '.join(f'{name}={option.default}: {option.meaning}' for name, option in writer.settings.items())}."
     for kind, writer in WRITERS.items()
 )
 
@@ -31,6 +35,29 @@ class Export:
     out: Path | None = None
     """The file to write; <name of the avatar>.<format> when not given."""
 
+    motion: Path | None = None
+    """What it does, or the motion of which it is a moment: a motion file, or 52 ARKit curves as CSV or JSON."""
+
+    audio: Path | None = None
+    """The same by a sound that it speaks."""
+
+    frame: int | None = None
+    """Formats of one state: which frame, from 0; of --motion or --audio, or of the filmed clip."""
+
+    at: float | None = None
+    """Formats of one state: which second."""
+
+    opening: float | None = None
+    """How far the lips are open: 0 is closed, 1 wide open; as in the motion when not given."""
+
+    start: Annotated[float, arg(name="from")] = 0.0
+    """Formats that move: from which second."""
+
+    stop: Annotated[float | None, arg(name="to")] = None
+    """Formats that move: to which second; to the end when not given."""
+
+    controls: ControlOptions = field(default_factory=ControlOptions)
+
     set: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...", help=OPTIONS_HELP)] = ()
 
     def run(self) -> None:
@@ -38,9 +65,20 @@ class Export:
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.export.registry import export_avatar
 
-        options = words(self.set)
-        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, options=options, tell=say)
+        options, wish = words(self.set), self._wish()
+        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, wish, options, tell=say)
         say(f"{count} Gaussians: {shown(path)}")
+
+    def _wish(self) -> MotionWish:
+        for option, path in (("--motion", self.motion), ("--audio", self.audio)):
+            require_files(option, () if path is None else (path,))
+        self.controls.check()
+        from gaussavatar.export.states import MotionWish
+
+        return MotionWish(
+            self.motion, self.audio, self.frame, self.at, self.opening, self.start, self.stop,
+            self.controls.controls(), self.controls.seed,
+        )  # fmt: skip
 
 
 def words(given: tuple[str, ...]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,8 @@ from gaussavatar.export.stills import STILLS
 from gaussavatar.export.writer import Choice, Switch, Writer
 
 if TYPE_CHECKING:
-    from gaussavatar.avatar.player import LoadedAvatar
+    from gaussavatar.export.states import MotionWish
     from gaussavatar.motion.track import MotionTrack
-    from gaussavatar.types import Activated
 
 _QUALITY = Choice(
     "normal", ("small", "normal", "full"), "bits of the bases and of the torso's video: small, normal, full"
@@ -38,7 +37,7 @@ def export_avatar(
     avatar: Path,
     kind: str,
     out: Path | None = None,
-    motion: MotionTrack | None = None,
+    motion: MotionTrack | MotionWish | None = None,
     options: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, int]:
@@ -49,7 +48,7 @@ def export_avatar(
         kind: one of :data:`WRITERS`.
         out: the file; named after the avatar, in the working directory, when None.
         motion: what it does; None is its filmed track, or, for a format that does not move, the closed mouth and the
-            calm face of the clip. Of a format that does not move, the first frame is written.
+            calm face of the clip. Of a format that does not move, the first frame of a track is written.
         options: by the names of the writer's options; words as the command line has them are read.
         tell: is called with what a format has to say of a file, line by line.
 
@@ -57,6 +56,7 @@ def export_avatar(
         UserError: an unknown format or option, a damaged avatar, or an output that cannot be written.
     """
     from gaussavatar.avatar.load import load_avatar
+    from gaussavatar.export.states import MotionWish, states
 
     if kind not in WRITERS:
         raise UserError(f"a format: {', '.join(WRITERS)}", repr(kind), "name one of these with --format")
@@ -66,28 +66,8 @@ def export_avatar(
     if path.is_dir():
         raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar{writer.suffix}")
     loaded = load_avatar(avatar)
-    track = motion or (loaded.filmed if writer.moves else at_rest(loaded))
-    if not writer.moves:
-        track = track.frames(0, 1)
-    return path, writer.write(path, loaded if writer.whole else states(loaded, track), track, chosen, tell)
-
-
-def at_rest(avatar: LoadedAvatar) -> MotionTrack:
-    """One frame: closed mouth, upper face at the clip's rest, the head where the filmed track begins."""
-    import numpy as np
-
-    from gaussavatar.motion.track import MotionTrack
-
-    first = avatar.filmed.frames(0, 1)
-    closed, calm = avatar.closed.cpu().numpy()[None], np.zeros_like(first.upper)
-    return MotionTrack(closed, calm, first.T_camera_world, first.places, first.fps, first.upper_names)
-
-
-def states(avatar: LoadedAvatar, track: MotionTrack) -> Iterator[Activated]:
-    """All Gaussians of every frame of a motion in head space, torso included where there is one."""
-    from gaussavatar.motion.track import FaceState
-
-    for codes, upper, place, pose in zip(
-        track.mouth_codes, track.upper, track.places.tolist(), track.T_camera_world, strict=True
-    ):
-        yield avatar.gaussians(FaceState(codes, upper), place=place, T_camera_head=pose)
+    if motion is None or isinstance(motion, MotionWish):
+        motion = (motion or MotionWish()).track(loaded, writer.moves)
+    track = motion if writer.moves else motion.frames(0, 1)
+    given = loaded if writer.whole else states(loaded, track, chosen.get("mouth", 1.0))
+    return path, writer.write(path, given, track, chosen, tell)

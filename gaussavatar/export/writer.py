@@ -127,6 +127,13 @@ class Writer:
     options: Mapping[str, Setting] = field(default_factory=dict)
     whole: bool = False
     """Whether it carries what moves the Gaussians, and what hears, rather than states of them."""
+    shaping: Mapping[str, Setting] = field(default_factory=dict)
+    """Settings of the states themselves, which the module is not told."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """All that the user may choose."""
+        return {**self.options, **self.shaping}
 
     def write(
         self,
@@ -141,7 +148,9 @@ class Writer:
         Raises:
             UserError: an option that the format does not have, or out of its range; nothing to write; no room to write.
         """
-        chosen = self.chosen(options) | ({"tell": tell} if self.whole else {})
+        chosen = {name: value for name, value in self.chosen(options).items() if name in self.options}
+        if self.whole:
+            chosen["tell"] = tell
         return importlib.import_module(self.module).write(path, states, motion, **chosen)
 
     def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,8 +160,8 @@ class Writer:
             UserError: an option that the format does not have, or out of its range.
         """
         for name in options:
-            if name not in self.options:
-                known = ", ".join(self.options) or "none"
+            if name not in self.settings:
+                known = ", ".join(self.settings) or "none"
                 raise UserError(f"an option of this format: {known}", repr(name), "name one of these, or leave it out")
-        given = {name: self.options[name].read(name, value) for name, value in options.items()}
-        return {name: option.default for name, option in self.options.items()} | given
+        given = {name: self.settings[name].read(name, value) for name, value in options.items()}
+        return {name: option.default for name, option in self.settings.items()} | given
