@@ -11,6 +11,7 @@ import torch
 
 from gaussavatar.audio.drive import DriveConfig, codes_for_audio, codes_for_windows
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig, heard_by
+from gaussavatar.audio.heard_before import fit_heard_before
 from gaussavatar.audio.normalise import RunningNormaliser
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.export.gsa.speech import speech_sections
@@ -25,13 +26,11 @@ TOLERANCE = 1e-3
 CODES = 6
 
 
-def network(
-    features: tuple[str, ...] = ("mel", "viseme"), linear: bool = False, own_range: bool = True
-) -> AudioEncoder:
+def network(features: tuple[str, ...] = ("mel", "viseme"), **more: Any) -> AudioEncoder:
     """Networks of chance whose weights are exact in half precision; answers are of the size of real codes."""
     torch.manual_seed(1)
-    width = {1: 40, 2: 69}[len(features)]
-    config = EncoderConfig(CODES, hidden=12, features=features, width=width, linear=linear, own_range=own_range)
+    width, facts = {1: 40, 2: 69}[len(features)], {"linear": False, "own_range": True, "heard": 0} | more
+    config = EncoderConfig(CODES, hidden=12, features=features, width=width, **facts)
     encoder = AudioEncoder(config).eval().requires_grad_(False)
     for name, tensor in encoder.state_dict().items():
         if name.endswith(".weight"):
@@ -45,6 +44,9 @@ def network(
         knots = torch.linspace(-1, 1, len(encoder.range.heard))
         encoder.range.heard.copy_(0.4 * knots)
         encoder.range.own.copy_(0.7 * knots + 0.5 * knots**3)
+    if encoder.heard is not None:
+        frames = np.random.default_rng(2).standard_normal((400, width)) * np.linspace(0.2, 1, width)
+        encoder.heard.learn(fit_heard_before(frames, config.heard))
     return encoder
 
 
@@ -85,6 +87,7 @@ CLOSED = np.linspace(-1, 0.5, CODES).astype(np.float32)
 CASES = {
     "both": (network(), DriveConfig()),
     "mel": (network(("mel",), linear=True), DriveConfig(1.2)),
+    "heard": (network(heard=7), DriveConfig(ood=0.6)),
     "plain": (network(linear=True, own_range=False), DriveConfig(gate=None)),
 }
 SOUNDS = {
@@ -97,9 +100,10 @@ SOUNDS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("case", "sound"), [("mel", "speech"), ("plain", "speech"), *(("both", sound) for sound in SOUNDS)]
-)
+PAIRS = [(case, "speech") for case in CASES] + [("both", sound) for sound in SOUNDS if sound != "speech"]
+
+
+@pytest.mark.parametrize(("case", "sound"), PAIRS)
 def test_codes_are_those_of_the_program(speak: Callable, tmp_path: Path, case: str, sound: str) -> None:
     (encoder, config), waveform = CASES[case], SOUNDS[sound]
     pieces = [len(waveform.samples), 320, 777][: 1 if len(waveform.samples) == 1 else 3]

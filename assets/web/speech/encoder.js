@@ -15,7 +15,7 @@ const TRUST = 75, LOUDEST = 1.7;
 export class Encoder {
   /** @param {Gsa} gsa with `meta.speech` and the sections `speech.*` */
   constructor(gsa) {
-    const { window, width, members, hidden, n_codes: codes, linear } = gsa.meta.speech;
+    const { window, width, members, hidden, n_codes: codes, linear, ood = 0.3 } = gsa.meta.speech;
     if (window !== WINDOW) throw new Error("This avatar's network hears windows of another length than this player knows.");
     const layer = (name, taps, groups, inputs, outputs, more) => ({
       weight: gsa.array(`speech.${name}.weight`, [members, taps * inputs, outputs]),
@@ -36,6 +36,7 @@ export class Encoder {
     this.centre = gsa.array("speech.centre", [codes]);
     this.spread = gsa.array("speech.spread", [codes]);
     this.range = gsa.has("speech.range.gain") ? new OwnRange(gsa, codes) : null;
+    this.heard = gsa.has("speech.heard.components") && ood > 0 ? new HeardMatch(gsa, width, ood) : null;
   }
 
   #linear(gsa, width, codes) {
@@ -66,13 +67,15 @@ export class EncoderRun {
     this.gate = gate && new Gate(gate);
     this.answers = new Rows(encoder.codes);
     this.gates = new Rows(1);
+    this.seen = new Rows(encoder.width);
   }
 
   /** Take rows, of which the first `AHEAD` stand for what is before the sound; `answers` and `gates` grow. */
   push(rows) {
     const { encoder, answers, gates } = this, { codes, members, centre, spread } = encoder;
-    const heads = this.convolutions.reduce((given, convolution) => convolution.push(given), rows);
-    const line = this.linear?.push(rows);
+    const seen = encoder.heard ? encoder.heard.match(rows, this.seen) : rows;
+    const heads = this.convolutions.reduce((given, convolution) => convolution.push(given), seen);
+    const line = this.linear?.push(seen);
     let at = answers.grow(heads.count);
     for (let k = 0; k < heads.count; k++, at += codes) {
       for (let j = 0; j < codes; j++) {
@@ -121,6 +124,34 @@ class Gate {
       most = Math.max(most, this.weights[k] / (1 + Math.exp(-z)));
     }
     return most;
+  }
+}
+
+/** Brings frames of a kind that the network never heard towards what it did hear (gaussavatar/audio/heard_before.py). */
+class HeardMatch {
+  constructor(gsa, width, ood) {
+    const components = gsa.array("speech.heard.components", [null, width]), count = components.length / width;
+    const [low, high] = ["low", "high"].map((name) => gsa.array(`speech.heard.${name}`, [count]));
+    const mean = gsa.array("speech.heard.mean", [width]);
+    Object.assign(this, { components, low, high, mean, ood: components.some((value) => value !== 0) ? ood : 0 });
+  }
+
+  /** Each row alone, into `out`. */
+  match(rows, out) {
+    const { components, low, high, mean, ood } = this, { width, data } = rows;
+    out.count = 0;
+    out.append(data, rows.count);
+    if (ood === 0) return out;
+    for (let at = 0, end = rows.count * width; at < end; at += width) {
+      for (let k = 0; k < width; k++) out.data[at + k] += ood * (mean[k] - data[at + k]);
+      for (let c = 0, from = 0; c < low.length; c++, from += width) {
+        let told = 0;
+        for (let k = 0; k < width; k++) told += (data[at + k] - mean[k]) * components[from + k];
+        told = ood * Math.min(Math.max(told, low[c]), high[c]);
+        for (let k = 0; k < width; k++) out.data[at + k] += told * components[from + k];
+      }
+    }
+    return out;
   }
 }
 

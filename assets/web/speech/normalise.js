@@ -25,6 +25,12 @@ export function beside(parts) {
   return { mean: joined("mean"), std: joined("std"), floor: joined("floor"), quiet: joined("quiet") };
 }
 
+/** A share of the way from statistics to others. */
+function towards(from, to, share) {
+  const between = (name) => [name, from[name].map((value, k) => (1 - share) * value + share * to[name][k])];
+  return Object.fromEntries(Object.keys(from).map(between));
+}
+
 /** One row, normalised into `into` at `at`; statistics lie `share` of the way from `old` to `now`. */
 export function normaliseRow(data, from, width, old, now, share, into, at) {
   for (let k = 0; k < width; k++) {
@@ -135,13 +141,15 @@ export class RunningNormaliser {
   /**
    * @param {(data: Float32Array, count: number, width: number) => Statistics} statisticsOf of a stretch of raw rows.
    * @param {number} width numbers per row; @param {number} rate rows per second; @param {number} memory seconds.
+   * @param {Statistics=} initial of an earlier session, which carry weight until two seconds were heard.
    */
-  constructor(statisticsOf, width, rate, memory = 30) {
-    Object.assign(this, { statisticsOf, width, every: Math.floor(rate / 2), memory: Math.floor(memory * rate) });
+  constructor(statisticsOf, width, rate, memory = 30, initial = null) {
+    Object.assign(this, { statisticsOf, width, every: Math.floor(rate / 2), memory: Math.floor(memory * rate), initial });
+    this.warm = 2 * rate;
     this.early = [0.1, 0.2, 0.4].map((seconds) => Math.round(seconds * rate));
     this.#heard = new Rows(width);
     this.out = new Rows(width);
-    this.statistics = null;
+    this.#old = this.statistics = initial;
   }
 
   /** Take raw rows. @returns {Rows} as many normalised ones, until the next call. */
@@ -152,7 +160,7 @@ export class RunningNormaliser {
     for (let k = 0; k < rows.count; k++) {
       const from = k * width;
       this.#heard.append(rows.data.subarray(from, from + width), 1);
-      if (this.#n === 0) this.#old = this.statistics = this.statisticsOf(rows.data, 1, width);
+      if (this.statistics === null) this.#old = this.statistics = this.statisticsOf(rows.data.subarray(from), 1, width);
       const share = this.#n < every ? 1 : ((this.#n % every) + 1) / every;
       normaliseRow(rows.data, from, width, this.#old, this.statistics, share, out.data, begin + from);
       this.#n++;
@@ -164,6 +172,7 @@ export class RunningNormaliser {
   #refresh() {
     this.#heard.drop(this.#heard.count - this.memory);
     this.#old = this.statistics;
-    this.statistics = this.statisticsOf(this.#heard.data, this.#heard.count, this.width);
+    const fresh = this.statisticsOf(this.#heard.data, this.#heard.count, this.width);
+    this.statistics = this.initial ? towards(this.initial, fresh, Math.min(1, this.#n / this.warm)) : fresh;
   }
 }

@@ -6,7 +6,7 @@ import { RATE } from "./mel.js";
 import { normaliseRow, RunningNormaliser, silenceOf } from "./normalise.js";
 import { Rows } from "./rows.js";
 
-const FPS = 25, PIECE = 4 * RATE;
+const FPS = 25, PIECE = RATE;
 /** Sound after the middle of a video frame until its mouth is known, seconds: half a window, and half a frame of sound. */
 export const LOOK_AHEAD = (WINDOW >> 1) / FEATURE_RATE + 0.0125;
 
@@ -40,11 +40,35 @@ export class Voice {
    * @returns {Float32Array} frames of 25 per second x codes.
    */
   codesOf(samples) {
+    const steps = this.#steps(samples);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+    }
+  }
+
+  /**
+   * The same, a little at a time, so that a page goes on meanwhile.
+   * @param {() => boolean=} unwanted asked now and then; true ends it with null.
+   * @returns {Promise<Float32Array|null>}
+   */
+  async codesSoon(samples, unwanted = () => false) {
+    const steps = this.#steps(samples);
+    while (!unwanted()) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    return null;
+  }
+
+  *#steps(samples) {
     if (!samples.length) throw new Error("The sound has not a single sample.");
     const raw = new Rows(this.features.width), stream = this.features.stream();
     for (let at = 0; at < samples.length; at += PIECE) {
       const rows = stream.push(finite(samples.subarray(at, at + PIECE)));
       raw.append(rows.data, rows.count);
+      yield;
     }
     const rest = stream.finish();
     raw.append(rest.data, rest.count);
@@ -58,6 +82,7 @@ export class Voice {
       }
       run.push(piece);
       piece.count = 0;
+      yield;
     }
     piece.repeat(silence, WINDOW + STEP);
     run.push(piece);
@@ -69,10 +94,11 @@ export class Voice {
   /**
    * Sound that comes in pieces of any length: codes of frames as they become known, `LOOK_AHEAD` after their middle.
    * What comes out does not depend on the pieces.
+   * @param {Statistics=} initial `statistics` of an earlier stream of the same voice, to start with.
    * @returns {VoiceStream}
    */
-  stream() {
-    return new VoiceStream(this);
+  stream(initial = null) {
+    return new VoiceStream(this, initial);
   }
 
   /** The first `frames` answers in the person's own range, with the gain, closed in silence; forgets them. */
@@ -102,10 +128,11 @@ class VoiceStream {
   #early;
   #frames = 0;
 
-  constructor(voice) {
+  constructor(voice, initial) {
+    const { features } = voice;
     this.#voice = voice;
-    this.#features = voice.features.stream();
-    this.#normaliser = new RunningNormaliser((...rows) => voice.features.statistics(...rows), voice.features.width, FEATURE_RATE);
+    this.#features = features.stream();
+    this.#normaliser = new RunningNormaliser((...rows) => features.statistics(...rows), features.width, FEATURE_RATE, 30, initial);
     this.#run = new EncoderRun(voice.encoder, voice.gate);
     this.#early = new Rows(voice.features.width);
   }
@@ -113,6 +140,11 @@ class VoiceStream {
   /** Video frames whose codes were given so far. */
   get frames() {
     return this.#frames;
+  }
+
+  /** What the voice is normalised with by now; null before anything was heard. */
+  get statistics() {
+    return this.#normaliser.statistics;
   }
 
   /** @param {Float32Array} samples 16 kHz, mono. @returns {Float32Array} frames x codes that became known. */

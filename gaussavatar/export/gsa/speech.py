@@ -53,6 +53,7 @@ def speech_sections(avatar: LoadedAvatar) -> tuple[dict[str, Any], dict[str, np.
         "own_range": config.own_range,
         "gate": None if drive.gate is None else msgspec.to_builtins(drive.gate),
         "mouth_gain": drive.mouth_gain,
+        "ood": drive.ood,
     }
     if "viseme" in config.features:
         sections |= {f"viseme.{name}": array for name, array in network_arrays(viseme_network())[0].items()}
