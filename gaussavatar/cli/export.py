@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -39,7 +39,7 @@ class Export:
     """What it does, or the motion of which it is a moment: a motion file, or 52 ARKit curves as CSV or JSON."""
 
     audio: Path | None = None
-    """The same by a sound that it speaks."""
+    """The same by a sound that it speaks; web: a sound that visitors can play."""
 
     frame: int | None = None
     """Formats of one state: which frame, from 0; of --motion or --audio, or of the filmed clip."""
@@ -58,6 +58,15 @@ class Export:
 
     controls: ControlOptions = field(default_factory=ControlOptions)
 
+    quality: Literal["small", "normal", "full"] | None = None
+    """web, avatar: how many bits the bases and the video get; normal when not given."""
+
+    split: bool = False
+    """web: a folder with page, player and avatar file instead of one file."""
+
+    force: bool = False
+    """web, avatar: also where the avatar's motion comes out more than 2 pixels off."""
+
     set: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...", help=OPTIONS_HELP)] = ()
 
     def run(self) -> None:
@@ -65,9 +74,20 @@ class Export:
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.export.registry import export_avatar
 
-        options, wish = words(self.set), self._wish()
+        options, wish = words(self.set) | self._file_options(), self._wish()
         path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, wish, options, tell=say)
         say(f"{count} Gaussians: {shown(path)}")
+
+    @property
+    def _carried(self) -> Path | None:
+        """The sound that goes into the file rather than into the motion."""
+        writer = WRITERS.get(self.format)
+        return self.audio if writer is not None and "audio" in writer.settings else None
+
+    def _file_options(self) -> dict[str, Any]:
+        """What was given of the file besides --set."""
+        given = {"quality": self.quality, "audio": self._carried, "split": self.split, "force": self.force}
+        return {name: value for name, value in given.items() if value}
 
     def _wish(self) -> MotionWish:
         for option, path in (("--motion", self.motion), ("--audio", self.audio)):
@@ -75,8 +95,9 @@ class Export:
         self.controls.check()
         from gaussavatar.export.states import MotionWish
 
+        spoken = None if self._carried else self.audio
         return MotionWish(
-            self.motion, self.audio, self.frame, self.at, self.opening, self.start, self.stop,
+            self.motion, spoken, self.frame, self.at, self.opening, self.start, self.stop,
             self.controls.controls(), self.controls.seed,
         )  # fmt: skip
 

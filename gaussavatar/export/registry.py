@@ -8,28 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
 from gaussavatar.export.stills import STILLS
-from gaussavatar.export.writer import Choice, Switch, Writer
+from gaussavatar.export.whole import WHOLE
+from gaussavatar.export.writer import Writer
 
 if TYPE_CHECKING:
     from gaussavatar.export.states import MotionWish
     from gaussavatar.motion.track import MotionTrack
 
-_QUALITY = Choice(
-    "normal", ("small", "normal", "full"), "bits of the bases and of the torso's video: small, normal, full"
-)
-_FORCE = Switch("also where an avatar's motion comes out more than 2 pixels off")
-
-WRITERS: dict[str, Writer] = {
-    **STILLS,
-    "avatar": Writer(
-        holds="the avatar itself, moving and speaking, as pages and gaussavatar.read_gsa read it (.gsa)",
-        moves=True,
-        suffix=".gsa",
-        module="gaussavatar.export.avatar",
-        options={"quality": _QUALITY, "force": _FORCE},
-        whole=True,
-    ),
-}
+WRITERS: dict[str, Writer] = {**STILLS, **WHOLE}
 """The command line shows these without loading what writes them."""
 
 
@@ -62,12 +48,27 @@ def export_avatar(
         raise UserError(f"a format: {', '.join(WRITERS)}", repr(kind), "name one of these with --format")
     writer = WRITERS[kind]
     chosen = writer.chosen(options or {})
-    path = out or Path(f"{avatar.resolve().name}{writer.suffix}")
-    if path.is_dir():
-        raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar{writer.suffix}")
+    path = destination(writer, chosen, avatar.resolve().name, out)
     loaded = load_avatar(avatar)
     if motion is None or isinstance(motion, MotionWish):
         motion = (motion or MotionWish()).track(loaded, writer.moves)
     track = motion if writer.moves else motion.frames(0, 1)
     given = loaded if writer.whole else states(loaded, track, chosen.get("mouth", 1.0))
     return path, writer.write(path, given, track, chosen, tell)
+
+
+def destination(writer: Writer, chosen: Mapping[str, Any], name: str, out: Path | None) -> Path:
+    """Where the format goes: a file, or a folder where that was chosen.
+
+    Raises:
+        UserError: a folder was given for a file, or a file for a folder.
+    """
+    if chosen.get(writer.folder):
+        path = out or Path(f"{name}_page")
+        if path.exists() and not path.is_dir():
+            raise UserError("a folder for --out", f"the file {path}", "name a folder")
+        return path
+    path = out or Path(f"{name}{writer.suffix}")
+    if path.is_dir():
+        raise UserError("a file name for --out", f"the folder {path}", f"add a name such as avatar{writer.suffix}")
+    return path

@@ -127,6 +127,8 @@ class Writer:
     options: Mapping[str, Setting] = field(default_factory=dict)
     whole: bool = False
     """Whether it carries what moves the Gaussians, and what hears, rather than states of them."""
+    folder: str = ""
+    """Name of the switch with which it is a folder instead of a file; "" where there is none."""
     shaping: Mapping[str, Setting] = field(default_factory=dict)
     """Settings of the states themselves, which the module is not told."""
 

@@ -1,0 +1,35 @@
+"""A sound as every browser plays it, small."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import ffmpeg
+
+from gaussavatar.errors import UserError
+from gaussavatar.media.ffmpeg import probe, require_sound
+from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, find_ffmpeg, last_messages, running
+
+BITRATE = "96k"
+
+
+def read_as_mp3(path: Path) -> bytes:
+    """The sound of a file as mono MP3 of 96 kbit/s.
+
+    Raises:
+        UserError: no such file, no sound in it, or it cannot be decoded.
+    """
+    require_sound(probe(path))
+    stream = ffmpeg.input(file_url(path), protocol_whitelist=LOCAL_ONLY)["a:0"]
+    options = {"format": "mp3", "acodec": "libmp3lame", "audio_bitrate": BITRATE, "ac": 1, "ar": 44100}
+    stream = stream.output("pipe:", map_metadata=-1, **options)
+    command = ffmpeg.compile(stream.global_args(*QUIET), cmd=find_ffmpeg())
+    with running(command, stdout=subprocess.PIPE) as (process, log):
+        data = process.stdout.read()  # type: ignore[union-attr]
+        code = process.wait()
+        messages = last_messages(log)
+    if code != 0 or not data:
+        reason = messages[-1] if messages else "no sound came out"
+        raise UserError(f"decodable sound in {path}", f"an error ({reason})", "copy or export the file again")
+    return data
