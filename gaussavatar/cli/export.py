@@ -16,7 +16,17 @@ from gaussavatar.export.registry import WRITERS
 if TYPE_CHECKING:
     from gaussavatar.export.states import MotionWish
 
-FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {writer.holds}' for name, writer in WRITERS.items())}."
+FILMS = {
+    "png": "numbered pictures in a folder",
+    "gif": "an animated picture",
+    "mp4": "a video",
+    "mov": "a video with transparency for editors",
+    "webm": "a video with transparency for browsers",
+}
+"""What ``speak`` writes, by this door."""
+
+HOLDS = {**{name: writer.holds for name, writer in WRITERS.items()}, **FILMS}
+FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {holds}' for name, holds in HOLDS.items())}."
 OPTIONS_HELP = "About the file. " + " ".join(
     f"{kind}: {'; '.join(f'{name}={option.default}: {option.meaning}' for name, option in writer.settings.items())}."
     for kind, writer in WRITERS.items()
@@ -30,7 +40,7 @@ class Export:
     avatar: Positional[Path | None] = None
     """Avatar folder; the one fitted last below ./avatars when not given."""
 
-    format: Annotated[str, arg(metavar="{" + ",".join(WRITERS) + "}", help=FORMAT_HELP)] = "ply"
+    format: Annotated[str, arg(metavar="{" + ",".join(HOLDS) + "}", help=FORMAT_HELP)] = "ply"
 
     out: Path | None = None
     """The file to write; <name of the avatar>.<format> when not given."""
@@ -56,6 +66,19 @@ class Export:
     stop: Annotated[float | None, arg(name="to")] = None
     """Formats that move: to which second; to the end when not given."""
 
+    background: str | None = None
+    """Pictures and videos: plate, #rrggbb, a picture's path, or none for transparency; none for mov and webm when not
+    given, the filmed place for the others."""
+
+    fps: float | None = None
+    """Pictures and videos: frames per second; those of the motion when not given."""
+
+    size: int | None = None
+    """Pictures and videos: the larger side in pixels; as it was filmed when not given."""
+
+    crop: str | None = None
+    """Pictures and videos: head, or x,y,width,height in pixels of the filmed picture."""
+
     controls: ControlOptions = field(default_factory=ControlOptions)
 
     quality: Literal["small", "normal", "full"] | None = None
@@ -74,9 +97,12 @@ class Export:
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.export.registry import export_avatar
 
+        if self.format in FILMS:
+            say(f"{self.format}: {shown(self._film())}")
+            return
         options, wish = words(self.set) | self._file_options(), self._wish()
         path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, wish, options, tell=say)
-        say(f"{count} Gaussians: {shown(path)}")
+        say(f"{count} {WRITERS[self.format].counts}: {shown(path)}")
 
     @property
     def _carried(self) -> Path | None:
@@ -89,10 +115,43 @@ class Export:
         given = {"quality": self.quality, "audio": self._carried, "split": self.split, "force": self.force}
         return {name: value for name, value in given.items() if value}
 
-    def _wish(self) -> MotionWish:
+    def _film(self) -> Path:
+        """Pictures or a video of the motion, as ``speak`` makes them."""
+        for option, value in (("--frame", self.frame), ("--at", self.at), ("--opening", self.opening)):
+            if value is not None:
+                raise UserError(
+                    f"a format of one state for {option}", f"--format {self.format}", "give --from and --to"
+                )
+        if self.set:
+            raise UserError("no --set for pictures and videos", " ".join(self.set), "leave it out")
+        self._check()
+        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.load import load_avatar
+        from gaussavatar.progress import TerminalProgress
+        from gaussavatar.speak.offline import speak
+        from gaussavatar.speak.wish import VideoWish
+
+        folder, controls = find_avatar(self.avatar), self.controls.controls()
+        named, clear = folder.resolve().name, self.format in ("mov", "webm")
+        out = self.out or Path(f"{named}-png" if self.format == "png" else f"{named}.{self.format}")
+        if self.format != "png" and out.suffix.lower() != f".{self.format}":
+            raise UserError(f"a file for --out that ends in .{self.format}", f"{out}", "change the ending")
+        loaded = load_avatar(folder)
+        background = self.background or ("none" if clear else "plate")
+        wish = VideoWish(background, "real", self.fps, self.size, self.crop, self.start, self.stop)
+        motion = self.motion or (None if self.audio else loaded.filmed)
+        film = out / "frame.png" if self.format == "png" else out
+        speak(self.audio, loaded, film, TerminalProgress(), wish, motion, controls=controls, seed=self.controls.seed)
+        return out
+
+    def _check(self) -> None:
+        """What is not there is said at once, before anything heavy is imported."""
         for option, path in (("--motion", self.motion), ("--audio", self.audio)):
             require_files(option, () if path is None else (path,))
         self.controls.check()
+
+    def _wish(self) -> MotionWish:
+        self._check()
         from gaussavatar.export.states import MotionWish
 
         spoken = None if self._carried else self.audio

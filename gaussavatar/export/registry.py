@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
+from gaussavatar.export.moving import MOVING
 from gaussavatar.export.stills import STILLS
 from gaussavatar.export.whole import WHOLE
 from gaussavatar.export.writer import Writer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from gaussavatar.export.states import MotionWish
     from gaussavatar.motion.track import MotionTrack
 
-WRITERS: dict[str, Writer] = {**STILLS, **WHOLE}
+WRITERS: dict[str, Writer] = {**STILLS, **MOVING, **WHOLE}
 """The command line shows these without loading what writes them."""
 
 
@@ -27,7 +28,7 @@ def export_avatar(
     options: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, int]:
-    """Write an avatar as ``kind``; returns where and how many Gaussians.
+    """Write an avatar as ``kind``; returns where and how many Gaussians (or what else the format counts).
 
     Args:
         avatar: its folder.
@@ -63,8 +64,8 @@ def destination(writer: Writer, chosen: Mapping[str, Any], name: str, out: Path 
     Raises:
         UserError: a folder was given for a file, or a file for a folder.
     """
-    if chosen.get(writer.folder):
-        path = out or Path(f"{name}_page")
+    if writer.many or chosen.get(writer.folder):
+        path = out or Path(f"{name}{writer.suffix if writer.many else '_page'}")
         if path.exists() and not path.is_dir():
             raise UserError("a folder for --out", f"the file {path}", "name a folder")
         return path

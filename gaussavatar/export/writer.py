@@ -131,6 +131,10 @@ class Writer:
     """Name of the switch with which it is a folder instead of a file; "" where there is none."""
     shaping: Mapping[str, Setting] = field(default_factory=dict)
     """Settings of the states themselves, which the module is not told."""
+    many: bool = False
+    """Whether it is a folder of files, always."""
+    counts: str = "Gaussians"
+    """What the number is of that writing gives."""
 
     @property
     def settings(self) -> Mapping[str, Setting]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ _FEW = 8
 _PERCENT_FROM, _LARGEST = 3.0, 200.0
 """A largest value above the first means percent; above the second, no such curve at all."""
 _LARGEST_RADIANS = 1.6
+_FULL_LOOK = math.radians(30)
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,8 @@ def _seconds_of_timecodes(table: Table, name: str) -> Float[np.ndarray, "n"]:
 def write_curves(path: Path | str, curves: ArkitCurves) -> None:
     """Write curves as Live Link Face does, atomically: its names and order, and a timecode.
 
-    The eyes' own rotations, which Live Link Face adds, are 0: their looks are among the 52.
+    The rotations of the eyes, which Live Link Face adds, are those of their looks among the 52, see
+    :func:`eye_turns`.
     """
     order = [ARKIT_EXPRESSIONS.index(name) for name in LIVE_LINK_ORDER]
     head = np.zeros((len(curves), 3), np.float32) if curves.head is None else curves.head
@@ -246,9 +249,28 @@ def write_curves(path: Path | str, curves: ArkitCurves) -> None:
     with atomic_path(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["Timecode", "BlendshapeCount", *spelled])
-        for frame, row in enumerate(np.concatenate([curves.values[:, order], head], axis=1).tolist()):
+        rows = np.concatenate([curves.values[:, order], head, eye_turns(curves)], axis=1)
+        for frame, row in enumerate(rows.tolist()):
             cells = [f"{value:.6f}" for value in row]
-            writer.writerow([timecode(frame, curves.fps), len(spelled), *cells, *["0.000000"] * len(_EYES)])
+            writer.writerow([timecode(frame, curves.fps), len(spelled), *cells])
+
+
+def eye_turns(curves: ArkitCurves) -> Float[np.ndarray, "n 6"]:
+    """Yaw, pitch and roll of the left and the right eye in radians about ARKit's axes, by the looks among the shapes.
+
+    A look of 1 is taken for 30 degrees: ARKit does not say what it is, and faces reach about so much.
+    """
+
+    def shape(name: str) -> Float[np.ndarray, "n"]:
+        return curves.values[:, ARKIT_EXPRESSIONS.index(name)]
+
+    turns = np.zeros((len(curves), 6))
+    # ARKit's yaw grows to the person's left, which is outwards for the left eye and inwards for the right one.
+    turns[:, 0] = shape("eyeLookOutLeft") - shape("eyeLookInLeft")
+    turns[:, 3] = shape("eyeLookInRight") - shape("eyeLookOutRight")
+    for column, side in ((1, "Left"), (4, "Right")):
+        turns[:, column] = shape(f"eyeLookDown{side}") - shape(f"eyeLookUp{side}")
+    return turns * _FULL_LOOK
 
 
 def timecode(frame: int, fps: float) -> str:

@@ -33,6 +33,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.ffmpeg import read_audio, write_video
 from gaussavatar.media.joining import join_videos
+from gaussavatar.media.picture_series import write_gif, write_pngs
 from gaussavatar.motion.arkit import write_curves
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
@@ -42,6 +43,9 @@ from gaussavatar.speak.segments import PartFolder, Segment, frames_of_segment, w
 from gaussavatar.speak.wish import VideoWish
 from gaussavatar.storage import content_key, file_digest
 from gaussavatar.types import VIDEO_FPS, Waveform
+
+SERIES = (".png", ".gif")
+"""Endings of what is written at once, however long, and has no sound: numbered pictures, and a GIF."""
 
 _SLACK = 1.0
 """Seconds by which a motion may be shorter or longer than its sound."""
@@ -66,7 +70,8 @@ def speak(
     Args:
         audio: any sound or video that ffmpeg reads; None for a video of ``motion`` without a sound track.
         avatar: avatar folder, or what was loaded from it.
-        out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent.
+        out: ``<avatar>-<audio>.mp4`` in the working directory when None; ``.mov`` where it is transparent. ``x.png``
+            gives numbered pictures ``x_000000.png``, ``x.gif`` an animated picture; neither has a sound.
         progress: told of every frame.
         wish: how the video looks, and which stretch it shows.
         motion: an edited motion instead of the one that the sound gives, or its file: a motion track, or curves of
@@ -102,7 +107,7 @@ def speak(
     start, seconds = wish.first_moment(VIDEO_FPS if motion is None else motion.fps), track.seconds
     if waveform is not None:
         seconds = max(min(waveform.seconds, wish.stop or waveform.seconds) - start, 1 / track.fps)
-    if kept is None and len(track) > frames_of_segment(track):
+    if kept is None and in_parts(track, out):
         parts.keep(track)
     shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out)
     with tempfile.TemporaryDirectory(prefix="gaussavatar-") as scratch, frame_parallel():
@@ -127,7 +132,7 @@ def check_outputs(
     """
     if out.is_dir():
         raise UserError("a file name for --out", f"the folder {out}", "add a name such as talk.mp4")
-    if clear:
+    if clear and out.suffix.lower() != ".png":
         require_alpha(out)
     written = [path for path in saved if path is not None]
     for path in written:
@@ -140,6 +145,11 @@ def check_outputs(
             raise UserError("another file to write than one that is read", f"{path}", "name another one")
         if path.exists() and path.resolve().parent == avatar.resolve():
             raise UserError("a file to write that is no part of the avatar", f"{path}", "name another one")
+
+
+def in_parts(track: MotionTrack, out: Path) -> bool:
+    """Whether a motion is so long that its video is written in segments."""
+    return len(track) > frames_of_segment(track) and out.suffix.lower() not in SERIES
 
 
 def _given_motion(avatar: LoadedAvatar, motion: MotionTrack | Path | None, progress: Progress) -> MotionTrack | None:
@@ -201,7 +211,7 @@ class Shot:
         """Write the video, at once or in segments; ``scratch`` takes what is decoded on the way."""
         behind = behind_head(self.avatar, self.background, scratch, self.wish.torso, self.framing)
         track, sound = self.track, {"audio": self.audio, "audio_start": self.start}
-        if len(track) <= frames_of_segment(track):
+        if not in_parts(track, self.out):
             with progress.stage("speaking", len(track)) as advance:
                 frames = _counted(self._frames(track, behind), advance)
                 self._encode(self.out, frames, self.seconds, **sound, metadata=self._facts())
@@ -232,8 +242,14 @@ class Shot:
     def _encode(self, path: Path, frames: Iterable[np.ndarray], seconds: float, **more: Any) -> None:
         side = self.avatar.size
         size = (side, side) if self.framing is None else (self.framing.width, self.framing.height)
-        write = write_alpha_video if self.background.clear else write_video
-        write(path, frames, self.track.fps, size, seconds=seconds, **more)
+        kind = path.suffix.lower()
+        if kind == ".png":
+            write_pngs(path, frames, self._facts()["comment"])
+        elif kind == ".gif":
+            write_gif(path, frames, self.track.fps, self._facts()["comment"])
+        else:
+            write = write_alpha_video if self.background.clear else write_video
+            write(path, frames, self.track.fps, size, seconds=seconds, **more)
 
     def _facts(self) -> dict[str, str]:
         return {

@@ -197,6 +197,19 @@ def test_curves_are_written_and_read_in_live_link_order(tmp_path: Path, fps: flo
     assert np.allclose(read.head, wanted.head, atol=1e-6)
 
 
+def test_eyes_turn_as_they_look(tmp_path: Path) -> None:
+    """To the person's left and down: both eyes' yaw and pitch grow."""
+    values = np.zeros((1, 52), np.float32)
+    for name in ("eyeLookOutLeft", "eyeLookInRight", "eyeLookDownLeft", "eyeLookDownRight"):
+        values[0, ARKIT_EXPRESSIONS.index(name)] = 0.5
+    write_curves(tmp_path / "c.csv", ArkitCurves(values, 30.0))
+    header, row = ((line.split(",")) for line in (tmp_path / "c.csv").read_text().splitlines())
+    turned = {name: float(row[header.index(name)]) for name in header[-6:]}
+    for eye in ("LeftEye", "RightEye"):
+        assert turned[f"{eye}Yaw"] == turned[f"{eye}Pitch"] == pytest.approx(np.radians(15), abs=1e-5)
+        assert turned[f"{eye}Roll"] == 0
+
+
 def table_of(names: list[str], rows: np.ndarray, times: list[str] | None = None) -> str:
     times = times or [f"{index / 30:.4f}" for index in range(len(rows))]
     lines = [",".join(["timeCode", *names])]
