@@ -10,7 +10,7 @@ const FARTHEST = 2.5;
 
 /**
  * One branch as stored, taken out of a file; plain data that can be posted to a worker.
- * @param {import("./gsa.js").Gsa} gsa
+ * @param {Gsa} gsa
  * @param {string} name face, mouth or torso.
  */
 export function branchOf(gsa, name) {

@@ -113,7 +113,9 @@ export function compose(picture, width, height, { torso, plate, color }, into) {
 /** Bilinear colour (0..1) and matte of a card at a pixel of the picture; its edges go on. */
 function sample({ pixels, width, height, matte, map }, x, y, texel) {
   const w = 1 / (map[6] * x + map[7] * y + map[8]);
-  const u = clamp((map[0] * x + map[1] * y + map[2]) * w - 0.5, width - 1), v = clamp((map[3] * x + map[4] * y + map[5]) * w - 0.5, height - 1);
+  const u = clamp((map[0] * x + map[1] * y + map[2]) * w - 0.5, width - 1), row = (map[3] * x + map[4] * y + map[5]) * w - 0.5;
+  // Away from the seam between colour and matte, across which the video's colours bleed.
+  const v = matte ? Math.min(Math.max(row, 1), height - 2) : clamp(row, height - 1);
   const left = u | 0, top = v | 0, fu = u - left, fv = v - top;
   const a = 4 * (top * width + left), b = left < width - 1 ? a + 4 : a, down = top < height - 1 ? 4 * width : 0;
   const wa = (1 - fu) * (1 - fv) / 255, wb = fu * (1 - fv) / 255, wc = (1 - fu) * fv / 255, wd = fu * fv / 255;

@@ -20,7 +20,7 @@ from tests.web.conftest import frame_job, psnr
 
 Script = Callable[..., list]
 FRAMES = (0, 11, 29)
-GREY = (0.85, 0.4, 0.1)
+GREY = (217 / 255, 102 / 255, 26 / 255)
 BRANCHES = ("face", "mouth")
 
 

@@ -1,0 +1,474 @@
+// The custom element <gauss-avatar>: an avatar file that moves, speaks and is looked at.
+
+import { branchOf } from "./blend.js";
+import { GlCanvas } from "./gl.js";
+import { readGsa } from "./gsa.js";
+import { Orbit } from "./orbit.js";
+import { coverMap, parseBackground, PixelReader, scaledMap, Torso, View } from "./scene.js";
+import { Painter } from "./worker.js";
+
+const MOST_SIDE = { gl: 2048, cpu: 512 };
+const STYLE = `
+:host { display: inline-block; position: relative; width: 20rem; aspect-ratio: 1; overflow: hidden; contain: content; }
+:host([hidden]) { display: none; }
+canvas { display: block; width: 100%; height: 100%; }
+:host([orbit]) canvas { cursor: grab; touch-action: pan-y; }
+:host([orbit]) canvas:active { cursor: grabbing; }
+p { position: absolute; inset: auto 0 0; margin: 0; padding: .6em .8em; font: 14px/1.4 system-ui, sans-serif; color: #fff; background: #401818e6; }
+p:empty { display: none; }`;
+
+/** The person as filmed, back and forth, where nothing else says how they move. */
+class Filmed {
+  constructor(gsa) {
+    this.gsa = gsa, this.places = gsa.meta.torso?.places ?? [...Array(gsa.shape("track.upper")[0]).keys()];
+  }
+
+  frameAt(seconds, codes) {
+    const { gsa, places } = this, place = places[Math.floor(seconds * gsa.meta.fps + 1e-3) % places.length];
+    const row = (name, width) => gsa.array(name).subarray(place * width, (place + 1) * width);
+    return { codes: codes ?? gsa.array("drive.closed"), upper: row("track.upper", gsa.shape("track.upper")[1]), pose: row("track.pose", 12), place };
+  }
+}
+
+/** Paints in a worker, or here where there can be none. */
+class Studio {
+  constructor(branches) {
+    this.branches = branches;
+    try {
+      this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+      this.worker.onmessage = ({ data }) => this.#answer(data);
+      this.worker.onerror = (event) => (event.preventDefault(), this.#stay());
+      this.worker.postMessage({ branches });
+    } catch {
+      this.#stay();
+    }
+  }
+
+  /** @returns {Promise<object>} what Painter.paint() gives. One request at a time. */
+  paint(frame) {
+    return new Promise((resolve, reject) => {
+      this.waiting = { frame, resolve, reject };
+      if (this.painter) return this.#paintHere();
+      // What is handed over is gone here: kept by copy only until the worker has answered once.
+      const again = [frame.splats, frame.pixels].filter(Boolean).map((array) => array.buffer);
+      this.worker.postMessage(frame, again);
+    });
+  }
+
+  close() {
+    this.worker?.terminate();
+  }
+
+  #answer(data) {
+    const { resolve, reject } = this.waiting;
+    if (data.error) return reject(new Error(`This avatar cannot be drawn: ${data.error}`));
+    this.branches = null;
+    resolve(data);
+  }
+
+  #paintHere() {
+    const { frame, resolve, reject } = this.waiting;
+    try {
+      resolve(this.painter.paint(frame));
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  #stay() {
+    this.worker?.terminate();
+    this.worker = null;
+    if (!this.branches) return this.waiting?.reject(new Error("The worker that draws this avatar has died."));
+    this.painter = new Painter(this.branches);
+    if (this.waiting) Object.assign(this.waiting.frame, { splats: undefined, pixels: undefined }), this.#paintHere();
+  }
+}
+
+/** Draws pictures of the processor's on a canvas. */
+class PixelCanvas {
+  constructor(canvas) {
+    this.canvas = canvas, this.context = canvas.getContext("2d");
+  }
+
+  draw({ pixels }, width, height) {
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    this.context.putImageData(new ImageData(pixels, width, height), 0, 0);
+  }
+
+  close() {}
+}
+
+/**
+ * `<gauss-avatar src="anna.gsa" background="plate|none|#rrggbb|URL" torso="none" renderer="gl|cpu" orbit
+ * resolution="256">`: everything but `src` may be left out. `resolution` is the longer side in pixels.
+ * Events: `ready` {renderer, why}, `error` {message}, and those of speech.
+ */
+export class GaussAvatar extends HTMLElement {
+  static observedAttributes = ["src", "background", "torso", "renderer", "orbit", "resolution"];
+
+  #gsa = null;
+  #studio = null;
+  #screen = null;
+  #person = null;
+  #torso = null;
+  #view = null;
+  #orbit;
+  #backdrop = { kind: "plate" };
+  #cards = {};
+  #box = [0, 0];
+  #seen = false;
+  #stopped = false;
+  #busy = false;
+  #raf = 0;
+  #drawn = "";
+  #last = 0;
+  #clock = 0;
+  #own = {};
+  #round = 0;
+  #frames = 0;
+  #room = {};
+  #watchers = [];
+  #readers = { torso: new PixelReader(), plate: new PixelReader() };
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    root.innerHTML = `<style>${STYLE}</style><canvas part="canvas" role="img"></canvas><p part="message" role="alert"></p>`;
+    this.#orbit = new Orbit(this, () => this.#wake());
+  }
+
+  connectedCallback() {
+    this.#watch();
+    if (this.hasAttribute("src") && !this.#gsa) this.#fetch(this.getAttribute("src"));
+  }
+
+  disconnectedCallback() {
+    this.#watchers.forEach((stop) => stop());
+    this.#seen = false;
+    this.#settle();
+  }
+
+  attributeChangedCallback(name, before, value) {
+    if (before === value) return;
+    if (name === "src" && this.isConnected && value) this.#fetch(value);
+    if (name === "background") this.#setBackground(value);
+    if (name === "renderer" && this.#screen) this.#open();
+    if (name === "torso") this.#drawn = "";
+    if (name === "orbit") {
+      this.#orbit.enabled = value !== null;
+      if (value !== null && !this.hasAttribute("tabindex")) this.tabIndex = 0;
+    }
+    this.#wake();
+  }
+
+  /** The avatar's header, or null before there is one. */
+  get meta() {
+    return this.#gsa?.meta ?? null;
+  }
+
+  /** What draws: gl, cpu, or "" before anything does. */
+  get drawnBy() {
+    return this.#screen?.kind ?? "";
+  }
+
+  /** How many pictures it has drawn. */
+  get frames() {
+    return this.#frames;
+  }
+
+  /** Mouth codes of a driver of the page's own; null gives them back to the avatar. */
+  set codes(values) {
+    this.#drive("codes", values, "drive.closed");
+  }
+
+  /** Upper-face channels of the page's own, in the order of meta.upper_names; null gives them back. */
+  set upper(values) {
+    this.#drive("upper", values, "drive.rest_upper");
+  }
+
+  /** The head's pose of the page's own: rows of T_camera_head, 12 numbers; null gives it back. */
+  set pose(values) {
+    this.#drive("pose", values, null);
+  }
+
+  /**
+   * Show an avatar.
+   * @param {ArrayBuffer|Blob} file the whole `.gsa` file.
+   * @returns {Promise<void>} when the first picture is there; rejected with one sentence that the element shows too.
+   */
+  async load(file) {
+    const round = ++this.#round;
+    this.#close();
+    this.#say("");
+    try {
+      const gsa = await readGsa(file instanceof Blob ? await file.arrayBuffer() : file);
+      if (round !== this.#round) return;
+      await this.#begin(gsa);
+    } catch (error) {
+      if (round === this.#round) this.#fail(error);
+      throw error;
+    }
+  }
+
+  /** Stand still; nothing is drawn until something changes. */
+  pause() {
+    this.#stopped = true;
+    this.#settle();
+  }
+
+  /** Go on. */
+  resume() {
+    this.#stopped = false;
+    this.#settle();
+  }
+
+  /**
+   * Look from elsewhere, softly limited to what was filmed.
+   * @param {number} yaw degrees; positive goes to the picture's right.
+   * @param {number} pitch degrees; positive goes up.
+   * @param {number=} zoom
+   */
+  look(yaw, pitch, zoom) {
+    this.#orbit.go(yaw, pitch, zoom);
+  }
+
+  /** The picture as it is now. @returns {Promise<ImageData>} straight RGBA, in the pixels that are drawn. */
+  async picture() {
+    if (!this.#screen) throw new Error("There is no picture yet.");
+    while (this.#busy) await new Promise((done) => setTimeout(done, 5));
+    this.#orbit.step(1e3);
+    const { canvas } = this.#screen.painter, copy = document.createElement("canvas");
+    // Right after drawing, before the browser may take the canvas's picture away.
+    return this.#draw(this.#wanted(), () => {
+      const context = Object.assign(copy, { width: canvas.width, height: canvas.height }).getContext("2d");
+      context.drawImage(canvas, 0, 0);
+      return context.getImageData(0, 0, copy.width, copy.height);
+    });
+  }
+
+  async #fetch(url) {
+    const round = ++this.#round;
+    try {
+      const answer = await fetch(url).catch(() => null);
+      if (round !== this.#round) return;
+      if (!answer?.ok) throw new Error(`The avatar file ${url} cannot be fetched${answer ? ` (${answer.status})` : ""}.`);
+      await this.load(await answer.arrayBuffer()).catch(() => {});
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #begin(gsa) {
+    const branch = (name) => (gsa.meta.branches[name] ? branchOf(gsa, name) : null);
+    this.#gsa = gsa;
+    this.#studio = new Studio({ face: branch("face"), mouth: branch("mouth") });
+    this.#view = new View(gsa), this.#person = new Filmed(gsa);
+    const { yaw, pitch } = gsa.meta.orbit ?? {}, limits = (pair) => (Array.isArray(pair) && pair.length === 2 ? pair : [0, 0]);
+    this.#orbit.limits = { yaw: limits(yaw), pitch: limits(pitch) };
+    this.#clock = 0;
+    if (gsa.meta.torso && gsa.has("torso.video")) {
+      this.#torso = new Torso(gsa, () => this.#wake());
+      if (!(await this.#torso.loaded)) this.#torso.close(), (this.#torso = null);
+    }
+    await this.#setBackground(this.getAttribute("background"));
+    this.#box = ((box) => [box.width, box.height].map((side) => Math.round(side * devicePixelRatio)))(this.getBoundingClientRect());
+    const why = this.#open();
+    await this.#draw(this.#wanted());
+    this.#settle();
+    this.#emit("ready", { renderer: this.drawnBy, why });
+  }
+
+  /** Choose what draws, on a new canvas: one that had a context of one kind takes no other. */
+  #open(wish = this.getAttribute("renderer")) {
+    const fresh = document.createElement("canvas");
+    let why = "", painter = null;
+    for (const name of ["part", "role"]) fresh.setAttribute(name, this.shadowRoot.querySelector("canvas").getAttribute(name));
+    if (wish !== "cpu") {
+      try {
+        painter = new GlCanvas(fresh.cloneNode(), wish === "gl");
+        painter.canvas.addEventListener("webglcontextlost", () => this.#screen?.painter === painter && this.#open("cpu"));
+      } catch (error) {
+        why = error.message;
+      }
+    }
+    this.#screen?.painter.close();
+    this.#screen = painter ? { kind: "gl", painter } : { kind: "cpu", painter: new PixelCanvas(fresh) };
+    this.shadowRoot.querySelector("canvas").replaceWith(this.#screen.painter.canvas);
+    this.#drawn = "";
+    for (const card of Object.values(this.#cards)) card.taken = null;
+    this.#wake();
+    return why;
+  }
+
+  async #setBackground(text) {
+    try {
+      const wish = parseBackground(text), gsa = this.#gsa;
+      let bitmap = null;
+      if (wish.kind === "picture") bitmap = await decoded(wish.url, `The background ${wish.url} cannot be read.`);
+      if (wish.kind === "plate" && gsa?.has("plate.image")) {
+        const url = URL.createObjectURL(new Blob([gsa.array("plate.image")], { type: gsa.meta.plate }));
+        bitmap = await decoded(url, "The filmed background in this file cannot be read.").finally(() => URL.revokeObjectURL(url));
+      }
+      this.#cards.plate = bitmap && { source: bitmap, fixed: wish.kind === "picture", taken: null };
+      this.#backdrop = wish;
+      this.#drawn = "";
+      this.#wake();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Everything that the next picture depends on. */
+  #wanted() {
+    const torso = this.#torso, size = this.#size(), filmed = torso?.ready && !this.#own.pose;
+    const seconds = torso ? torso.seconds() : this.#clock, { fps } = this.#gsa.meta;
+    const moved = this.#person.frameAt(Math.floor(seconds * fps + 1e-3) / fps, null);
+    const pose = this.#own.pose ?? (filmed ? this.#gsa.array("track.pose").subarray(12 * torso.place(), 12 * torso.place() + 12) : moved.pose);
+    const frame = { codes: this.#own.codes ?? moved.codes, upper: this.#own.upper ?? moved.upper, pose };
+    const { yaw, pitch, zoom } = this.#orbit.shown;
+    return { ...frame, torso: torso?.index ?? -1, ...size, orbit: { yaw, pitch, zoom } };
+  }
+
+  #size() {
+    const [w, h] = this.#box, wish = Number(this.getAttribute("resolution")), most = MOST_SIDE[this.drawnBy];
+    const longest = Math.max(w, h, 1), cap = wish > 0 ? Math.min(wish, 4096) : Math.min(most, longest, this.drawnBy === "cpu" ? this.#gsa.meta.size : most);
+    const scale = cap / longest;
+    return { width: Math.max(1, Math.round((w || longest) * scale)), height: Math.max(1, Math.round((h || longest) * scale)) };
+  }
+
+  #key(wanted) {
+    return [...wanted.codes, ...wanted.upper, ...wanted.pose, wanted.torso, wanted.width, wanted.height, ...Object.values(wanted.orbit)].join();
+  }
+
+  async #draw(wanted, then) {
+    const { kind, painter } = this.#screen, { width, height, pose } = wanted, cover = this.#backdrop.kind === "plate";
+    this.#busy = true;
+    try {
+      const { view, K, torso, plate } = this.#view.seen(pose, wanted.orbit, width, height, cover);
+      const under = this.#under(kind, painter, width, height, { torso, plate });
+      const codes = Float32Array.from([...wanted.codes, ...wanted.upper]), frame = { codes, pose: [...pose], view, K, width, height };
+      const room = this.#room, reused = kind === "gl" ? { splats: room.splats } : { pixels: room.pixels, under };
+      // It is handed over, and may never come back.
+      this.#room = {};
+      const answer = await this.#studio.paint({ ...frame, ...reused });
+      if (this.#screen?.painter !== painter) return null;
+      painter.draw(answer, width, height, under);
+      this.#room = answer, this.#frames++;
+      this.#drawn = this.#key(wanted);
+      return then?.();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** What lies under the head; pictures that are new are handed over now, so that they belong to this frame's pose. */
+  #under(kind, painter, width, height, maps) {
+    const under = { torso: null, plate: null, color: this.#backdrop.color ?? null };
+    const torso = this.#torso?.ready && this.getAttribute("torso") !== "none" ? { source: this.#torso.video, mark: this.#torso.seconds(), matte: this.#torso.matte } : null;
+    for (const [name, card] of [["torso", torso], ["plate", this.#cards.plate]]) {
+      if (!card) continue;
+      const state = name === "torso" ? (this.#cards.torso ??= { taken: null }) : card, mark = card.mark ?? 0;
+      const w = card.source.videoWidth || card.source.width, h = (card.source.videoHeight || card.source.height) / (name === "torso" ? 2 : 1);
+      const map = card.fixed ? coverMap({ width: w, height: h }, width, height) : scaledMap(maps[name], w / this.#view.size, h / this.#view.size);
+      under[name] = { map, width: w, height: h, matte: card.matte ? h : 0 };
+      if (state.taken === mark) continue;
+      if (kind === "gl") painter.upload(name, card.source);
+      else under[name].pixels = this.#readers[name].read(card.source).pixels;
+      state.taken = mark;
+    }
+    return under;
+  }
+
+  #watch() {
+    const size = new ResizeObserver((entries) => {
+      const { devicePixelContentBoxSize: [exact] = [], contentRect } = entries.at(-1);
+      this.#box = exact ? [exact.inlineSize, exact.blockSize] : [contentRect.width, contentRect.height].map((side) => Math.round(side * devicePixelRatio));
+      this.#wake();
+    });
+    try {
+      size.observe(this, { box: "device-pixel-content-box" });
+    } catch {
+      size.observe(this);
+    }
+    const sight = new IntersectionObserver((entries) => ((this.#seen = entries.at(-1).isIntersecting), this.#settle()));
+    sight.observe(this);
+    const settle = () => this.#settle();
+    document.addEventListener("visibilitychange", settle);
+    this.#watchers = [() => size.disconnect(), () => sight.disconnect(), () => document.removeEventListener("visibilitychange", settle)];
+  }
+
+  get #active() {
+    return this.#gsa !== null && this.#screen !== null && this.#seen && !document.hidden;
+  }
+
+  /** Run or rest, as what is seen and wished for says. */
+  #settle() {
+    const moving = this.#active && !this.#stopped;
+    this.#torso?.run(moving);
+    this.#wake();
+  }
+
+  #wake() {
+    if (!this.#raf && this.#active) this.#raf = requestAnimationFrame((now) => this.#tick(now));
+  }
+
+  #tick(now) {
+    this.#raf = 0;
+    if (!this.#active) return void (this.#last = 0);
+    const passed = this.#last ? Math.min((now - this.#last) / 1e3, 0.2) : 0;
+    this.#last = now;
+    if (!this.#stopped) this.#clock += passed;
+    const turning = this.#orbit.step(passed || 1 / 60);
+    if (!this.#busy) {
+      const wanted = this.#wanted();
+      if (this.#key(wanted) !== this.#drawn) this.#draw(wanted).catch((error) => this.#fail(error)).finally(() => this.#wake());
+    }
+    // While it stands still only an event wakes it.
+    if (turning || !this.#stopped) this.#wake();
+    else this.#last = 0;
+  }
+
+  #drive(name, values, section) {
+    const length = section && this.#gsa ? this.#gsa.shape(section)[0] : name === "pose" ? 12 : null;
+    const given = values === null || values === undefined ? null : Float32Array.from(values);
+    if (given && ((length !== null && given.length !== length) || !given.every(Number.isFinite))) throw new RangeError(`${name}: ${length ?? "some"} finite numbers are wanted, or null.`);
+    this.#own[name] = given;
+    this.#wake();
+  }
+
+  #say(message) {
+    this.shadowRoot.querySelector("p").textContent = message;
+  }
+
+  #fail(error) {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#say(message);
+    this.#emit("error", { message });
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #close() {
+    cancelAnimationFrame(this.#raf);
+    this.#raf = 0;
+    this.#studio?.close();
+    this.#torso?.close();
+    this.#screen?.painter.close();
+    this.#gsa = this.#studio = this.#torso = this.#screen = this.#person = this.#view = null;
+    this.#cards = {}, this.#room = {}, this.#own = {}, this.#drawn = "";
+  }
+}
+
+async function decoded(url, sentence) {
+  const picture = Object.assign(new Image(), { crossOrigin: "anonymous", src: url });
+  try {
+    await picture.decode();
+    return await createImageBitmap(picture);
+  } catch {
+    throw new Error(sentence);
+  }
+}
+
+if (!customElements.get("gauss-avatar")) customElements.define("gauss-avatar", GaussAvatar);
