@@ -18,7 +18,7 @@ from gaussavatar.export.gsa.branch import LinearBranch
 from gaussavatar.export.gsa.linear import raw_rows
 from gaussavatar.export.gsa.quantise import Bits, ranged, stepped
 from gaussavatar.export.gsa.speech import speech_sections
-from gaussavatar.export.gsa.torso_loop import torso_loop
+from gaussavatar.export.gsa.torso_loop import LoopWish, torso_loop
 from gaussavatar.model.gaussians import CHANNEL_WIDTH
 from gaussavatar.model.shading import FARTHEST
 from gaussavatar.motion.blinks import AFTER, BEFORE, REFRACTORY, learn_blinks
@@ -38,14 +38,14 @@ class Contents:
     sections: dict[str, np.ndarray]
 
 
-def avatar_contents(avatar: LoadedAvatar, branches: Mapping[str, LinearBranch], bits: Bits, crf: int) -> Contents:
+def avatar_contents(avatar: LoadedAvatar, branches: Mapping[str, LinearBranch], bits: Bits, loop: LoopWish) -> Contents:
     """Everything that a player needs of an avatar.
 
     Args:
         avatar: loaded with either of its networks.
         branches: of :func:`gaussavatar.export.gsa.linear.linear_branches`.
         bits: of the bases.
-        crf: quality of the torso's video, as x264 counts it.
+        loop: how large the torso's video may be.
 
     Raises:
         UserError: it has no network that a page can run.
@@ -59,8 +59,8 @@ def avatar_contents(avatar: LoadedAvatar, branches: Mapping[str, LinearBranch], 
     sections |= _torso_branch(avatar, described) | _drive(avatar) | heard
     if avatar.arkit is not None:
         sections |= avatar.arkit.arrays()
-    loop = torso_loop(avatar, crf)
-    sections["torso.video"] = np.frombuffer(loop.video, np.uint8)
+    torso = torso_loop(avatar, loop)
+    sections["torso.video"] = np.frombuffer(torso.video, np.uint8)
     meta = {
         "format": FORMAT,
         "size": avatar.size,
@@ -69,7 +69,7 @@ def avatar_contents(avatar: LoadedAvatar, branches: Mapping[str, LinearBranch], 
         "branches": described,
         "orbit": orbit_limits(avatar, branches),
         "torso": {
-            "frames": len(loop.places), "fps": loop.fps, "places": loop.places.tolist(), "matte": loop.matte,
+            "frames": len(torso.places), "fps": torso.fps, "places": torso.places.tolist(), "matte": torso.matte,
         },
         "speech": speech,
         "blink": blink_habit(avatar),

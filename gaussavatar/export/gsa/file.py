@@ -17,9 +17,10 @@ from gaussavatar.export.gsa.fidelity import psnr, strayed
 from gaussavatar.export.gsa.linear import is_linear, linear_branches
 from gaussavatar.export.gsa.quantise import QUALITIES
 from gaussavatar.export.gsa.read import parsed
+from gaussavatar.export.gsa.torso_loop import LoopWish
 
-CRF: Mapping[str, int] = {"small": 20, "normal": 14, "full": 12}
-"""Quality of the torso's video, as x264 counts it, by the word of ``--quality``."""
+LOOPS = {"small": LoopWish(20, 10.0), "normal": LoopWish(14, 16.0), "full": LoopWish(12)}
+"""The torso's video by the word of ``--quality``."""
 MOST_STRAYED = 2.0
 """Pixels by which a baked basis may be off."""
 
@@ -63,7 +64,7 @@ def avatar_file(
             )
     if avatar.record.model.sh_degree:
         said.append("colours that depend on the view are those of the view from the front")
-    contents = avatar_contents(avatar, branches, QUALITIES[quality], CRF[quality])
+    contents = avatar_contents(avatar, branches, QUALITIES[quality], LOOPS[quality])
     contents = Contents({**contents.meta, **(meta or {})}, {**contents.sections, **(extra or {})})
     data = pack(contents.meta, contents.sections, RAW)
     decibels = psnr(avatar, parsed(data, Path(f"{avatar.path.name}.gsa")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,16 @@ from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Rendered
 
 OPAQUE = 255
+
+
+@dataclass(frozen=True)
+class LoopWish:
+    """How large a loop may be."""
+
+    crf: int
+    """Quality of the video, as x264 counts it."""
+    seconds: float | None = None
+    """How much of the filmed track, from its start, it goes through; None is all."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +57,23 @@ def one_period(frames: int) -> Int[np.ndarray, "n"]:
     return nearest(back_and_forth(frames, 2 * sweep))
 
 
-def torso_loop(avatar: LoadedAvatar, crf: int) -> TorsoLoop:
-    """The loop of an avatar, H.264 of quality ``crf``.
+def torso_loop(avatar: LoadedAvatar, wish: LoopWish) -> TorsoLoop:
+    """The loop of an avatar.
 
     Colour is straight, not multiplied by the matte, and goes on smoothly where there is no person.
     """
-    places = one_period(len(avatar.filmed))
+    frames = len(avatar.filmed)
+    frames = min(frames, round(wish.seconds * avatar.filmed.fps)) if wish.seconds else frames
+    places = one_period(frames)
     matte = avatar.record.has(MATTE)
     side = avatar.size
     with tempfile.TemporaryDirectory(prefix="gaussavatar-torso-") as name:
         folder = Path(name)
-        store = _layers(avatar, folder, matte)
+        store = _layers(avatar, folder, matte, frames)
         places = np.minimum(places, len(store) - 1)
-        frames = (stacked(store.read(int(place))) for place in places)
+        pictures = (stacked(store.read(int(place))) for place in places)
         video = folder / "torso.mp4"
-        write_video(video, frames, avatar.filmed.fps, (side, 2 * side), crf=crf)
+        write_video(video, pictures, avatar.filmed.fps, (side, 2 * side), crf=wish.crf)
         return TorsoLoop(video.read_bytes(), places, avatar.filmed.fps, matte)
 
 
@@ -69,11 +82,11 @@ def stacked(layer: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h2 w 3"]:
     return np.concatenate([layer[..., :3], np.repeat(layer[..., 3:], 3, axis=2)])
 
 
-def _layers(avatar: LoadedAvatar, folder: Path, matte: bool) -> FrameStore:
-    """The torso of every frame of the filmed track, RGBA with straight alpha."""
+def _layers(avatar: LoadedAvatar, folder: Path, matte: bool, frames: int) -> FrameStore:
+    """The torso of the filmed track's first frames, RGBA with straight alpha."""
     path = folder / "layers.u8"
     with frame_writer(path, (avatar.size, avatar.size, 4)) as writer:
-        for layer in _cut(avatar, folder) if matte else _whole(avatar, folder):
+        for layer in islice(_cut(avatar, folder) if matte else _whole(avatar, folder), frames):
             writer.append(layer)
     return FrameStore(path)
 
