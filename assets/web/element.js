@@ -5,9 +5,12 @@ import { GlCanvas } from "./gl.js";
 import { readGsa } from "./gsa.js";
 import { Orbit } from "./orbit.js";
 import { coverMap, parseBackground, PixelReader, scaledMap, Torso, View } from "./scene.js";
-import { Painter } from "./worker.js";
+import { Speaker } from "./sound.js";
+import { PixelCanvas, Studio } from "./studio.js";
 
 const MOST_SIDE = { gl: 2048, cpu: 512 };
+// Where the processor draws, the page's other work gets what is left of so many pictures a second.
+const MOST_RATE = { gl: 1e3, cpu: 31 };
 const STYLE = `
 :host { display: inline-block; position: relative; width: 20rem; aspect-ratio: 1; overflow: hidden; contain: content; }
 :host([hidden]) { display: none; }
@@ -30,78 +33,11 @@ class Filmed {
   }
 }
 
-/** Paints in a worker, or here where there can be none. */
-class Studio {
-  constructor(branches) {
-    this.branches = branches;
-    try {
-      this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-      this.worker.onmessage = ({ data }) => this.#answer(data);
-      this.worker.onerror = (event) => (event.preventDefault(), this.#stay());
-      this.worker.postMessage({ branches });
-    } catch {
-      this.#stay();
-    }
-  }
-
-  /** @returns {Promise<object>} what Painter.paint() gives. One request at a time. */
-  paint(frame) {
-    return new Promise((resolve, reject) => {
-      this.waiting = { frame, resolve, reject };
-      if (this.painter) return this.#paintHere();
-      // What is handed over is gone here: kept by copy only until the worker has answered once.
-      const again = [frame.splats, frame.pixels].filter(Boolean).map((array) => array.buffer);
-      this.worker.postMessage(frame, again);
-    });
-  }
-
-  close() {
-    this.worker?.terminate();
-  }
-
-  #answer(data) {
-    const { resolve, reject } = this.waiting;
-    if (data.error) return reject(new Error(`This avatar cannot be drawn: ${data.error}`));
-    this.branches = null;
-    resolve(data);
-  }
-
-  #paintHere() {
-    const { frame, resolve, reject } = this.waiting;
-    try {
-      resolve(this.painter.paint(frame));
-    } catch (error) {
-      reject(error);
-    }
-  }
-
-  #stay() {
-    this.worker?.terminate();
-    this.worker = null;
-    if (!this.branches) return this.waiting?.reject(new Error("The worker that draws this avatar has died."));
-    this.painter = new Painter(this.branches);
-    if (this.waiting) Object.assign(this.waiting.frame, { splats: undefined, pixels: undefined }), this.#paintHere();
-  }
-}
-
-/** Draws pictures of the processor's on a canvas. */
-class PixelCanvas {
-  constructor(canvas) {
-    this.canvas = canvas, this.context = canvas.getContext("2d");
-  }
-
-  draw({ pixels }, width, height) {
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    this.context.putImageData(new ImageData(pixels, width, height), 0, 0);
-  }
-
-  close() {}
-}
-
 /**
  * `<gauss-avatar src="anna.gsa" background="plate|none|#rrggbb|URL" torso="none" renderer="gl|cpu" orbit
  * resolution="256">`: everything but `src` may be left out. `resolution` is the longer side in pixels.
- * Events: `ready` {renderer, why}, `error` {message}, and those of speech.
+ * Events: `ready` {renderer, why}, `error` {message}; of speech and motions `start`, `end` {cleared}, `lag` {ms}, and
+ * `blocked` where the browser plays nothing before a click.
  */
 export class GaussAvatar extends HTMLElement {
   static observedAttributes = ["src", "background", "torso", "renderer", "orbit", "resolution"];
@@ -110,6 +46,8 @@ export class GaussAvatar extends HTMLElement {
   #studio = null;
   #screen = null;
   #person = null;
+  #speaker = null;
+  #track = null;
   #torso = null;
   #view = null;
   #orbit;
@@ -126,6 +64,7 @@ export class GaussAvatar extends HTMLElement {
   #own = {};
   #round = 0;
   #frames = 0;
+  #began = 0;
   #room = {};
   #watchers = [];
   #readers = { torso: new PixelReader(), plate: new PixelReader() };
@@ -210,6 +149,56 @@ export class GaussAvatar extends HTMLElement {
     }
   }
 
+  /**
+   * Speak a sound.
+   * @param {ArrayBuffer|Blob|AudioBuffer} sound of any kind that the browser decodes.
+   * @returns {Promise<number>} its length in seconds, when it begins; rejected with one sentence that the element shows.
+   */
+  speak(sound) {
+    return this.#heard((speaker) => speaker.speak(sound));
+  }
+
+  /** Follow a microphone or the voice of a call; `options` as of Speaker.listen(). @param {MediaStream} stream */
+  listen(stream, options) {
+    return this.#heard((speaker) => speaker.listen(stream, options));
+  }
+
+  /** Speak sound that comes in pieces. @param {Int16Array} pcm16 one channel @param {number} rate samples per second */
+  push(pcm16, rate) {
+    if (this.#gsa) this.#voice().push(pcm16, rate), this.#wake();
+  }
+
+  /** Be silent at once, and end a motion that plays. */
+  clear() {
+    this.#speaker?.clear();
+    if (this.#track) (this.#track = null), this.#emit("end", { cleared: true });
+    this.#wake();
+  }
+
+  /** Say nothing and follow no driver: the person as they are between sentences. */
+  idle() {
+    this.clear();
+    this.#own = {};
+    this.resume();
+  }
+
+  /**
+   * Play a motion, once.
+   * @param {{fps?: number, codes?: number[][], upper?: number[][], pose?: number[][]}} track a row per frame: mouth codes,
+   *   upper-face channels, rows of T_camera_head (12); what it lacks is the person's own.
+   */
+  play({ fps = this.#gsa?.meta.fps, ...rows }) {
+    if (!this.#gsa) throw new Error("There is no avatar to move yet.");
+    const widths = { codes: this.#gsa.shape("drive.closed")[0], upper: this.#gsa.shape("drive.rest_upper")[0], pose: 12 };
+    const given = Object.keys(widths).filter((name) => rows[name]), frames = given.length ? rows[given[0]].length : 0;
+    const sane = given.every((name) => rows[name].length === frames && [...rows[name]].every((row) => row.length === widths[name] && [...row].every(Number.isFinite)));
+    if (!frames || !sane || !(fps > 0)) throw new RangeError("A motion has rows of finite numbers, as many of each kind, as wide as this avatar's.");
+    this.clear();
+    this.#track = { fps, frames, since: null, ...Object.fromEntries(given.map((name) => [name, rows[name]])) };
+    this.#emit("start", {});
+    this.resume();
+  }
+
   /** Stand still; nothing is drawn until something changes. */
   pause() {
     this.#stopped = true;
@@ -244,6 +233,33 @@ export class GaussAvatar extends HTMLElement {
       context.drawImage(canvas, 0, 0);
       return context.getImageData(0, 0, copy.width, copy.height);
     });
+  }
+
+  #voice() {
+    return (this.#speaker ??= new Speaker(this.#gsa, (state, detail) => this.#emit(state, detail)));
+  }
+
+  async #heard(begin) {
+    try {
+      if (!this.#gsa) throw new Error("There is no avatar to speak yet.");
+      this.#say("");
+      return await begin(this.#voice());
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    } finally {
+      this.#wake();
+    }
+  }
+
+  /** The frame of the motion that plays now; null where none does. */
+  #played() {
+    const track = this.#track;
+    if (!track) return null;
+    track.since ??= this.#clock;
+    const index = Math.floor((this.#clock - track.since) * track.fps);
+    if (index >= track.frames) return (this.#track = null), this.#emit("end", { cleared: false }), null;
+    return { codes: track.codes?.[index], upper: track.upper?.[index], pose: track.pose?.[index] };
   }
 
   async #fetch(url) {
@@ -320,11 +336,13 @@ export class GaussAvatar extends HTMLElement {
 
   /** Everything that the next picture depends on. */
   #wanted() {
-    const torso = this.#torso, size = this.#size(), filmed = torso?.ready && !this.#own.pose;
-    const seconds = torso ? torso.seconds() : this.#clock, { fps } = this.#gsa.meta;
-    const moved = this.#person.frameAt(Math.floor(seconds * fps + 1e-3) / fps, null);
-    const pose = this.#own.pose ?? (filmed ? this.#gsa.array("track.pose").subarray(12 * torso.place(), 12 * torso.place() + 12) : moved.pose);
-    const frame = { codes: this.#own.codes ?? moved.codes, upper: this.#own.upper ?? moved.upper, pose };
+    const torso = this.#torso, size = this.#size(), { fps } = this.#gsa.meta, played = this.#played();
+    const own = Object.fromEntries(["codes", "upper", "pose"].map((name) => [name, this.#own[name] ?? played?.[name]]));
+    const seconds = torso ? torso.seconds() : this.#clock, spoken = this.#speaker?.now().codes ?? null;
+    const moved = this.#person.frameAt(Math.floor(seconds * fps + 1e-3) / fps, own.codes ?? spoken);
+    // The head belongs to the torso that is on screen.
+    const filmed = torso?.ready ? this.#gsa.array("track.pose").subarray(12 * torso.place(), 12 * torso.place() + 12) : moved.pose;
+    const frame = { codes: own.codes ?? moved.codes, upper: own.upper ?? moved.upper, pose: own.pose ?? filmed };
     const { yaw, pitch, zoom } = this.#orbit.shown;
     return { ...frame, torso: torso?.index ?? -1, ...size, orbit: { yaw, pitch, zoom } };
   }
@@ -419,12 +437,12 @@ export class GaussAvatar extends HTMLElement {
     this.#last = now;
     if (!this.#stopped) this.#clock += passed;
     const turning = this.#orbit.step(passed || 1 / 60);
-    if (!this.#busy) {
+    if (!this.#busy && now - this.#began > 1e3 / MOST_RATE[this.drawnBy]) {
       const wanted = this.#wanted();
-      if (this.#key(wanted) !== this.#drawn) this.#draw(wanted).catch((error) => this.#fail(error)).finally(() => this.#wake());
+      if (this.#key(wanted) !== this.#drawn) (this.#began = now), this.#draw(wanted).catch((error) => this.#fail(error)).finally(() => this.#wake());
     }
     // While it stands still only an event wakes it.
-    if (turning || !this.#stopped) this.#wake();
+    if (turning || !this.#stopped || this.#speaker?.now().speaking) this.#wake();
     else this.#last = 0;
   }
 
@@ -454,9 +472,10 @@ export class GaussAvatar extends HTMLElement {
     cancelAnimationFrame(this.#raf);
     this.#raf = 0;
     this.#studio?.close();
+    this.#speaker?.close();
     this.#torso?.close();
     this.#screen?.painter.close();
-    this.#gsa = this.#studio = this.#torso = this.#screen = this.#person = this.#view = null;
+    this.#gsa = this.#studio = this.#torso = this.#screen = this.#person = this.#view = this.#speaker = this.#track = null;
     this.#cards = {}, this.#room = {}, this.#own = {}, this.#drawn = "";
   }
 }

@@ -15,7 +15,7 @@ from gaussavatar.export.gsa.read import read_gsa
 from gaussavatar.motion.viewpoint import head_motion, orbited
 from gaussavatar.resources import resource
 from gaussavatar.types import Camera
-from tests.web.browser import Page, chromium, find_chromium, served
+from tests.web.browser import Page, PageError, chromium, find_chromium, served
 from tests.web.conftest import frame_job, psnr
 from tests.web.test_drawing import FRAMES, GREY, drawn_by_us
 
@@ -191,3 +191,33 @@ def test_bad_background_is_said(page: Page) -> None:
     page.wait_for("said.length > 2")
     assert "nowhere.png cannot be read" in page.evaluate("still()")
     assert picture(page)[..., 3].max() == 255
+
+
+SOUND = """(() => {
+  const context = new OfflineAudioContext(1, 16000 * 2, 16000), buffer = context.createBuffer(1, 32000, 16000);
+  buffer.getChannelData(0).forEach((_, i, all) => (all[i] = 0.4 * Math.sin(i * (0.1 + 0.05 * Math.sin(i / 900)))));
+  return buffer;
+})()"""
+
+
+def test_page_speaks_moves_and_says_when(page: Page) -> None:
+    page.evaluate(
+        "['start', 'end'].forEach((name) => avatar.addEventListener(name, (e) => said.push([name, e.detail])))"
+    )
+    set_attributes(page, background=COLOR, torso="none", resolution=128)
+    page.evaluate(f"avatar.speak({SOUND}).then((seconds) => (window.length = seconds))")
+    page.wait_for("said.some(([name]) => name === 'start')")
+    assert page.evaluate("window.length") == 2 and frames_within(page, 0.8) > 4
+    page.wait_for("said.some(([name]) => name === 'end')")
+    page.evaluate("avatar.speak(new Blob(['no sound'])).catch(() => 0)")
+    assert "cannot be decoded" in page.evaluate("still()") and page.evaluate("said.at(-1)[0]") == "error"
+    codes = [[0.0, 0, 0, 0]] * 2 + [[3.0, 0, 0, 0]] * 100
+    page.evaluate(f"said.length = 0; avatar.play({{ codes: {codes}, upper: Array(102).fill([0, 0, 1]) }})")
+    page.evaluate("new Promise((done) => setTimeout(done, 300))")
+    playing = picture(page)
+    page.evaluate("avatar.clear()")
+    assert [name for name, _ in page.evaluate("said")] == ["start", "end"]
+    assert psnr(picture(page), playing) < 45
+    with pytest.raises(PageError, match="as wide as this avatar's"):
+        page.evaluate("avatar.play({ codes: [[1, 2]] })")
+    assert page.errors == []
