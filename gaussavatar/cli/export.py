@@ -101,7 +101,9 @@ class Export:
             say(f"{self.format}: {shown(self._film())}")
             return
         options, wish = words(self.set) | self._file_options(), self._wish()
-        path, count = export_avatar(find_avatar(self.avatar), self.format, self.out, wish, options, tell=say)
+        folder = find_avatar(self.avatar)
+        options |= self._tracked_head(folder) if "head" not in options else {}
+        path, count = export_avatar(folder, self.format, self.out, wish, options, tell=say)
         say(f"{count} {WRITERS[self.format].counts}: {shown(path)}")
 
     @property
@@ -114,6 +116,13 @@ class Export:
         """What was given of the file besides --set."""
         given = {"quality": self.quality, "audio": self._carried, "split": self.split, "force": self.force}
         return {name: value for name, value in given.items() if value}
+
+    def _tracked_head(self, folder: Path) -> dict[str, Path]:
+        """The head's mesh where the avatar still has what was captured, and the format takes one."""
+        from gaussavatar.capture.layout import CaptureLayout
+
+        writer, head = WRITERS.get(self.format), CaptureLayout(folder / "capture").head
+        return {"head": head} if writer is not None and "head" in writer.settings and head.is_file() else {}
 
     def _film(self) -> Path:
         """Pictures or a video of the motion, as ``speak`` makes them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gaussavatar.export.stills import MOUTH
-from gaussavatar.export.writer import Writer
+from gaussavatar.export.writer import InputFile, Writer
 
 MOVING = {
     "ply-sequence": Writer(
@@ -21,5 +21,14 @@ MOVING = {
         "gaussavatar.export.arkit",
         whole=True,
         counts="frames of 52 curves",
+    ),
+    "glb-head": Writer(
+        "a motion of the tracked head's mesh as glTF, with 52 morph targets",
+        True,
+        ".glb",
+        "gaussavatar.export.head_mesh",
+        {"head": InputFile("the head's mesh; the avatar's capture/head.npz when not given")},
+        whole=True,
+        counts="frames",
     ),
 }

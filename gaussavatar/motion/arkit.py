@@ -61,7 +61,8 @@ _FEW = 8
 _PERCENT_FROM, _LARGEST = 3.0, 200.0
 """A largest value above the first means percent; above the second, no such curve at all."""
 _LARGEST_RADIANS = 1.6
-_FULL_LOOK = math.radians(30)
+FULL_LOOK = math.radians(30)
+"""What a look of 1 turns an eye."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ def eye_turns(curves: ArkitCurves) -> Float[np.ndarray, "n 6"]:
     turns[:, 3] = shape("eyeLookInRight") - shape("eyeLookOutRight")
     for column, side in ((1, "Left"), (4, "Right")):
         turns[:, column] = shape(f"eyeLookDown{side}") - shape(f"eyeLookUp{side}")
-    return turns * _FULL_LOOK
+    return turns * FULL_LOOK
 
 
 def timecode(frame: int, fps: float) -> str:
