@@ -6,25 +6,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import Positional
+
+from gaussavatar.cli.common import require_files
+from gaussavatar.errors import UserError
+
+MOST_COMPARED = 6
+"""Avatars side by side: a browser on two cores draws no more."""
+
 
 @dataclass(frozen=True)
 class View:
     """Look at an avatar live in the browser: orbit, play an audio's motion, move lids, brows and lips."""
 
+    avatars: Positional[tuple[Path, ...]] = ()
+    """Avatar folders, several to compare; the one fitted last below ./avatars when not given."""
+
     avatar: Path | None = None
-    """Avatar folder; the one fitted last below ./avatars when not given."""
+    """The same for one."""
 
     audio: Path | None = None
     """Sound that drives the avatar; without it the clip's own motion is played."""
+
+    motion: Path | None = None
+    """A motion file, or 52 ARKit curves, instead of what a sound gives."""
 
     port: int = 8080
     """Port of the page; the next free one is taken when it is in use."""
 
     host: str = "127.0.0.1"
-    """Address to serve on; 0.0.0.0 shows the page to the whole network."""
+    """Address to serve on; 0.0.0.0 or :: shows the page to the whole network, whoever knows its token."""
 
-    mode: Literal["stream", "splats"] = "stream"
-    """stream: images rendered here; splats: Gaussians drawn by the browser."""
+    mode: Literal["player", "stream", "splats"] = "player"
+    """player: drawn by the browser, in step with the sound; stream: images rendered here (a fit that is running, an
+    avatar with movements by name); splats: viser's Gaussians."""
 
     open_browser: bool = True
     """Whether to open the page in the browser."""
@@ -34,9 +49,33 @@ class View:
 
     def run(self) -> None:
         """Serve the page until interrupted."""
+        folders = (*self.avatars, *(() if self.avatar is None else (self.avatar,)))
+        if self.mode == "player" and not self.live:
+            self._pages(folders)
+            return
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.view.live import find_fit
         from gaussavatar.view.server import serve
 
-        folder = find_fit(self.avatar) if self.live else find_avatar(self.avatar)
-        serve(folder, self.audio, self.port, self.open_browser, self.mode, self.host, self.live)
+        if len(folders) > 1 or self.motion is not None:
+            raise UserError("one avatar and no --motion", f"--mode {self.mode}", "use --mode player for these")
+        first = folders[0] if folders else None
+        folder = find_fit(first) if self.live else find_avatar(first)
+        mode = "stream" if self.mode == "player" else self.mode
+        serve(folder, self.audio, self.port, self.open_browser, mode, self.host, self.live)
+
+    def _pages(self, folders: tuple[Path, ...]) -> None:
+        """Pages that draw themselves; what is wrong with their files is said before anything is opened."""
+        from gaussavatar.avatar.folder import find_avatar, open_folder
+        from gaussavatar.view.address import free_port
+        from gaussavatar.view.pages import Asked, serve_pages
+
+        for option, path in (("--audio", self.audio), ("--motion", self.motion)):
+            require_files(option, () if path is None else (path,))
+        if len(folders) > MOST_COMPARED:
+            raise UserError(f"at most {MOST_COMPARED} avatars to compare", f"{len(folders)}", "name fewer")
+        found = tuple(find_avatar(folder) for folder in folders or (None,))
+        for folder in found:
+            open_folder(folder)
+        port = free_port(self.host, self.port)
+        serve_pages(Asked(found, self.audio, self.motion, self.host, port), self.open_browser)

@@ -7,10 +7,11 @@ import io
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import viser
 
 from gaussavatar.avatar.avatar import Avatar
@@ -20,12 +21,16 @@ from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import OPEN_APERTURE, slider_groups
 from gaussavatar.motion.track import MotionTrack
+from gaussavatar.progress import QuietProgress
+from gaussavatar.speak.offline import speak
+from gaussavatar.speak.wish import VideoWish
 from gaussavatar.types import Waveform
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.door import Served
 from gaussavatar.view.motions import motion_bytes
 from gaussavatar.view.page import Page, Panel
 from gaussavatar.view.panels import build_panels
+from gaussavatar.view.presets import command_line, load_presets, put_values, save_preset, values_of
 from gaussavatar.view.shown import Shown
 from gaussavatar.view.state import Controls
 
@@ -102,9 +107,8 @@ class Session:
                 names = next(iter(avatars.values())).upper_names
                 page = Page(PlayClock(1.0), tuple(slider_groups(names)), drawn="player")
                 self.panels = build_panels(self.server.gui, page)
-            asked = Controls()
-            for panel in self.panels.values():
-                asked = panel.put(asked)
+                self._tell_presets()
+            asked = self._asked()
             self._poll_wishes(asked)
             moved = [index for index in avatars if self._sent.get(index) != self._count]
             for index in moved:
@@ -159,11 +163,80 @@ class Session:
 
     def hear(self, message: Any) -> None:
         """Take a message of the page: a sound as bytes, or a wish."""
+        asked: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "own motion": lambda _: self._play(None),
+            "record": self._record,
+            "command": lambda _: self._tell({"kind": "command", "text": self._command()}),
+            "save preset": self._save_preset,
+            "recall preset": self._recall_preset,
+        }
         with self._lock:
-            if isinstance(message, bytes):
-                self._take_sound(message)
-            elif message.get("kind") == "own motion":
-                self._play(None)
+            try:
+                if isinstance(message, bytes):
+                    self._take_sound(message)
+                elif message.get("kind") in asked and self.panels:
+                    asked[message["kind"]](message)
+            except UserError as error:
+                self._tell({"kind": "problem", "text": str(error)})
+
+    def _asked(self) -> Controls:
+        asked = Controls()
+        for panel in self.panels.values():
+            asked = panel.put(asked)
+        return asked
+
+    def _command(self) -> str:
+        avatar = self._shown.avatars[0]
+        sound = None if self._sound is None else self._sound.name
+        return command_line(self._shown.folders[0], sound, self._motion, self._asked(), avatar.upper_names)
+
+    def _save_preset(self, message: Mapping[str, Any]) -> None:
+        save_preset(self._shown.folders[0], str(message.get("name", "")), values_of(self.panels))
+        self._tell_presets()
+        self._tell({"kind": "told", "text": f"kept beside the avatar: {message.get('name')}"})
+
+    def _recall_preset(self, message: Mapping[str, Any]) -> None:
+        kept = load_presets(self._shown.folders[0])
+        name = str(message.get("name", ""))
+        if name not in kept:
+            raise UserError("a preset of this avatar", repr(name), f"name one of: {', '.join(kept) or 'none yet'}")
+        put_values(self.panels, kept[name])
+
+    def _tell_presets(self) -> None:
+        self._tell({"kind": "presets", "names": list(load_presets(self._shown.folders[0]))})
+
+    def _record(self, message: Mapping[str, Any]) -> None:
+        """Write what is shown, sliders and all, as an mp4 in a thread of its own, and hand it to the page."""
+        avatar, asked, sound = self._shown.avatars[0], self._asked(), self._sound
+        assert self._wishes is not None
+        heard = None if sound is None else sound.waveform
+        track = avatar.controlled(self._base(0, avatar), *self._wishes, heard)
+        more = added(avatar, asked)
+        track = replace(
+            track,
+            mouth_codes=track.mouth_codes + np.float32(more["codes"]),
+            upper=track.upper + np.float32(more["upper"]),
+        )
+        background = str(message.get("background", "plate"))
+        threading.Thread(target=self._write, args=(avatar, track, sound, background), daemon=True).start()
+
+    def _write(self, avatar: Avatar, track: MotionTrack, sound: Played | None, background: str) -> None:
+        clear = background == "none"
+        name = f"{avatar.name}-recorded{'.webm' if clear else '.mp4'}"
+        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
+            out, heard = Path(folder) / name, None
+            try:
+                if sound is not None:
+                    heard = Path(folder) / "sound"
+                    heard.write_bytes(sound.file.body())
+                speak(heard, avatar.loaded, out, QuietProgress(), VideoWish(background=background), track)
+            except UserError as error:
+                self._tell({"kind": "problem", "text": str(error)})
+                return
+            data = out.read_bytes()
+        place = f"/sound/{self.number}/{name}"
+        self._shown.put(place, Served("video/webm" if clear else "video/mp4", lambda: data))
+        self._tell({"kind": "recorded", "url": place, "name": name})
 
     def _take_sound(self, data: bytes) -> None:
         """A sound that was dropped into the page, or recorded there."""
