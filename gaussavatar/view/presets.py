@@ -11,6 +11,7 @@ import viser
 
 from gaussavatar.errors import UserError
 from gaussavatar.motion.controls import Controls as Wishes
+from gaussavatar.motion.edit import slider_groups
 from gaussavatar.storage import read_json, write_json
 from gaussavatar.view.page import Panel
 from gaussavatar.view.state import Controls
@@ -103,9 +104,8 @@ def command_line(
     for option, (value, default) in options.items():
         if value != default:
             words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
-    moved = [
-        f"{names[channel]}={value:g}" for name, value in asked.sliders.items() if value for channel in groups[name]
-    ]
+    groups, moves = slider_groups(upper_names), [move for move in asked.sliders.items() if move[1]]
+    moved = [f"{upper_names[channel]}={value:g}" for name, value in moves for channel in groups[name]]
     return shlex.join(words + (["--expression", *moved] if moved else []))
 
 

@@ -82,6 +82,7 @@ class Session:
         with contextlib.redirect_stdout(io.StringIO()):
             self.server = viser.ViserServer("127.0.0.1", 0, verbose=False)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False)
+        self.server.gui.main_panel.dock_right()
         self.server.scene.world_axes.visible = False
         self.panels: dict[str, Panel] = {}
 
