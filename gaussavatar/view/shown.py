@@ -30,6 +30,8 @@ class Shown:
     """Called when something new can be shown."""
     avatars: dict[int, Avatar] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    busy: dict[int, str] = field(default_factory=dict)
+    """What is being done for an avatar that cannot be shown yet."""
     real: set[int] = field(default_factory=set)
     """Avatars whose filmed frames are there."""
     _files: dict[str, Served] = field(default_factory=dict)
@@ -52,7 +54,10 @@ class Shown:
                 self._put_real(index, loaded)
                 self.avatars[index] = Avatar(loaded)
                 if self.at(file_of(index)) is None:
+                    self.busy[index] = "makes the file for the browser, which is kept beside the avatar …"
+                    self.changed()
                     data = pack(folder, loaded)
+                    del self.busy[index]
                     self.put(file_of(index), Served(BINARY, lambda data=data: data))
             except UserError as error:
                 self.failed[index] = str(error)
@@ -83,6 +88,7 @@ class Shown:
                 "ready": index in self.avatars,
                 "real": index in self.real,
                 "problem": self.failed.get(index),
+                "busy": self.busy.get(index),
             }
             for index, folder in enumerate(self.folders)
         ]

@@ -96,8 +96,9 @@ class Seen {
 const heard = {
   avatars({ list }) {
     $("stage").style.setProperty("--across", Math.max(1, Math.ceil(Math.sqrt(list.length))));
-    list.forEach(({ name, url, problem, real }, index) => {
+    list.forEach(({ name, url, problem, real, busy }, index) => {
       if (problem) tell(problem, true);
+      if (busy) $("waiting").textContent = `${name}: ${busy}`;
       if (!url) return;
       if (!seen.has(index)) seen.set(index, new Seen(index, name));
       seen.get(index).hasReal = real;
