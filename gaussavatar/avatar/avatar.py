@@ -33,7 +33,6 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.sound import Sound, as_waveform
 from gaussavatar.motion.arkit import ArkitCurves
 from gaussavatar.motion.controls import Controls
-from gaussavatar.motion.edit import OPEN_APERTURE
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.motion.viewpoint import orbited, resized
 from gaussavatar.native.threads import frame_parallel
@@ -169,7 +168,9 @@ class Avatar:
         return idle_motion(person_of(self.loaded), seconds, seed, after, before)
 
     def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:
-        """Mouth codes that open the lips by so much: 0 is closed, 1 wide open.
+        """Mouth codes that open the lips by so much: 0 is closed, 1 as wide as this person's clip shows, and a little.
+
+        Beyond 1 it goes on the same way, and teeth that nobody filmed begin to tear.
 
         Raises:
             UserError: not one finite number per frame.
@@ -177,8 +178,7 @@ class Avatar:
         values = numbers(opening, "openings")
         if values.ndim != 1:
             raise UserError("openings of shape (frames,)", f"{values.shape}", "give one number per frame")
-        amount = values[:, None] * np.float32(OPEN_APERTURE)
-        return self.rest.mouth_codes + amount * self.loaded.mouth_open_direction
+        return self.rest.mouth_codes + values[:, None] * self.loaded.wide_open
 
     def camera(self, yaw: float = 0.0, pitch: float = 0.0, zoom: float = 1.0, size: int | None = None) -> Camera:
         """A camera around the head; all defaults give the one that filmed.

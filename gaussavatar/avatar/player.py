@@ -23,6 +23,7 @@ from gaussavatar.avatar.torso import LoadedTorso, joined
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.motion.edit import wide_open
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import FrameStore, frame_writer
@@ -72,6 +73,11 @@ class LoadedAvatar:
     def upper_names(self) -> tuple[str, ...]:
         """Names of the upper-face channels, in order."""
         return self.record.upper_names
+
+    @property
+    def wide_open(self) -> Float32[np.ndarray, "m"]:
+        """What opens the closed mouth as wide as this person does: see :func:`gaussavatar.motion.edit.wide_open`."""
+        return wide_open(self.filmed.mouth_codes, self.closed.cpu().numpy(), self.mouth_open_direction)
 
     @property
     def resting_upper(self) -> Float32[np.ndarray, "u"]:

@@ -17,7 +17,6 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.media.sound import as_waveform
 from gaussavatar.motion.controls import Controls
-from gaussavatar.motion.edit import OPEN_APERTURE
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.types import Activated
 
@@ -92,7 +91,7 @@ class MotionWish:
 
 def opened(avatar: LoadedAvatar, track: MotionTrack, opening: float) -> MotionTrack:
     """The motion with lips that stay open so far: 0 is closed, 1 wide open."""
-    codes = avatar.closed.cpu().numpy() + np.float32(opening * OPEN_APERTURE) * avatar.mouth_open_direction
+    codes = avatar.closed.cpu().numpy() + np.float32(opening) * avatar.wide_open
     return replace(track, mouth_codes=np.repeat(codes[None].astype(np.float32), len(track), axis=0))
 
 

@@ -10,7 +10,46 @@ from jaxtyping import Float32
 from gaussavatar.motion.track import FaceState
 
 OPEN_APERTURE = 0.35
-"""What the mouth slider's 1 adds to the lip gap over the distance of the outer eye corners: wide open."""
+"""The lip gap of a mouth that is wide open, over the distance of the outer eye corners."""
+
+FARTHER = 1.1
+"""How much further than in the clip a mouth opens: beyond that, teeth and lips that were never seen tear."""
+
+
+def wide_open(
+    filmed: Float32[np.ndarray, "n m"], closed: Float32[np.ndarray, "m"], open_direction: Float32[np.ndarray, "m"]
+) -> Float32[np.ndarray, "m"]:
+    """What is added to the closed mouth's codes to open it as wide as this person does, and a little wider.
+
+    Args:
+        filmed: mouth codes of the person's own motion.
+        closed: those of the closed mouth.
+        open_direction: codes per unit of lip aperture.
+    """
+    length = float(open_direction @ open_direction)
+    if length == 0:
+        return open_direction
+    openings = (filmed - closed) @ open_direction / length
+    reach = FARTHER * float(np.percentile(openings, 99)) if len(openings) else OPEN_APERTURE
+    return np.float32(np.clip(reach, 0.1 * OPEN_APERTURE, OPEN_APERTURE)) * open_direction
+
+
+def opened(
+    codes: Float32[np.ndarray, "*n m"],
+    opening: float,
+    closed: Float32[np.ndarray, "m"],
+    wide: Float32[np.ndarray, "m"],
+) -> Float32[np.ndarray, "*n m"]:
+    """The mouth opened further by a share of ``wide`` (:func:`wide_open`), never beyond it nor below the closed one.
+
+    What the motion itself opens further is left as it is.
+    """
+    length = float(wide @ wide)
+    if opening == 0 or length == 0:
+        return codes
+    before = (codes - closed) @ wide / length
+    after = np.clip(before + opening, np.minimum(before, 0.0), np.maximum(before, 1.0))
+    return (codes + (after - before)[..., None] * wide).astype(np.float32)
 
 
 def slider_groups(upper_names: Sequence[str]) -> dict[str, list[int]]:
@@ -28,7 +67,8 @@ def with_sliders(
     sliders: Mapping[str, float],
     groups: Mapping[str, Sequence[int]],
     opening: float,
-    open_direction: Float32[np.ndarray, "m"],
+    closed: Float32[np.ndarray, "m"],
+    wide: Float32[np.ndarray, "m"],
 ) -> FaceState:
     """Add the sliders' values to the face.
 
@@ -37,12 +77,13 @@ def with_sliders(
         sliders: value by group name, in units of this person's strong movement.
         groups: channel indices by group name.
         opening: 0 as driven, 1 wide open; negative closes.
-        open_direction: mouth codes per unit of lip aperture.
+        closed: mouth codes of the closed mouth.
+        wide: see :func:`wide_open`.
     """
     upper = face.upper.copy()
     for name, value in sliders.items():
         upper[list(groups[name])] += np.float32(value)
-    return FaceState(face.mouth_codes + np.float32(opening * OPEN_APERTURE) * open_direction, upper)
+    return FaceState(opened(face.mouth_codes, opening, closed, wide), upper)
 
 
 def channel_groups(names: tuple[str, ...]) -> dict[str, list[int]]:

@@ -19,7 +19,7 @@ from gaussavatar.avatar.driving import motion_for_sound, over_filmed
 from gaussavatar.errors import UserError
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
-from gaussavatar.motion.edit import OPEN_APERTURE, slider_groups
+from gaussavatar.motion.edit import opened, slider_groups
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak
@@ -212,12 +212,9 @@ class Session:
         assert self._wishes is not None
         heard = None if sound is None else sound.waveform
         track = avatar.controlled(self._base(0, avatar), *self._wishes, heard)
-        more = added(avatar, asked)
-        track = replace(
-            track,
-            mouth_codes=track.mouth_codes + np.float32(more["codes"]),
-            upper=track.upper + np.float32(more["upper"]),
-        )
+        upper, loaded = np.float32(added(avatar, asked)["upper"]), avatar.loaded
+        codes = opened(track.mouth_codes, asked.opening, loaded.closed.cpu().numpy(), loaded.wide_open)
+        track = replace(track, mouth_codes=codes, upper=track.upper + upper)
         background = str(message.get("background", "plate"))
         threading.Thread(target=self._write, args=(avatar, track, sound, background), daemon=True).start()
 
@@ -258,12 +255,13 @@ class Session:
         self._count += 1
 
 
-def added(avatar: Avatar, face: Controls) -> dict[str, list[float]]:
-    """What sliders add to every frame's mouth codes and upper-face channels."""
+def added(avatar: Avatar, face: Controls) -> dict[str, Any]:
+    """What sliders add to every frame: to the upper-face channels, and along the opening of the mouth."""
     upper = [0.0] * len(avatar.upper_names)
     groups = slider_groups(avatar.upper_names)
     for name, value in face.sliders.items():
         for channel in groups.get(name, ()):
             upper[channel] += value
-    codes = face.opening * OPEN_APERTURE * avatar.loaded.mouth_open_direction
-    return {"codes": codes.tolist(), "upper": upper}
+    loaded = avatar.loaded
+    mouth = {"opening": face.opening, "closed": loaded.closed.tolist(), "wide": loaded.wide_open.tolist()}
+    return {**mouth, "upper": upper}

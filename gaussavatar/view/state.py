@@ -87,7 +87,12 @@ def view_state(
     """What is to be seen at a moment of the motion under these controls."""
     driven = motion.at(seconds) if controls.driven else Avatar(avatar).rest
     face = with_sliders(
-        driven, controls.sliders, slider_groups(avatar.upper_names), controls.opening, avatar.mouth_open_direction
+        driven,
+        controls.sliders,
+        slider_groups(avatar.upper_names),
+        controls.opening,
+        avatar.closed.cpu().numpy(),
+        avatar.wide_open,
     )
     # As filmed the head is where the filmed torso has it, whatever the controls say.
     moves = controls.seen == "as filmed" or (controls.driven and controls.head_moves)

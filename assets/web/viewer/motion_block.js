@@ -34,3 +34,19 @@ export function frameAt(motion, seconds) {
   const between = (rows) => rows[first].map((value, i) => value + share * (rows[second][i] - value));
   return { index: first, codes: between(motion.codes), upper: between(motion.upper), pose: motion.poses[first], place: motion.places[first] };
 }
+
+/**
+ * A mouth opened further by a share of what opens it wide, never beyond that nor below the closed one: `opened` in
+ * gaussavatar/motion/edit.py.
+ * @param {ArrayLike<number>} codes
+ * @param {number} opening
+ * @param {number[]} closed codes of the closed mouth.
+ * @param {number[]} wide what opens it wide.
+ */
+export function opened(codes, opening, closed, wide) {
+  const length = wide.reduce((sum, value) => sum + value * value, 0);
+  if (!opening || !length) return codes;
+  const before = wide.reduce((sum, value, i) => sum + (codes[i] - closed[i]) * value, 0) / length;
+  const after = Math.min(Math.max(before + opening, Math.min(before, 0)), Math.max(before, 1));
+  return codes.map((value, i) => value + (after - before) * wide[i]);
+}

@@ -2,7 +2,7 @@
 
 import "../element.js";
 import { Clock } from "./clock.js";
-import { frameAt, readMotion } from "./motion_block.js";
+import { frameAt, opened, readMotion } from "./motion_block.js";
 
 const $ = (id) => document.getElementById(id);
 const clock = new Clock();
@@ -48,7 +48,8 @@ class Seen {
     if (!this.motion || !this.avatar.meta) return;
     const { face } = this, at = frameAt(this.motion, face && !face.driven ? 0 : seconds);
     const add = (row, extra) => (extra ? row.map((value, i) => value + extra[i]) : row);
-    this.avatar.codes = face && !face.driven ? add(new Float32Array(at.codes.length), face.codes) : add(at.codes, face?.codes);
+    const codes = face && !face.driven ? face.closed : at.codes;
+    this.avatar.codes = face ? opened(codes, face.opening, face.closed, face.wide) : codes;
     this.avatar.upper = add(at.upper, face?.upper);
     this.avatar.pose = at.pose;
     this.avatar.place = at.place;

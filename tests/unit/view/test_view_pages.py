@@ -26,7 +26,6 @@ from gaussavatar.errors import UserError
 from gaussavatar.export.gsa.read import read_gsa
 from gaussavatar.media.ffmpeg import probe
 from gaussavatar.motion.controls import Controls as Wishes
-from gaussavatar.motion.edit import OPEN_APERTURE
 from gaussavatar.view.address import free_port
 from gaussavatar.view.packed import PACKED, packed_path
 from gaussavatar.view.pages import Asked, PageServer, web_file
@@ -129,7 +128,7 @@ def test_sliders_are_told_as_what_they_add(server: PageServer, page: Page) -> No
     page.hears("face")
     built["face"].opening.value = 0.5
     message = page.hears("face")
-    assert message["codes"] == pytest.approx(0.5 * OPEN_APERTURE * own(server).loaded.mouth_open_direction)
+    assert message["opening"] == 0.5 and message["wide"] == pytest.approx(own(server).loaded.wide_open)
     built["face"].sliders["blink"].value = 0.75
     assert page.hears("face")["upper"][:2] == [0.75, 0.75]
     built["face"].driven.value = False
