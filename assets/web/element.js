@@ -131,6 +131,16 @@ export class GaussAvatar extends HTMLElement {
   }
 
   /**
+   * Let the torso follow a track of the page's own.
+   * @param {number} place frame of the filmed track @param {number=} speed of the track; 0 stands still.
+   */
+  follow(place, speed = 0) {
+    this.#own.place = place;
+    this.#torso?.follow(place, this.#active ? speed : 0);
+    this.#wake();
+  }
+
+  /**
    * Show an avatar.
    * @param {ArrayBuffer|Blob} file the whole `.gsa` file.
    * @returns {Promise<void>} when the first picture is there; rejected with one sentence that the element shows too.
@@ -422,7 +432,7 @@ export class GaussAvatar extends HTMLElement {
   /** Run or rest, as what is seen and wished for says. */
   #settle() {
     const moving = this.#active && !this.#stopped;
-    this.#torso?.run(moving);
+    if (this.#own.place === undefined) this.#torso?.run(moving);
     this.#wake();
   }
 

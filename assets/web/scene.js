@@ -103,6 +103,24 @@ export class Torso {
     else this.video.pause();
   }
 
+  /**
+   * Show a frame of the filmed track: run towards it while a track runs on, sought where it jumps.
+   * @param {number} place @param {number} speed of the track; 0 stands still.
+   */
+  follow(place, speed) {
+    const { frames, fps, places, video } = this;
+    let least = frames;
+    places.forEach((other, index) => {
+      // A frame or two behind is no reason to run the whole round.
+      const ahead = ((index - this.index + frames + 2) % frames) - 2;
+      if (other === place && Math.abs(ahead) < Math.abs(least)) least = ahead;
+    });
+    if (least === frames) return;
+    if (speed > 0) video.playbackRate = Math.min(Math.max(speed, 0.1), 4);
+    this.run(speed > 0);
+    if (Math.abs(least) > (speed > 0 ? 3 : 0) && !video.seeking) video.currentTime = (((this.index + least + frames) % frames) + 0.5) / fps;
+  }
+
   /** Seconds of the loop's clock, rounds counted; without frame callbacks, asked of the video. */
   seconds() {
     if (!this.follows) this.#at(this.video.currentTime);
@@ -122,7 +140,7 @@ export class Torso {
   }
 
   #at(time) {
-    const index = Math.min(Math.round(time * this.fps), this.frames - 1);
+    const index = Math.min(Math.floor(time * this.fps + 0.25), this.frames - 1);
     if (index < this.index - this.frames / 2) this.rounds++;
     this.index = index, this.ready = true;
   }

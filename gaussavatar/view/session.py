@@ -150,7 +150,8 @@ class Session:
             place = f"/sound/{self.number}/{self._sound_count}"
             self._shown.put(place, self._sound.file)
             message |= {"sound": place, "name": self._sound.name}
-        self._tell(message | {"filmed": self._sound is None and self._motion is None})
+        head = "filmed" if np.allclose(track.T_camera_world, avatar.filmed.T_camera_world[track.places]) else "own"
+        self._tell(message | {"filmed": self._sound is None and self._motion is None, "head": head})
 
     def _base(self, index: int, avatar: Avatar) -> MotionTrack:
         if index not in self._made:

@@ -51,8 +51,9 @@ class Seen {
     const codes = face && !face.driven ? face.closed : at.codes;
     this.avatar.codes = face ? opened(codes, face.opening, face.closed, face.wide) : codes;
     this.avatar.upper = add(at.upper, face?.upper);
-    this.avatar.pose = at.pose;
-    this.avatar.place = at.place;
+    // A head that moves as filmed is drawn where the torso on the screen has it.
+    this.avatar.pose = this.headFilmed ? null : at.pose;
+    this.avatar.follow(at.place, clock.playing ? clock.speed : 0);
     this.place = at.place;
   }
 
@@ -94,6 +95,12 @@ class Seen {
   }
 }
 
+const waiting = new Map();
+function later(message) {
+  if (!waiting.has(message.avatar)) waiting.set(message.avatar, new Map());
+  waiting.get(message.avatar).set(message.kind, message);
+}
+
 const heard = {
   avatars({ list }) {
     $("stage").style.setProperty("--across", Math.max(1, Math.ceil(Math.sqrt(list.length))));
@@ -101,16 +108,22 @@ const heard = {
       if (problem) tell(problem, true);
       if (busy) $("waiting").textContent = `${name}: ${busy}`;
       if (!url) return;
-      if (!seen.has(index)) seen.set(index, new Seen(index, name));
+      const fresh = !seen.has(index);
+      if (fresh) seen.set(index, new Seen(index, name));
       seen.get(index).hasReal = real;
       seen.get(index).load(url).catch((error) => tell(error.message, true));
+      // What was told of an avatar before there was anything to draw it from.
+      if (fresh) for (const message of waiting.get(index)?.values() ?? []) queue(message);
     });
   },
   panels({ url }) {
     $("panels").src = url;
   },
-  async motion({ avatar, url, seconds, sound, name, filmed: own }) {
-    await seen.get(avatar)?.follow(url);
+  async motion(message) {
+    if (!seen.has(message.avatar)) return later(message);
+    const { avatar, url, seconds, sound, name, filmed: own, head } = message;
+    seen.get(avatar).headFilmed = head === "filmed";
+    await seen.get(avatar).follow(url);
     filmed = own;
     if (sound !== heard.sound) await listen(sound, name);
     heard.sound = sound;
@@ -118,7 +131,8 @@ const heard = {
     $("seek").max = seconds;
   },
   face(message) {
-    if (seen.has(message.avatar)) seen.get(message.avatar).face = message;
+    if (!seen.has(message.avatar)) return later(message);
+    seen.get(message.avatar).face = message;
     wake();
   },
   presets({ names }) {
@@ -247,11 +261,11 @@ addEventListener("drop", async (event) => {
 });
 
 let order = Promise.resolve();
-socket.addEventListener("message", ({ data }) => {
-  const message = JSON.parse(data);
+function queue(message) {
   // One after the other: a motion that is being fetched must not overtake the avatar that it is for.
   order = order.then(() => heard[message.kind]?.(message)).then(wake).catch((error) => tell(error.message, true));
-});
+}
+socket.addEventListener("message", ({ data }) => queue(JSON.parse(data)));
 socket.addEventListener("close", () => tell("The viewer has ended. Start it again and load this page anew.", true));
-export const page = { clock, seen, actions };
+export const page = { clock, seen, actions, say: ask };
 window.gaussavatarViewer = page;

@@ -38,7 +38,7 @@ def test_opening_and_expression_are_on_top_of_the_state(toy_avatar: Path) -> Non
     rest = MotionWish().track(avatar, moves=False)
     np.testing.assert_array_equal(rest.mouth_codes, at_rest(avatar).mouth_codes)
     wide = MotionWish(opening=1.0, controls=Controls(upper={"blink_left": 0.5})).track(avatar, moves=False)
-    np.testing.assert_allclose(wide.mouth_codes[0] - rest.mouth_codes[0], [0.35 * 5, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(wide.mouth_codes[0] - rest.mouth_codes[0], avatar.wide_open, atol=1e-6)
     np.testing.assert_allclose(wide.upper[0] - rest.upper[0], [0.5, 0, 0], atol=1e-6)
 
 

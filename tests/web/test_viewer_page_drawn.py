@@ -1,0 +1,93 @@
+"""The viewer's page in a browser: it draws, plays, follows sliders and wishes, and shows the real film."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaussavatar.view.address import free_port
+from gaussavatar.view.pages import Asked, PageServer
+
+from .browser import Page, chromium, find_chromium
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine"),
+]
+"""Opens one browser; seconds of it are its start."""
+
+AVATAR = "document.querySelector('gauss-avatar')"
+SUM = f"{AVATAR}.picture().then(({{ data }}) => data.reduce((sum, value, i) => (sum + value * (1 + i % 97)) % 1e9, 0))"
+
+
+@pytest.fixture(scope="module")
+def opened(toy_avatar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PageServer, Page]]:
+    folder = tmp_path_factory.mktemp("viewed") / "anna"
+    shutil.copytree(toy_avatar, folder)
+    server = PageServer(Asked((folder,), port=free_port("127.0.0.1", 8460)))
+    server.open()
+    threading.Thread(target=server.run, daemon=True).start()
+    with chromium((1000, 700)) as page:
+        page.open(server.address)
+        page.wait_for(
+            f"{AVATAR}?.drawnBy && gaussavatarViewer.seen.get(0).motion && gaussavatarViewer.seen.get(0).face"
+        )
+        yield server, page
+    server.close()
+
+
+def panels(server: PageServer) -> dict[str, Any]:
+    return next(iter(server.sessions.values())).panels
+
+
+def test_it_draws_at_once_and_shows_the_panels(opened: tuple[PageServer, Page]) -> None:
+    _, page = opened
+    assert page.evaluate(f"{AVATAR}.meta.subject") == "nobody"
+    page.wait_for("document.getElementById('panels').contentDocument?.body?.innerText.includes('mouth opening')")
+    assert page.errors == []
+
+
+def test_the_timeline_moves_the_face_and_the_head(opened: tuple[PageServer, Page]) -> None:
+    _, page = opened
+    page.evaluate("(gaussavatarViewer.clock.seek(0), gaussavatarViewer.actions.forth())")
+    page.wait_for("document.getElementById('time').textContent.startsWith('0.04')")
+    early = page.evaluate(SUM)
+    for _ in range(8):
+        page.evaluate("gaussavatarViewer.actions.forth()")
+    page.wait_for("document.getElementById('time').textContent.startsWith('0.36')")
+    assert page.evaluate(SUM) != early
+    page.evaluate("gaussavatarViewer.actions.play()")
+    page.wait_for("gaussavatarViewer.clock.seconds > 0.6")
+    page.evaluate("gaussavatarViewer.actions.play()")
+    assert page.evaluate("gaussavatarViewer.clock.playing") is False
+
+
+def test_sliders_and_wishes_reach_the_picture(opened: tuple[PageServer, Page]) -> None:
+    server, page = opened
+    page.evaluate("gaussavatarViewer.clock.seek(0)")
+    panels(server)["face"].opening.value = 0.5
+    page.wait_for("gaussavatarViewer.seen.get(0).face.opening === 0.5")
+    page.wait_for(f"{AVATAR} && requestAnimationFrame(() => {{}})")
+    wide = page.evaluate(SUM)
+    panels(server)["face"].put_back()
+    page.wait_for("gaussavatarViewer.seen.get(0).face.opening === 0")
+    assert page.evaluate(SUM) != wide
+    page.evaluate("window.before = gaussavatarViewer.seen.get(0).motion")
+    panels(server)["mouth"].gain.value = 0.0
+    page.wait_for("gaussavatarViewer.seen.get(0).motion !== window.before")
+    panels(server)["mouth"].put_back()
+
+
+def test_what_goes_wrong_is_said_on_the_page(opened: tuple[PageServer, Page]) -> None:
+    _, page = opened
+    page.evaluate("gaussavatarViewer.say({ kind: 'recall preset', name: 'nobody kept this' })")
+    page.wait_for("document.getElementById('told').textContent.includes('a preset of this avatar')")
+    page.evaluate("document.getElementById('compare').value = 'wipe'")
+    page.evaluate("document.getElementById('compare').dispatchEvent(new Event('change'))")
+    page.wait_for("document.getElementById('told').textContent.includes('not beside this avatar')")
+    assert page.errors == []
