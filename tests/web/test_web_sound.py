@@ -20,10 +20,9 @@ from gaussavatar.resources import resource
 from gaussavatar.types import Waveform
 from tests.unit.audio.sounds import speech_like
 from tests.web.arrays import write_arrays
+from tests.web.browser import Page, chromium, find_chromium, served
 from tests.web.test_web_speech import CLOSED, network, streamed
 
-browser = pytest.importorskip("tests.web.browser")
-Page = Any
 RATE, SECONDS = 24_000, 2.4
 ENCODER, CONFIG = network(), DriveConfig()
 
@@ -37,7 +36,7 @@ def spoken_sound() -> tuple[np.ndarray, Waveform]:
 
 @pytest.fixture(scope="module")
 def page(toy_avatar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    if browser.find_chromium() is None:
+    if find_chromium() is None:
         pytest.skip("no Chromium on this machine")
     folder = tmp_path_factory.mktemp("sound")
     avatar = load_avatar(toy_avatar)
@@ -49,7 +48,7 @@ def page(toy_avatar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         file.writeframes(spoken_sound()[0].tobytes())
     shutil.copytree(resource("assets") / "web", folder / "web")
     shutil.copy(Path(__file__).with_name("sound.html"), folder / "index.html")
-    with browser.served(folder) as address, browser.chromium((300, 200)) as page:
+    with served(folder) as address, chromium((300, 200)) as page:
         page.open(f"{address}/index.html")
         page.wait_for("window.speaker !== undefined")
         yield page
@@ -78,15 +77,14 @@ def test_a_file_is_spoken_with_its_codes_on_the_clock_of_the_sound(page: Page) -
     length = page.evaluate("speaker.speak(new Blob([wav]))")
     assert length == pytest.approx(SECONDS, abs=1e-3)
     seen = [one for one in page.evaluate("watch(1.2)") if one["codes"]]
-    assert len(seen) > 10 and all(one["speaking"] for one in seen)
+    assert len(seen) > 3 and all(one["speaking"] for one in seen)
     codes = codes_for_audio(ENCODER, spoken_sound()[1], closed=CLOSED, config=CONFIG)
     assert np.median(compared(seen, codes)) < 0.03 < codes.std(axis=0).min()
     (played,) = page.evaluate("played.map(({ at, samples, rate }) => ({ at, samples, rate }))")
-    now = page.evaluate("[speaker.context.currentTime - speaker.context.outputLatency, speaker.now().seconds]")
-    assert now[1] == pytest.approx(now[0] - played["at"], abs=0.02)
+    assert np.median([abs(one["clock"] - played["at"] - one["seconds"]) for one in seen]) < 0.01
     page.wait_for("said.some(([state]) => state === 'end')")
     assert [state for state, _ in page.evaluate("said")] == ["start", "end"]
-    assert page.evaluate("told(speaker.now())") == {"seconds": 0, "codes": None, "speaking": False}
+    assert page.evaluate("speaker.now()") == {"seconds": 0, "codes": None, "speaking": False}
 
 
 def test_pushed_pieces_join_without_a_gap_and_the_lips_are_in_time(page: Page) -> None:
@@ -104,7 +102,7 @@ def test_pushed_pieces_join_without_a_gap_and_the_lips_are_in_time(page: Page) -
     assert np.corrcoef(heard, waveform.samples)[0, 1] > 0.99
     talking = [one for one in seen if one["codes"] and 0 < one["seconds"] < SECONDS - 0.2]
     errors = compared(talking, streamed(ENCODER, waveform, CLOSED, CONFIG))
-    assert len(talking) > 20 and np.median(errors) < 0.03
+    assert len(talking) > 5 and np.median(errors) < 0.03
     assert [state for state, _ in page.evaluate("said")] == ["start", "end"]
     assert not seen[-1]["speaking"] and seen[-1]["codes"] is None
 
@@ -164,7 +162,7 @@ def test_a_stream_is_followed_with_and_without_its_own_delay(page: Page) -> None
             }})()"""
         )
         shown = np.array([one["codes"] for one in seen if one["codes"]])
-        assert len(shown) > 20 and shown.std(axis=0).min() > 0.05
+        assert len(shown) > 5 and shown.std(axis=0).min() > 0.05
         states = [state for state, _ in page.evaluate("said")]
         assert states == (["start"] if delay == "true" else ["lag", "start"])
 
