@@ -3,10 +3,12 @@
 import { branchOf } from "./blend.js";
 import { GlCanvas } from "./gl.js";
 import { readGsa } from "./gsa.js";
+import { Person } from "./motion.js";
 import { Orbit } from "./orbit.js";
 import { coverMap, parseBackground, PixelReader, scaledMap, Torso, View } from "./scene.js";
 import { Speaker } from "./sound.js";
 import { PixelCanvas, Studio } from "./studio.js";
+import { motionOfTable } from "./tables.js";
 
 const MOST_SIDE = { gl: 2048, cpu: 512 };
 // Where the processor draws, the page's other work gets what is left of so many pictures a second.
@@ -19,19 +21,6 @@ canvas { display: block; width: 100%; height: 100%; }
 :host([orbit]) canvas:active { cursor: grabbing; }
 p { position: absolute; inset: auto 0 0; margin: 0; padding: .6em .8em; font: 14px/1.4 system-ui, sans-serif; color: #fff; background: #401818e6; }
 p:empty { display: none; }`;
-
-/** The person as filmed, back and forth, where nothing else says how they move. */
-class Filmed {
-  constructor(gsa) {
-    this.gsa = gsa, this.places = gsa.meta.torso?.places ?? [...Array(gsa.shape("track.upper")[0]).keys()];
-  }
-
-  frameAt(seconds, codes) {
-    const { gsa, places } = this, place = places[Math.floor(seconds * gsa.meta.fps + 1e-3) % places.length];
-    const row = (name, width) => gsa.array(name).subarray(place * width, (place + 1) * width);
-    return { codes: codes ?? gsa.array("drive.closed"), upper: row("track.upper", gsa.shape("track.upper")[1]), pose: row("track.pose", 12), place };
-  }
-}
 
 /**
  * `<gauss-avatar src="anna.gsa" background="plate|none|#rrggbb|URL" torso="none" renderer="gl|cpu" orbit
@@ -47,7 +36,7 @@ export class GaussAvatar extends HTMLElement {
   #screen = null;
   #person = null;
   #speaker = null;
-  #track = null;
+  #playing = false;
   #torso = null;
   #view = null;
   #orbit;
@@ -181,7 +170,8 @@ export class GaussAvatar extends HTMLElement {
   /** Be silent at once, and end a motion that plays. */
   clear() {
     this.#speaker?.clear();
-    if (this.#track) (this.#track = null), this.#emit("end", { cleared: true });
+    this.#person?.play(null);
+    this.#tellEnd(true);
     this.#wake();
   }
 
@@ -194,19 +184,26 @@ export class GaussAvatar extends HTMLElement {
 
   /**
    * Play a motion, once.
-   * @param {{fps?: number, codes?: number[][], upper?: number[][], pose?: number[][]}} track a row per frame: mouth codes,
-   *   upper-face channels, rows of T_camera_head (12); what it lacks is the person's own.
+   * @param {string|Blob|{fps?: number, codes?: number[][], upper?: number[][], pose?: number[][]}} motion CSV of a saved
+   *   motion track or of ARKit's curves; or a row per frame: mouth codes, upper-face channels, rows of T_camera_head (12).
+   *   What it lacks is the person's own.
    */
-  play({ fps = this.#gsa?.meta.fps, ...rows }) {
-    if (!this.#gsa) throw new Error("There is no avatar to move yet.");
-    const widths = { codes: this.#gsa.shape("drive.closed")[0], upper: this.#gsa.shape("drive.rest_upper")[0], pose: 12 };
-    const given = Object.keys(widths).filter((name) => rows[name]), frames = given.length ? rows[given[0]].length : 0;
-    const sane = given.every((name) => rows[name].length === frames && [...rows[name]].every((row) => row.length === widths[name] && [...row].every(Number.isFinite)));
-    if (!frames || !sane || !(fps > 0)) throw new RangeError("A motion has rows of finite numbers, as many of each kind, as wide as this avatar's.");
-    this.clear();
-    this.#track = { fps, frames, since: null, ...Object.fromEntries(given.map((name) => [name, rows[name]])) };
-    this.#emit("start", {});
-    this.resume();
+  async play(motion) {
+    try {
+      const gsa = this.#gsa;
+      if (!gsa) throw new Error("There is no avatar to move yet.");
+      const text = motion instanceof Blob ? await motion.text() : motion;
+      const played = typeof text === "string" ? motionOfTable(text, gsa) : motionOfRows(text, gsa);
+      this.#say("");
+      this.clear();
+      this.#person.play(played);
+      this.#playing = true;
+      this.#emit("start", {});
+      this.resume();
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
   }
 
   /** Stand still; nothing is drawn until something changes. */
@@ -262,14 +259,10 @@ export class GaussAvatar extends HTMLElement {
     }
   }
 
-  /** The frame of the motion that plays now; null where none does. */
-  #played() {
-    const track = this.#track;
-    if (!track) return null;
-    track.since ??= this.#clock;
-    const index = Math.floor((this.#clock - track.since) * track.fps);
-    if (index >= track.frames) return (this.#track = null), this.#emit("end", { cleared: false }), null;
-    return { codes: track.codes?.[index], upper: track.upper?.[index], pose: track.pose?.[index] };
+  #tellEnd(cleared) {
+    if (!this.#playing || this.#person?.playing) return;
+    this.#playing = false;
+    this.#emit("end", { cleared });
   }
 
   async #fetch(url) {
@@ -288,7 +281,7 @@ export class GaussAvatar extends HTMLElement {
     const branch = (name) => (gsa.meta.branches[name] ? branchOf(gsa, name) : null);
     this.#gsa = gsa;
     this.#studio = new Studio({ face: branch("face"), mouth: branch("mouth") });
-    this.#view = new View(gsa), this.#person = new Filmed(gsa);
+    this.#view = new View(gsa), this.#person = new Person(gsa);
     const { yaw, pitch } = gsa.meta.orbit ?? {}, limits = (pair) => (Array.isArray(pair) && pair.length === 2 ? pair : [0, 0]);
     this.#orbit.limits = { yaw: limits(yaw), pitch: limits(pitch) };
     this.#clock = 0;
@@ -346,13 +339,14 @@ export class GaussAvatar extends HTMLElement {
 
   /** Everything that the next picture depends on. */
   #wanted() {
-    const torso = this.#torso, size = this.#size(), { fps } = this.#gsa.meta, played = this.#played();
-    const own = Object.fromEntries(["codes", "upper", "pose"].map((name) => [name, this.#own[name] ?? played?.[name]]));
+    const torso = this.#torso, size = this.#size(), { fps } = this.#gsa.meta, own = this.#own;
     const seconds = torso ? torso.seconds() : this.#clock, spoken = this.#speaker?.now().codes ?? null;
     const moved = this.#person.frameAt(Math.floor(seconds * fps + 1e-3) / fps, own.codes ?? spoken);
+    this.#tellEnd(false);
     // The head belongs to the torso that is on screen.
-    const filmed = torso?.ready ? this.#gsa.array("track.pose").subarray(12 * torso.place(), 12 * torso.place() + 12) : moved.pose;
-    const frame = { codes: own.codes ?? moved.codes, upper: own.upper ?? moved.upper, pose: own.pose ?? filmed };
+    const filmed = torso?.ready && !moved.own;
+    const pose = own.pose ?? (filmed ? this.#gsa.array("track.pose").subarray(12 * torso.place(), 12 * torso.place() + 12) : moved.pose);
+    const frame = { codes: own.codes ?? moved.codes, upper: own.upper ?? moved.upper, pose };
     const { yaw, pitch, zoom } = this.#orbit.shown;
     return { ...frame, torso: torso?.index ?? -1, ...size, orbit: { yaw, pitch, zoom } };
   }
@@ -485,9 +479,20 @@ export class GaussAvatar extends HTMLElement {
     this.#speaker?.close();
     this.#torso?.close();
     this.#screen?.painter.close();
-    this.#gsa = this.#studio = this.#torso = this.#screen = this.#person = this.#view = this.#speaker = this.#track = null;
+    this.#gsa = this.#studio = this.#torso = this.#screen = this.#person = this.#view = this.#speaker = null, this.#playing = false;
     this.#cards = {}, this.#room = {}, this.#own = {}, this.#drawn = "";
   }
+}
+
+/** A motion of Person.play() from rows per frame. */
+function motionOfRows({ fps, ...rows }, gsa) {
+  const widths = { codes: gsa.shape("drive.closed")[0], upper: gsa.shape("drive.rest_upper")[0], pose: 12 }, rate = fps ?? gsa.meta.fps;
+  const names = Object.keys(widths).filter((name) => rows[name]), frames = names.length ? rows[names[0]].length : 0;
+  const fits = (row, width) => row?.length === width && Array.from(row).every(Number.isFinite);
+  const sane = names.every((name) => rows[name].length === frames && Array.from(rows[name]).every((row) => fits(row, widths[name])));
+  if (!frames || !sane || !(rate > 0)) throw new RangeError("A motion has rows of finite numbers, as many of each kind, as wide as this avatar's.");
+  const at = (seconds) => Object.fromEntries(names.map((name) => [name, rows[name][Math.min(Math.floor(seconds * rate), frames - 1)]]));
+  return { fps: rate, frames, at };
 }
 
 async function decoded(url, sentence) {

@@ -217,7 +217,19 @@ def test_page_speaks_moves_and_says_when(page: Page) -> None:
     playing = picture(page)
     page.evaluate("avatar.clear()")
     assert [name for name, _ in page.evaluate("said")] == ["start", "end"]
-    assert psnr(picture(page), playing) < 45
+    page.evaluate("new Promise((done) => setTimeout(done, 700))")
+    assert psnr(picture(page), playing) < 45, "it goes over softly"
     with pytest.raises(PageError, match="as wide as this avatar's"):
         page.evaluate("avatar.play({ codes: [[1, 2]] })")
     assert page.errors == []
+
+
+def test_page_plays_curves_and_refuses_other_tables(page: Page) -> None:
+    page.evaluate("avatar.addEventListener('end', () => said.push(['end']))")
+    table = "mouth_0,place\\n1,2\\n"
+    with pytest.raises(PageError, match="made by another avatar"):
+        page.evaluate(f"avatar.play('{table}')")
+    assert "made by another avatar" in page.evaluate("still()")
+    page.evaluate("avatar.play(new Blob(['timecode,jawOpen\\n' + '0,1\\n'.repeat(9)])).catch((error) => error.message)")
+    page.evaluate("avatar.play({ codes: Array(5).fill([1, 0, 0, 0]) })")
+    page.wait_for("said.at(-1)[0] === 'end'")
