@@ -54,12 +54,8 @@ async function speak(sound, name) {
   stop();
   say(`Listening to ${name} ...`);
   part("stop").disabled = false;
-  try {
-    await avatar.speak(sound);
-  } catch (error) {
-    complain(error);
-    part("stop").disabled = true;
-  }
+  // What goes wrong the element itself shows.
+  await avatar.speak(sound).catch(stop);
 }
 
 async function listen() {
@@ -76,12 +72,7 @@ async function listen() {
   part("microphone").setAttribute("aria-pressed", "true");
   part("stop").disabled = false;
   say("Speak: the avatar says it with you, a moment later.");
-  try {
-    await avatar.listen(stream);
-  } catch (error) {
-    hush();
-    complain(error);
-  }
+  await avatar.listen(stream).catch(stop);
 }
 
 function offerDrop() {
@@ -110,7 +101,7 @@ function offerControls() {
   part("stop").addEventListener("click", stop);
   avatar.addEventListener("start", () => stream || say(""));
   avatar.addEventListener("end", () => (stream ? null : ((part("stop").disabled = true), say(""))));
-  avatar.addEventListener("error", ({ detail }) => complain(detail?.message ?? "Something went wrong."));
+  avatar.addEventListener("blocked", () => say("Click anywhere to hear it: browsers play no sound before."));
   part("controls").hidden = false;
 }
 
@@ -133,7 +124,7 @@ async function file() {
 
 async function begin() {
   const buffer = await file();
-  await avatar.load(buffer);
+  await avatar.load(buffer).catch(() => Promise.reject(new Error("There is no avatar to show.")));
   offerSound(buffer);
   offerControls();
   offerDrop();

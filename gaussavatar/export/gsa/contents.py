@@ -26,7 +26,7 @@ from gaussavatar.motion.blinks import AFTER, BEFORE, REFRACTORY, learn_blinks
 RAW = ("torso.video", "plate.image", "audio.file")
 """Sections that are compressed already."""
 SEEN_PERCENT = (2.0, 98.0)
-WIDENED = (15.0, 10.0)
+WIDENED = (12.0, 8.0)
 """How much further than the clip showed the camera may go, yaw and pitch in degrees: beyond, nothing was ever seen."""
 
 

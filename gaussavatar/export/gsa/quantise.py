@@ -18,7 +18,7 @@ class Bits:
     rest: int
 
 
-QUALITIES: dict[str, Bits] = {"small": Bits(5, 4), "normal": Bits(7, 5), "full": Bits(8, 8)}
+QUALITIES: dict[str, Bits] = {"small": Bits(5, 4), "normal": Bits(7, 6), "full": Bits(8, 8)}
 """How many bits the bases get, by the word of ``--quality``."""
 
 
