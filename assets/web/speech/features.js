@@ -24,8 +24,8 @@ export class Features {
   }
 
   /** @returns {Statistics} of rows of these features. */
-  statistics(data, count, width = this.width) {
-    const mel = melStatistics(data, count, width);
+  statistics(data, count, width = this.width, levels = null) {
+    const mel = melStatistics(data, count, width, levels);
     return this.network ? beside([mel, this.network.statistics(data, count, width, BANDS)]) : mel;
   }
 

@@ -62,32 +62,28 @@ function activity(level) {
   return level;
 }
 
-/** Natural logarithm of the power in all bands together, of each row. */
-function loudness(data, count, width) {
-  const level = new Float64Array(count);
-  for (let row = 0; row < count; row++) {
-    const from = row * width;
-    let top = -Infinity, sum = 0;
-    for (let k = 0; k < BANDS; k++) top = Math.max(top, data[from + k]);
-    for (let k = 0; k < BANDS; k++) sum += Math.exp(data[from + k] - top);
-    level[row] = top + Math.log(sum);
-  }
-  return level;
+/** Natural logarithm of the power in all bands together, of a row. */
+export function loudness(data, from) {
+  let top = -Infinity, sum = 0;
+  for (let k = 0; k < BANDS; k++) top = Math.max(top, data[from + k]);
+  for (let k = 0; k < BANDS; k++) sum += Math.exp(data[from + k] - top);
+  return top + Math.log(sum);
 }
 
-/** Sums over rows weighted by speech and by pause: of values raised to `lowest`, or of squares about two means. */
-function weighted(data, width, active, lowest = null, means = null) {
-  const speech = new Float64Array(BANDS), pause = new Float64Array(BANDS);
-  for (let row = 0; row < active.length; row++) {
-    const share = active[row], rest = 1 - share, from = row * width;
+/** Sums over rows weighted by speech and by pause, of values raised to `lowest` and of their squares. */
+function weighted(data, width, active, lowest = new Float64Array(BANDS).fill(-Infinity)) {
+  const [speech, pause, speech2, pause2] = Array.from({ length: 4 }, () => new Float64Array(BANDS));
+  for (let row = 0, from = 0; row < active.length; row++, from += width) {
+    const share = active[row], rest = 1 - share;
     for (let k = 0; k < BANDS; k++) {
-      const value = lowest === null ? data[from + k] : Math.max(data[from + k], lowest[k]);
-      const a = means === null ? value : (value - means[0][k]) ** 2;
-      speech[k] += share * a;
-      pause[k] += rest * (means === null ? value : (value - means[1][k]) ** 2);
+      const value = Math.max(data[from + k], lowest[k]), a = share * value, b = rest * value;
+      speech[k] += a;
+      pause[k] += b;
+      speech2[k] += a * value;
+      pause2[k] += b * value;
     }
   }
-  return [speech, pause];
+  return { speech, pause, speech2, pause2 };
 }
 
 function median(values) {
@@ -99,27 +95,30 @@ function median(values) {
  * Statistics of log-mel, sane also where it is very short or almost all silence; the reasons stand in mel.py.
  * @param {Float32Array} data rows whose first 40 numbers are log-mel.
  * @param {number} count rows; @param {number} width numbers per row.
+ * @param {Float32Array=} levels `loudness` of each row, where it is known.
  * @returns {Statistics}
  */
-export function melStatistics(data, count, width = BANDS) {
-  if (count === 0) [data, count, width] = [new Float32Array(BANDS).fill(LOG_FLOOR), 1, BANDS];
-  const active = activity(loudness(data, count, width));
+export function melStatistics(data, count, width = BANDS, levels = null) {
+  if (count === 0) [data, count, width, levels] = [new Float32Array(BANDS).fill(LOG_FLOOR), 1, BANDS, null];
+  const active = activity(Float64Array.from({ length: count }, (_, row) => levels?.[row] ?? loudness(data, row * width)));
   const nSpeech = active.reduce((sum, value) => sum + value, 0), nPause = count - nSpeech;
-  let [speech, pause] = weighted(data, width, active);
+  let { speech, pause } = weighted(data, width, active);
   speech = speech.map((sum) => sum / Math.max(nSpeech, 1e-9));
   pause = pause.map((sum) => sum / Math.max(nPause, 1e-9));
   if (nSpeech < 1) speech = pause.map((value) => value + GAP);
   if (nPause < 1) pause = speech.map((value) => value - GAP);
   const lowest = speech.map((value) => value - DEPTH);
   pause = pause.map((value, k) => Math.max(value, lowest[k]));
-  const [sumSpeech, sumPause] = weighted(data, width, active, lowest);
-  const meanSpeech = sumSpeech.map((sum, k) => (sum + PRIOR * (pause[k] + GAP)) / (nSpeech + PRIOR));
-  const meanPause = nSpeech < 1 ? pause : sumPause.map((sum, k) => (sum + PRIOR * (speech[k] - GAP)) / (nPause + PRIOR));
-  const [aboutSpeech, aboutPause] = weighted(data, width, active, lowest, [meanSpeech, meanPause]);
+  const sums = weighted(data, width, active, lowest);
+  const meanSpeech = sums.speech.map((sum, k) => (sum + PRIOR * (pause[k] + GAP)) / (nSpeech + PRIOR));
+  const meanPause = nSpeech < 1 ? pause : sums.pause.map((sum, k) => (sum + PRIOR * (speech[k] - GAP)) / (nPause + PRIOR));
+  const about = (square, sum, n, middle) => square - 2 * middle * sum + n * middle * middle;
   const mean = meanSpeech.map((value, k) => SPEECH_SHARE * value + (1 - SPEECH_SHARE) * meanPause[k]);
   const std = mean.map((_, k) => {
-    const inSpeech = (aboutSpeech[k] + PRIOR * WITHIN ** 2) / (nSpeech + PRIOR);
-    const inPause = (aboutPause[k] + PRIOR * (WITHIN / 2) ** 2) / (nPause + PRIOR);
+    const speech2 = about(sums.speech2[k], sums.speech[k], nSpeech, meanSpeech[k]);
+    const pause2 = about(sums.pause2[k], sums.pause[k], nPause, meanPause[k]);
+    const inSpeech = (speech2 + PRIOR * WITHIN ** 2) / (nSpeech + PRIOR);
+    const inPause = (pause2 + PRIOR * (WITHIN / 2) ** 2) / (nPause + PRIOR);
     const between = SPEECH_SHARE * (1 - SPEECH_SHARE) * (meanSpeech[k] - meanPause[k]) ** 2;
     return Math.sqrt(SPEECH_SHARE * inSpeech + (1 - SPEECH_SHARE) * inPause + between);
   });
@@ -135,11 +134,14 @@ export function melStatistics(data, count, width = BANDS) {
  */
 export class RunningNormaliser {
   #heard;
+  #levels = new Rows(1);
+  #level = new Float32Array(1);
   #n = 0;
   #old = null;
 
   /**
-   * @param {(data: Float32Array, count: number, width: number) => Statistics} statisticsOf of a stretch of raw rows.
+   * @param {(data: Float32Array, count: number, width: number, levels: Float32Array) => Statistics} statisticsOf of a
+   * stretch of raw rows that begin with log-mel, whose `loudness` is computed once.
    * @param {number} width numbers per row; @param {number} rate rows per second; @param {number} memory seconds.
    * @param {Statistics=} initial of an earlier session, which carry weight until two seconds were heard.
    */
@@ -160,6 +162,8 @@ export class RunningNormaliser {
     for (let k = 0; k < rows.count; k++) {
       const from = k * width;
       this.#heard.append(rows.data.subarray(from, from + width), 1);
+      this.#level[0] = loudness(rows.data, from);
+      this.#levels.append(this.#level);
       if (this.statistics === null) this.#old = this.statistics = this.statisticsOf(rows.data.subarray(from), 1, width);
       const share = this.#n < every ? 1 : ((this.#n % every) + 1) / every;
       normaliseRow(rows.data, from, width, this.#old, this.statistics, share, out.data, begin + from);
@@ -170,9 +174,9 @@ export class RunningNormaliser {
   }
 
   #refresh() {
-    this.#heard.drop(this.#heard.count - this.memory);
+    for (const rows of [this.#heard, this.#levels]) rows.drop(rows.count - this.memory);
     this.#old = this.statistics;
-    const fresh = this.statisticsOf(this.#heard.data, this.#heard.count, this.width);
+    const fresh = this.statisticsOf(this.#heard.data, this.#heard.count, this.width, this.#levels.data);
     this.statistics = this.initial ? towards(this.initial, fresh, Math.min(1, this.#n / this.warm)) : fresh;
   }
 }

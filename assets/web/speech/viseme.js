@@ -15,13 +15,17 @@ const ofAll = (value) => new Float32Array(BANDS).fill(value);
 const TYPICAL = { mean: ofAll(-12), std: ofAll(2.6), floor: ofAll(-18.5), quiet: ofAll(-18.5) };
 
 /** Statistics without digital silence, of which files have some before they begin. */
-function heardStatistics(data, count) {
-  const heard = new Rows(BANDS);
-  for (let row = 0; row < count; row++) {
-    const frame = data.subarray(row * BANDS, (row + 1) * BANDS);
-    if (Math.max(...frame) > LOG_FLOOR + 1) heard.append(frame);
-  }
-  return heard.count ? melStatistics(heard.data, heard.count) : TYPICAL;
+function heardStatistics(data, count, width, levels) {
+  const silent = (row) => {
+    for (let k = row * BANDS; k < (row + 1) * BANDS; k++) if (data[k] > LOG_FLOOR + 1) return false;
+    return true;
+  };
+  const heard = Array.from({ length: count }, (_, row) => row).filter((row) => !silent(row));
+  if (!heard.length) return TYPICAL;
+  if (heard.length === count) return melStatistics(data, count, BANDS, levels);
+  const rows = new Rows(BANDS);
+  for (const row of heard) rows.append(data.subarray(row * BANDS, (row + 1) * BANDS), 1);
+  return melStatistics(rows.data, rows.count, BANDS, levels && Float32Array.from(heard, (row) => levels[row]));
 }
 
 /** The trained network's weights, and what is known of what it answers. */
