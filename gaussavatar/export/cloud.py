@@ -9,10 +9,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from gaussavatar.errors import UserError
+from gaussavatar.media.gaussians import SH_C0
 from gaussavatar.types import Activated
-
-SH_C0 = 0.28209479177387814
-"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi))."""
 
 NAMES = ("means", "quats", "scales", "opacities", "colors")
 _LEAST, _THINNEST = 1e-6, 1e-9

@@ -16,9 +16,10 @@ from gaussavatar.avatar.record import record_from_plain
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.cli.main import run
 from gaussavatar.errors import UserError
-from gaussavatar.export.cloud import SH_C0, cloud_of
+from gaussavatar.export.cloud import cloud_of
 from gaussavatar.export.ply import ply_rows
 from gaussavatar.export.registry import export_avatar
+from gaussavatar.media.gaussians import SH_C0
 from gaussavatar.model.torso import blank_torso
 from gaussavatar.storage import read_arrays, read_json
 from gaussavatar.types import Activated
