@@ -20,7 +20,8 @@ class View:
     """Look at an avatar live in the browser: orbit, play an audio's motion, move lids, brows and lips."""
 
     avatars: Positional[tuple[Path, ...]] = ()
-    """Avatar folders, several to compare; the one fitted last below ./avatars when not given."""
+    """Avatar folders, several to compare; the one fitted last below ./avatars when not given. Or a .ply of Gaussians,
+    by any program."""
 
     avatar: Path | None = None
     """The same for one."""
@@ -50,6 +51,9 @@ class View:
     def run(self) -> None:
         """Serve the page until interrupted."""
         folders = (*self.avatars, *(() if self.avatar is None else (self.avatar,)))
+        if any(folder.suffix.lower() == ".ply" for folder in folders):
+            self._cloud(folders)
+            return
         if self.mode == "player" and not self.live:
             self._pages(folders)
             return
@@ -63,6 +67,14 @@ class View:
         folder = find_fit(first) if self.live else find_avatar(first)
         mode = "stream" if self.mode == "player" else self.mode
         serve(folder, self.audio, self.port, self.open_browser, mode, self.host, self.live)
+
+    def _cloud(self, files: tuple[Path, ...]) -> None:
+        """Gaussians from a file: one state, which nothing moves."""
+        if len(files) > 1 or self.audio is not None or self.motion is not None or self.live:
+            raise UserError("one .ply alone", "other files, --audio, --motion or --live", "show it by itself")
+        from gaussavatar.view.cloud import serve_cloud
+
+        serve_cloud(files[0], self.host, self.port, self.open_browser)
 
     def _pages(self, folders: tuple[Path, ...]) -> None:
         """Pages that draw themselves; what is wrong with their files is said before anything is opened."""

@@ -99,11 +99,12 @@ def _read_elements(path: Path) -> dict[str, np.ndarray]:
             raise _wrong(path, "another kind of file")
         layout, offset = _layout(path, start[: found.start()]), found.end()
         left, elements = path.stat().st_size - offset, {}
+        file.seek(offset)
         for name, count, kind in layout:
             left -= count * kind.itemsize
             if left < 0:
                 raise _wrong(path, "a file that is cut short")
-            elements[name] = np.fromfile(file, kind, count, offset=offset - file.tell() if not elements else 0)
+            elements[name] = np.fromfile(file, kind, count)
     return elements
 
 
