@@ -23,7 +23,9 @@ const CAPTURE = `registerProcessor("capture", class extends AudioWorkletProcesso
       let sum = 0;
       for (let c = 0; c < n; c++) sum += channels[c][k];
       this.room[this.at++] = sum / n;
-      if (this.at === this.room.length) { this.port.postMessage(this.room.slice()); this.at = 0; }
+      if (this.at < this.room.length) continue;
+      this.port.postMessage({ samples: this.room.slice(), end: currentTime + (k + 1) / sampleRate });
+      this.at = 0;
     }
     return !this.over;
   }
@@ -82,6 +84,7 @@ export class Speaker {
   #told = 0;
   #known = null;
   #timer = 0;
+  #asked = 0;
   #stopEarly = null;
 
   /** @param {Gsa} gsa an avatar file @param {(state: string, detail: object) => void=} onstate */
@@ -92,13 +95,17 @@ export class Speaker {
 
   /** The clock and the loudspeakers; made when it is first needed, for browsers want a click before. */
   get context() {
-    this.#context ??= new AudioContext({ latencyHint: "interactive" });
-    if (this.#context.state === "suspended") {
-      this.#context.resume().catch(() => {});
-      const context = this.#context;
-      setTimeout(() => context.state === "suspended" && this.#onstate("blocked", {}), 200);
-    }
-    return this.#context;
+    return (this.#context ??= new AudioContext({ latencyHint: "interactive" }));
+  }
+
+  /** The same, running where the browser allows it. */
+  #opened() {
+    const { context } = this, silent = () => context.state !== "running" && context.state !== "closed";
+    if (!silent()) return context;
+    context.resume().catch(() => {});
+    clearTimeout(this.#asked);
+    this.#asked = setTimeout(() => silent() && this.#onstate("blocked", {}), 200);
+    return context;
   }
 
   /**
@@ -108,7 +115,7 @@ export class Speaker {
    */
   async speak(sound) {
     this.clear();
-    const turn = this.#turn, { context } = this;
+    const turn = this.#turn, context = this.#opened();
     const buffer = await decoded(sound, context);
     const channels = Array.from({ length: buffer.numberOfChannels }, (_, k) => buffer.getChannelData(k));
     const unwanted = () => turn !== this.#turn;
@@ -148,7 +155,7 @@ export class Speaker {
   async listen(stream, { delay = false } = {}) {
     this.clear();
     if (!stream.getAudioTracks().length) throw new Error("This stream has no sound.");
-    const turn = this.#turn, { context } = this;
+    const turn = this.#turn, context = this.#opened();
     const capture = await captureNode(context);
     if (turn !== this.#turn) return;
     const source = context.createMediaStreamSource(stream), late = context.createDelay(1);
@@ -165,8 +172,9 @@ export class Speaker {
       sink.srcObject = null;
     };
     const ear = this.#ear(context.sampleRate);
-    capture.listen((samples) => {
-      if (!this.#now) this.#begin({ zero: context.currentTime - samples.length / context.sampleRate + LISTEN_WAIT, length: Infinity, stop, heard: delay });
+    capture.listen((samples, end) => {
+      const zero = end - samples.length / context.sampleRate + LISTEN_WAIT;
+      if (!this.#now) this.#begin({ zero, length: Infinity, stop, heard: delay });
       this.#now.motion.add(ear(samples));
       this.#now.motion.forget(this.#position());
     });
@@ -254,7 +262,7 @@ export class Speaker {
   }
 
   #beginStream(rate) {
-    const { context } = this, stream = this.#voice.stream(this.#known), nodes = new Set(), waiting = [];
+    const context = this.#opened(), stream = this.#voice.stream(this.#known), nodes = new Set(), waiting = [];
     // A piece that begins on a sample joins the one before it without a click.
     const zero = Math.ceil((context.currentTime + WAIT) * context.sampleRate) / context.sampleRate;
     let written = 0, ear, mouth, timer = 0;
@@ -331,11 +339,12 @@ async function captureNode(context) {
     await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(CAPTURE)}`);
     const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 1 });
     return { node, listen(take) {
-      node.port.onmessage = take && (({ data }) => take(data));
+      node.port.onmessage = take && (({ data }) => take(data.samples, data.end));
       if (!take) node.port.postMessage("over");
     } };
   }
   // Pages of plain http have no worklets.
   const node = context.createScriptProcessor(1024, 1, 1);
-  return { node, listen: (take) => (node.onaudioprocess = take && (({ inputBuffer }) => take(inputBuffer.getChannelData(0).slice()))) };
+  const hear = (take) => ({ inputBuffer }) => take(inputBuffer.getChannelData(0).slice(), context.currentTime);
+  return { node, listen: (take) => (node.onaudioprocess = take && hear(take)) };
 }
