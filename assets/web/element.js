@@ -285,9 +285,10 @@ export class GaussAvatar extends HTMLElement {
     const { yaw, pitch } = gsa.meta.orbit ?? {}, limits = (pair) => (Array.isArray(pair) && pair.length === 2 ? pair : [0, 0]);
     this.#orbit.limits = { yaw: limits(yaw), pitch: limits(pitch) };
     this.#clock = 0;
+    let lacking = "";
     if (gsa.meta.torso && gsa.has("torso.video")) {
       this.#torso = new Torso(gsa, () => this.#wake());
-      if (!(await this.#torso.loaded)) this.#torso.close(), (this.#torso = null);
+      if (!(await this.#torso.loaded)) this.#torso.close(), (this.#torso = null), (lacking = "This browser cannot play H.264, and so the head is shown without its torso.");
     }
     await this.#setBackground(this.getAttribute("background"));
     this.#box = ((box) => [box.width, box.height].map((side) => Math.round(side * devicePixelRatio)))(this.getBoundingClientRect());
@@ -295,6 +296,7 @@ export class GaussAvatar extends HTMLElement {
     await this.#draw(this.#wanted());
     this.#settle();
     this.#emit("ready", { renderer: this.drawnBy, why });
+    if (lacking) this.#fail(lacking);
   }
 
   /** Choose what draws, on a new canvas: one that had a context of one kind takes no other. */
