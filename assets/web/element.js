@@ -1,16 +1,13 @@
 // The custom element <gauss-avatar>: an avatar file that moves, speaks and is looked at.
 
-import { branchOf } from "./blend.js";
-import { GlCanvas } from "./gl.js";
 import { readGsa } from "./gsa.js";
 import { Person } from "./motion.js";
 import { Orbit } from "./orbit.js";
-import { coverMap, parseBackground, PixelReader, scaledMap, Torso, View } from "./scene.js";
+import { Torso } from "./scene.js";
 import { Speaker } from "./sound.js";
-import { PixelCanvas, Studio } from "./studio.js";
+import { Stage } from "./stage.js";
 import { motionOfTable } from "./tables.js";
 
-const MOST_SIDE = { gl: 2048, cpu: 512 };
 // Where the processor draws, the page's other work gets what is left of so many pictures a second.
 const MOST_RATE = { gl: 1e3, cpu: 31 };
 const STYLE = `
@@ -32,16 +29,12 @@ export class GaussAvatar extends HTMLElement {
   static observedAttributes = ["src", "background", "torso", "renderer", "orbit", "resolution"];
 
   #gsa = null;
-  #studio = null;
-  #screen = null;
+  #stage = null;
   #person = null;
   #speaker = null;
   #playing = false;
   #torso = null;
-  #view = null;
   #orbit;
-  #backdrop = { kind: "plate" };
-  #cards = {};
   #box = [0, 0];
   #seen = false;
   #stopped = false;
@@ -54,9 +47,7 @@ export class GaussAvatar extends HTMLElement {
   #round = 0;
   #frames = 0;
   #began = 0;
-  #room = {};
   #watchers = [];
-  #readers = { torso: new PixelReader(), plate: new PixelReader() };
 
   constructor() {
     super();
@@ -73,6 +64,7 @@ export class GaussAvatar extends HTMLElement {
   disconnectedCallback() {
     this.#watchers.forEach((stop) => stop());
     this.#seen = false;
+    this.#speaker?.clear();
     this.#settle();
   }
 
@@ -80,7 +72,7 @@ export class GaussAvatar extends HTMLElement {
     if (before === value) return;
     if (name === "src" && this.isConnected && value) this.#fetch(value);
     if (name === "background") this.#setBackground(value);
-    if (name === "renderer" && this.#screen) this.#open();
+    if (name === "renderer") this.#stage?.open(value);
     if (name === "torso") this.#drawn = "";
     if (name === "orbit") {
       this.#orbit.enabled = value !== null;
@@ -96,7 +88,7 @@ export class GaussAvatar extends HTMLElement {
 
   /** What draws: gl, cpu, or "" before anything does. */
   get drawnBy() {
-    return this.#screen?.kind ?? "";
+    return this.#stage?.kind ?? "";
   }
 
   /** How many pictures it has drawn. */
@@ -230,12 +222,12 @@ export class GaussAvatar extends HTMLElement {
 
   /** The picture as it is now. @returns {Promise<ImageData>} straight RGBA, in the pixels that are drawn. */
   async picture() {
-    if (!this.#screen) throw new Error("There is no picture yet.");
+    if (!this.drawnBy) throw new Error("There is no picture yet.");
     while (this.#busy) await new Promise((done) => setTimeout(done, 5));
     this.#orbit.step(1e3);
-    const { canvas } = this.#screen.painter, copy = document.createElement("canvas");
-    // Right after drawing, before the browser may take the canvas's picture away.
+    const copy = document.createElement("canvas");
     return this.#draw(this.#wanted(), () => {
+      const { canvas } = this.#stage;
       const context = Object.assign(copy, { width: canvas.width, height: canvas.height }).getContext("2d");
       context.drawImage(canvas, 0, 0);
       return context.getImageData(0, 0, copy.width, copy.height);
@@ -278,70 +270,34 @@ export class GaussAvatar extends HTMLElement {
   }
 
   async #begin(gsa) {
-    const branch = (name) => (gsa.meta.branches[name] ? branchOf(gsa, name) : null);
-    this.#gsa = gsa;
-    this.#studio = new Studio({ face: branch("face"), mouth: branch("mouth") });
-    this.#view = new View(gsa), this.#person = new Person(gsa);
+    const stage = new Stage(this.shadowRoot, gsa, () => ((this.#drawn = ""), this.#wake()));
+    this.#gsa = gsa, this.#stage = stage, this.#person = new Person(gsa);
     const { yaw, pitch } = gsa.meta.orbit ?? {}, limits = (pair) => (Array.isArray(pair) && pair.length === 2 ? pair : [0, 0]);
     this.#orbit.limits = { yaw: limits(yaw), pitch: limits(pitch) };
     this.#clock = 0;
     let lacking = "";
     if (gsa.meta.torso && gsa.has("torso.video")) {
       this.#torso = new Torso(gsa, () => this.#wake());
-      if (!(await this.#torso.loaded)) this.#torso.close(), (this.#torso = null), (lacking = "This browser cannot play H.264, and so the head is shown without its torso.");
+      const { loaded } = this.#torso;
+      if (!(await loaded)) this.#torso?.close(), (this.#torso = null), (lacking = "This browser cannot play H.264, and so the head is shown without its torso.");
     }
     await this.#setBackground(this.getAttribute("background"));
+    if (this.#stage !== stage) throw new Error("Another avatar was loaded meanwhile.");
     this.#box = ((box) => [box.width, box.height].map((side) => Math.round(side * devicePixelRatio)))(this.getBoundingClientRect());
-    const why = this.#open();
+    const why = stage.open(this.getAttribute("renderer"));
     await this.#draw(this.#wanted());
     this.#settle();
     this.#emit("ready", { renderer: this.drawnBy, why });
     if (lacking) this.#fail(lacking);
   }
 
-  /** Choose what draws, on a new canvas: one that had a context of one kind takes no other. */
-  #open(wish = this.getAttribute("renderer")) {
-    const fresh = document.createElement("canvas");
-    let why = "", painter = null;
-    for (const name of ["part", "role"]) fresh.setAttribute(name, this.shadowRoot.querySelector("canvas").getAttribute(name));
-    if (wish !== "cpu") {
-      try {
-        painter = new GlCanvas(fresh.cloneNode(), wish === "gl");
-        painter.canvas.addEventListener("webglcontextlost", () => this.#screen?.painter === painter && this.#open("cpu"));
-      } catch (error) {
-        why = error.message;
-      }
-    }
-    this.#screen?.painter.close();
-    this.#screen = painter ? { kind: "gl", painter } : { kind: "cpu", painter: new PixelCanvas(fresh) };
-    this.shadowRoot.querySelector("canvas").replaceWith(this.#screen.painter.canvas);
-    this.#drawn = "";
-    for (const card of Object.values(this.#cards)) card.taken = null;
-    this.#wake();
-    return why;
-  }
-
   async #setBackground(text) {
-    try {
-      const wish = parseBackground(text), gsa = this.#gsa;
-      let bitmap = null;
-      if (wish.kind === "picture") bitmap = await decoded(wish.url, `The background ${wish.url} cannot be read.`);
-      if (wish.kind === "plate" && gsa?.has("plate.image")) {
-        const url = URL.createObjectURL(new Blob([gsa.array("plate.image")], { type: gsa.meta.plate }));
-        bitmap = await decoded(url, "The filmed background in this file cannot be read.").finally(() => URL.revokeObjectURL(url));
-      }
-      this.#cards.plate = bitmap && { source: bitmap, fixed: wish.kind === "picture", taken: null };
-      this.#backdrop = wish;
-      this.#drawn = "";
-      this.#wake();
-    } catch (error) {
-      this.#fail(error);
-    }
+    await this.#stage?.setBackground(text).catch((error) => this.#fail(error));
   }
 
   /** Everything that the next picture depends on. */
   #wanted() {
-    const torso = this.#torso, size = this.#size(), { fps } = this.#gsa.meta, own = this.#own;
+    const torso = this.#torso, size = this.#stage.size(this.#box, Number(this.getAttribute("resolution"))), { fps } = this.#gsa.meta, own = this.#own;
     const seconds = torso ? torso.seconds() : this.#clock, spoken = this.#speaker?.now().codes ?? null;
     const moved = this.#person.frameAt(Math.floor(seconds * fps + 1e-3) / fps, own.codes ?? spoken);
     this.#tellEnd(false);
@@ -353,54 +309,22 @@ export class GaussAvatar extends HTMLElement {
     return { ...frame, torso: torso?.index ?? -1, ...size, orbit: { yaw, pitch, zoom } };
   }
 
-  #size() {
-    const [w, h] = this.#box, wish = Number(this.getAttribute("resolution")), most = MOST_SIDE[this.drawnBy];
-    const longest = Math.max(w, h, 1), cap = wish > 0 ? Math.min(wish, 4096) : Math.min(most, longest, this.drawnBy === "cpu" ? this.#gsa.meta.size : most);
-    const scale = cap / longest;
-    return { width: Math.max(1, Math.round((w || longest) * scale)), height: Math.max(1, Math.round((h || longest) * scale)) };
-  }
-
   #key(wanted) {
     return [...wanted.codes, ...wanted.upper, ...wanted.pose, wanted.torso, wanted.width, wanted.height, ...Object.values(wanted.orbit)].join();
   }
 
   async #draw(wanted, then) {
-    const { kind, painter } = this.#screen, { width, height, pose } = wanted, cover = this.#backdrop.kind === "plate";
+    const torso = this.#torso?.ready && this.getAttribute("torso") !== "none" ? this.#torso : null;
     this.#busy = true;
     try {
-      const { view, K, torso, plate } = this.#view.seen(pose, wanted.orbit, width, height, cover);
-      const under = this.#under(kind, painter, width, height, { torso, plate });
-      const codes = Float32Array.from([...wanted.codes, ...wanted.upper]), frame = { codes, pose: [...pose], view, K, width, height };
-      const room = this.#room, reused = kind === "gl" ? { splats: room.splats } : { pixels: room.pixels, under };
-      // It is handed over, and may never come back.
-      this.#room = {};
-      const answer = await this.#studio.paint({ ...frame, ...reused });
-      if (this.#screen?.painter !== painter) return null;
-      painter.draw(answer, width, height, under);
-      this.#room = answer, this.#frames++;
-      this.#drawn = this.#key(wanted);
-      return then?.();
+      return await this.#stage.draw(wanted, torso, () => {
+        this.#frames++;
+        this.#drawn = this.#key(wanted);
+        return then?.();
+      });
     } finally {
       this.#busy = false;
     }
-  }
-
-  /** What lies under the head; pictures that are new are handed over now, so that they belong to this frame's pose. */
-  #under(kind, painter, width, height, maps) {
-    const under = { torso: null, plate: null, color: this.#backdrop.color ?? null };
-    const torso = this.#torso?.ready && this.getAttribute("torso") !== "none" ? { source: this.#torso.video, mark: this.#torso.seconds(), matte: this.#torso.matte } : null;
-    for (const [name, card] of [["torso", torso], ["plate", this.#cards.plate]]) {
-      if (!card) continue;
-      const state = name === "torso" ? (this.#cards.torso ??= { taken: null }) : card, mark = card.mark ?? 0;
-      const w = card.source.videoWidth || card.source.width, h = (card.source.videoHeight || card.source.height) / (name === "torso" ? 2 : 1);
-      const map = card.fixed ? coverMap({ width: w, height: h }, width, height) : scaledMap(maps[name], w / this.#view.size, h / this.#view.size);
-      under[name] = { map, width: w, height: h, matte: card.matte ? h : 0 };
-      if (state.taken === mark) continue;
-      if (kind === "gl") painter.upload(name, card.source);
-      else under[name].pixels = this.#readers[name].read(card.source).pixels;
-      state.taken = mark;
-    }
-    return under;
   }
 
   #watch() {
@@ -422,7 +346,7 @@ export class GaussAvatar extends HTMLElement {
   }
 
   get #active() {
-    return this.#gsa !== null && this.#screen !== null && this.#seen && !document.hidden;
+    return this.drawnBy !== "" && this.#seen && !document.hidden;
   }
 
   /** Run or rest, as what is seen and wished for says. */
@@ -443,12 +367,13 @@ export class GaussAvatar extends HTMLElement {
     this.#last = now;
     if (!this.#stopped) this.#clock += passed;
     const turning = this.#orbit.step(passed || 1 / 60);
-    if (!this.#busy && now - this.#began > 1e3 / MOST_RATE[this.drawnBy]) {
+    const early = now - this.#began < 1e3 / MOST_RATE[this.drawnBy];
+    if (!this.#busy && !early) {
       const wanted = this.#wanted();
-      if (this.#key(wanted) !== this.#drawn) (this.#began = now), this.#draw(wanted).catch((error) => this.#fail(error)).finally(() => this.#wake());
+      if (this.#key(wanted) !== this.#drawn) (this.#began = now), this.#draw(wanted).catch((error) => this.#broken(error)).finally(() => this.#wake());
     }
     // While it stands still only an event wakes it.
-    if (turning || !this.#stopped || this.#speaker?.now().speaking) this.#wake();
+    if (early || turning || !this.#stopped || this.#speaker?.now().speaking) this.#wake();
     else this.#last = 0;
   }
 
@@ -470,6 +395,12 @@ export class GaussAvatar extends HTMLElement {
     this.#emit("error", { message });
   }
 
+  /** Nothing more can be drawn. */
+  #broken(error) {
+    this.#close();
+    this.#fail(error);
+  }
+
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
@@ -477,12 +408,11 @@ export class GaussAvatar extends HTMLElement {
   #close() {
     cancelAnimationFrame(this.#raf);
     this.#raf = 0;
-    this.#studio?.close();
+    this.#stage?.close();
     this.#speaker?.close();
     this.#torso?.close();
-    this.#screen?.painter.close();
-    this.#gsa = this.#studio = this.#torso = this.#screen = this.#person = this.#view = this.#speaker = null, this.#playing = false;
-    this.#cards = {}, this.#room = {}, this.#own = {}, this.#drawn = "";
+    this.#gsa = this.#stage = this.#torso = this.#person = this.#speaker = null, this.#playing = false;
+    this.#own = {}, this.#drawn = "", this.#busy = false;
   }
 }
 
@@ -495,16 +425,6 @@ function motionOfRows({ fps, ...rows }, gsa) {
   if (!frames || !sane || !(rate > 0)) throw new RangeError("A motion has rows of finite numbers, as many of each kind, as wide as this avatar's.");
   const at = (seconds) => Object.fromEntries(names.map((name) => [name, rows[name][Math.min(Math.floor(seconds * rate), frames - 1)]]));
   return { fps: rate, frames, at };
-}
-
-async function decoded(url, sentence) {
-  const picture = Object.assign(new Image(), { crossOrigin: "anonymous", src: url });
-  try {
-    await picture.decode();
-    return await createImageBitmap(picture);
-  } catch {
-    throw new Error(sentence);
-  }
 }
 
 if (!customElements.get("gauss-avatar")) customElements.define("gauss-avatar", GaussAvatar);

@@ -233,3 +233,13 @@ def test_page_plays_curves_and_refuses_other_tables(page: Page) -> None:
     page.evaluate("avatar.play(new Blob(['timecode,jawOpen\\n' + '0,1\\n'.repeat(9)])).catch((error) => error.message)")
     page.evaluate("avatar.play({ codes: Array(5).fill([1, 0, 0, 0]) })")
     page.wait_for("said.at(-1)[0] === 'end'")
+
+
+def test_the_last_of_several_files_is_shown(page: Page) -> None:
+    page.evaluate(
+        "window.both = fetch('odd.gsa').then((r) => r.arrayBuffer()).then((file) =>"
+        " Promise.allSettled([avatar.load(file.slice()), avatar.load(file.slice())]))"
+    )
+    page.evaluate("new Promise((done) => setTimeout(done, 30)); avatar.setAttribute('src', 'odd.gsa')")
+    page.wait_for("said.filter(([name]) => name === 'ready').length > 1")
+    assert frames_within(page, 1.0) > 3 and page.evaluate("still()") == "" and page.errors == []
