@@ -3,6 +3,7 @@
 import { at16k, Resampler } from "./speech/resample.js";
 import { Rows } from "./speech/rows.js";
 import { LOOK_AHEAD, Voice } from "./speech/voice.js";
+import { samplesOfWav } from "./speech/wav.js";
 
 const FPS = 25, SHUT = 0.12;
 /** Sound after a moment that its lips depend on: the look-ahead, and up to the middle of the frame after next. */
@@ -116,10 +117,8 @@ export class Speaker {
   async speak(sound) {
     this.clear();
     const turn = this.#turn, context = this.#opened();
-    const buffer = await decoded(sound, context);
-    const channels = Array.from({ length: buffer.numberOfChannels }, (_, k) => buffer.getChannelData(k));
-    const unwanted = () => turn !== this.#turn;
-    const codes = await this.#voice.codesSoon(at16k(channels, buffer.sampleRate), unwanted);
+    const { buffer, channels, rate } = await decoded(sound, context), unwanted = () => turn !== this.#turn;
+    const codes = await this.#voice.codesSoon(at16k(channels, rate), unwanted);
     if (unwanted() || !codes) return 0;
     const node = Object.assign(context.createBufferSource(), { buffer }), zero = context.currentTime + 0.05;
     node.connect(context.destination);
@@ -322,14 +321,19 @@ export class Speaker {
   }
 }
 
+/** A sound to play, and its samples, of a WAV file as they are there. */
 async function decoded(sound, context) {
-  if (typeof AudioBuffer !== "undefined" && sound instanceof AudioBuffer) return sound;
-  const bytes = sound instanceof Blob ? await sound.arrayBuffer() : sound.slice(0);
+  const ready = typeof AudioBuffer !== "undefined" && sound instanceof AudioBuffer;
+  const bytes = ready ? null : sound instanceof Blob ? await sound.arrayBuffer() : sound.slice(0);
+  const plain = bytes && samplesOfWav(bytes);
+  let buffer = sound;
   try {
-    return await context.decodeAudioData(bytes);
+    if (!ready) buffer = await context.decodeAudioData(bytes);
   } catch {
     throw new Error("This sound cannot be decoded by this browser.");
   }
+  const channels = Array.from({ length: buffer.numberOfChannels }, (_, k) => buffer.getChannelData(k));
+  return { buffer, ...(plain ?? { channels, rate: buffer.sampleRate }) };
 }
 
 /** A node that hands over what it hears as one channel. */

@@ -86,7 +86,7 @@ def test_a_file_is_spoken_with_its_codes_on_the_clock_of_the_sound(page: Page) -
     seen = [one for one in page.evaluate("watch(.8)") if one["codes"]]
     assert len(seen) > 3 and all(one["speaking"] for one in seen)
     codes = codes_for_audio(ENCODER, spoken_sound()[1], closed=CLOSED, config=CONFIG)
-    assert np.median(compared(seen, codes)) < 0.03 < codes.std(axis=0).min()
+    assert np.median(compared(seen, codes)) < 0.01 < codes.std(axis=0).min()
     (played,) = page.evaluate("played.map(({ at, samples, rate }) => ({ at, samples, rate }))")
     assert np.median([abs(one["clock"] - played["at"] - one["seconds"]) for one in seen]) < 0.01
     page.wait_for("said.some(([state]) => state === 'end')")
