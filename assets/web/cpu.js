@@ -28,18 +28,23 @@ export function rasterize(splats, count, width, height, into) {
     const tall = Math.sqrt(l10 * l10 + l11 * l11);
     const y0 = Math.max(0, Math.ceil(y - tall - 0.5)), y1 = Math.min(height - 1, Math.floor(y + tall - 0.5));
     if (!anyAlive(alive, across, Math.max(0, Math.ceil(x - l00 - 0.5)), Math.min(width - 1, Math.floor(x + l00 - 0.5)), y0, y1)) continue;
-    // Along a row the exponent is a quadratic, so that alpha is a product that changes by a factor, which itself
-    // changes by a constant one: no exponential per pixel.
-    const bend = Math.exp(-2 * a);
-    for (let row = y0; row <= y1; row++) {
-      const dy = row + 0.5 - y, middle = (-b * dy) / a, square = middle * middle - (c * dy * dy - level) / a;
+    // The exponent is quadratic, so that alpha changes from pixel to pixel by a factor, which itself changes by a constant
+    // one, along rows and columns. It is carried along the ellipse's left edge and needs no exponential of its own.
+    const bend = Math.exp(-2 * a), lean = Math.exp(-2 * b), drop = Math.exp(-2 * c), unbend = 1 / bend, unlean = 1 / lean;
+    const slope = -b / a, reach = level / a, narrowing = (c - (b * b) / a) / a;
+    let dy = y0 + 0.5 - y, column = Math.round(x + slope * dy - 0.5);
+    const dx = column + 0.5 - x;
+    let value = opacity * Math.exp(-(a * dx * dx + 2 * b * dx * dy + c * dy * dy));
+    let right = Math.exp(-(a * (2 * dx + 1) + 2 * b * dy)), down = Math.exp(-(c * (2 * dy + 1) + 2 * b * dx));
+    for (let row = y0; row <= y1; row++, dy++, value *= down, down *= drop, right *= lean) {
+      const square = reach - narrowing * dy * dy;
       if (!(square > 0)) continue;
-      const half = Math.sqrt(square), centre = x + middle - 0.5;
-      const x0 = Math.max(0, Math.ceil(centre - half)), x1 = Math.min(width - 1, Math.floor(centre + half));
-      if (x0 > x1) continue;
-      const dx = x0 + 0.5 - x;
-      let alpha = opacity * Math.exp(-(a * dx * dx + 2 * b * dx * dy + c * dy * dy));
-      let factor = Math.exp(-(a * (2 * dx + 1) + 2 * b * dy));
+      const half = Math.sqrt(square), centre = x + slope * dy - 0.5, left = Math.ceil(centre - half);
+      for (; column < left; column++) (value *= right), (right *= bend), (down *= lean);
+      for (; column > left; column--) (right *= unbend), (value /= right), (down *= unlean);
+      let alpha = value, factor = right, x0 = left;
+      for (; x0 < 0; x0++) (alpha *= factor), (factor *= bend);
+      const x1 = Math.min(width - 1, Math.floor(centre + half));
       for (let p = 4 * (row * width + x0), end = 4 * (row * width + x1); p <= end; p += 4) {
         const through = picture[p + 3];
         if (through > 0) {
