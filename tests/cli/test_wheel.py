@@ -61,6 +61,8 @@ def test_the_wheel_carries_recipes_sources_and_licence(wheel: Path) -> None:
     for source in [path for end in ("cpp", "cu", "h") for path in CHECKOUT.glob(f"cuda_ext/**/*.{end}")]:
         assert f"gaussavatar/_cuda_ext/{source.relative_to(CHECKOUT / 'cuda_ext')}" in names
     assert "gaussavatar/_assets/README.md" in names
+    for source in [path for end in ("js", "html", "css") for path in CHECKOUT.glob(f"assets/web/**/*.{end}")]:
+        assert f"gaussavatar/_assets/{source.relative_to(CHECKOUT / 'assets')}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -140,8 +140,12 @@ def _section(entry: Any, start: int, whole: int, name: str) -> Section:
     label, kind, shape = entry.get("name"), entry.get("type"), entry.get("shape")
     offset, stored, coding = entry.get("offset"), entry.get("bytes"), entry.get("coding")
     sane = isinstance(label, str) and isinstance(kind, str) and kind in TYPES and coding in ("raw", "deflate")
-    sane = sane and isinstance(shape, list) and len(shape) <= _MOST_AXES
-    if not sane or not all(_count(value) for value in (offset, stored, *shape)):
+    if (
+        not sane
+        or not isinstance(shape, list)
+        or len(shape) > _MOST_AXES
+        or not all(map(_count, (offset, stored, *shape)))
+    ):
         raise _damaged(name, f"a section of unknown kind ({str(label)[:40]})")
     section = Section(label, np.dtype(TYPES[kind]), tuple(shape), offset, stored, coding == "deflate")
     inside = section.offset >= start and section.offset % 4 == 0 and section.offset + section.stored <= whole

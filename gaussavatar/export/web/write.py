@@ -20,6 +20,9 @@ from gaussavatar.storage import atomic_path
 FILES = ("index.html", "player.js", "player.mjs", AVATAR_FILE)
 """Of a folder: the page, the player for a script tag and as a module, the avatar."""
 
+MOST_SOUND = 20_000_000
+"""Bytes of a sound in a page, about half an hour: a browser reads the whole file before it shows anything."""
+
 
 def write(
     path: Path,
@@ -76,6 +79,9 @@ def sound_inside(audio: Path | None) -> tuple[dict[str, np.ndarray], dict[str, A
     if audio is None:
         return {}, {}
     data = np.frombuffer(read_as_mp3(audio), np.uint8)
+    if len(data) > MOST_SOUND:
+        came = f"{len(data) / 1e6:.0f} MB of {audio.name}"
+        raise UserError(f"a sound of at most {MOST_SOUND / 1e6:.0f} MB as MP3 in a page", came, "give a shorter one")
     return {"audio.file": data}, {"audio": {"name": audio.stem, "type": "audio/mpeg"}}
 
 

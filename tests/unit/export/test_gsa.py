@@ -15,6 +15,7 @@ import gaussavatar
 from gaussavatar.audio.encoder import EncoderConfig
 from gaussavatar.avatar.load import blank_model, load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.torso import LoadedTorso
 from gaussavatar.errors import UserError
 from gaussavatar.export.gsa import linear
 from gaussavatar.export.gsa.container import pack, unpack
@@ -25,8 +26,10 @@ from gaussavatar.export.gsa.torso_loop import one_period
 from gaussavatar.export.registry import export_avatar
 from gaussavatar.media.ffmpeg import read_frames
 from gaussavatar.model.config import BranchConfig, ModelConfig
+from gaussavatar.model.torso import blank_torso
 from gaussavatar.motion.timeline import back_and_forth, nearest
-from gaussavatar.motion.track import FaceState
+from gaussavatar.motion.track import FaceState, MotionTrack
+from tests.unit.model.test_binding import make_model
 
 NAME = Path("x.gsa")
 Change = Callable[[dict, dict], object]
@@ -134,6 +137,34 @@ def test_a_baked_basis_comes_near_what_moves_it(lit: LoadedAvatar) -> None:
     assert strayed(avatar, moved) > 0.5, "which is less than what it is about"
     codes = np.concatenate([avatar.filmed.mouth_codes[7], avatar.filmed.upper[7]])
     np.testing.assert_allclose(made["face"].rows(codes)[7:11], exact["face"].rows(codes)[7:11], atol=0.02)
+
+
+def test_gaussians_that_ride_on_a_head_are_baked_too(lit: LoadedAvatar) -> None:
+    model, _, motion, _ = make_model(True)
+    poses = np.repeat(lit.filmed.T_camera_world[15:16], len(motion.mouth_codes), axis=0)
+    filmed = MotionTrack(motion.mouth_codes, motion.upper, poses, np.arange(len(poses)))
+    bound = replace(lit, model=model, filmed=filmed)
+    assert not linear.is_linear(bound)
+    made = linear.linear_branches(bound)
+    still = {name: replace(branch, basis=0 * branch.basis) for name, branch in made.items()}
+    off, about = strayed(bound, made), strayed(bound, still)
+    assert off < 0.2 * about and about > 0.3
+
+
+def test_torso_gaussians_and_where_they_are_go_along(lit: LoadedAvatar) -> None:
+    torso = blank_torso(20)
+    with torch.no_grad():
+        torso.gaussians.means.copy_(torch.linspace(-0.1, 0.1, 60).view(20, 3))
+    poses = lit.filmed.T_camera_world[:, [1, 0, 2, 3]]
+    file = parsed(avatar_file(replace(lit, torso=LoadedTorso(torso, poses)), "small").data, NAME)
+    np.testing.assert_allclose(file.branches["torso"].base[:3].T, torso.gaussians.means.detach(), atol=1e-5)
+    np.testing.assert_array_equal(file.sections["track.torso"], poses[:, :3])
+    assert set(file.gaussians(FaceState(file.closed, file.resting_upper))) == {"face", "mouth"}
+
+
+def test_a_motion_is_not_passed_over(toy_avatar: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="moves by itself"):
+        export_avatar(toy_avatar, "avatar", tmp_path / "x.gsa", load_avatar(toy_avatar).filmed)
 
 
 def test_a_design_that_is_far_from_linear_is_refused_unless_forced(lit: LoadedAvatar) -> None:

@@ -87,6 +87,14 @@ def test_a_folder_has_page_player_and_avatar(toy_avatar: Path, tmp_path: Path) -
         export_avatar(toy_avatar, "web", path, options=options)
 
 
+def test_a_sound_that_is_too_long_is_refused(
+    toy_avatar: Path, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaussavatar.export.web.write.MOST_SOUND", 1000)
+    with pytest.raises(UserError, match="shorter"):
+        export_avatar(toy_avatar, "web", tmp_path / "x.html", options={"audio": sound})
+
+
 def test_what_cannot_be_written_or_heard_is_refused(toy_avatar: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for out, options, part in (
