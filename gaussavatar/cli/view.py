@@ -20,8 +20,8 @@ class View:
     """Look at an avatar live in the browser: orbit, play an audio's motion, move lids, brows and lips."""
 
     avatars: Positional[tuple[Path, ...]] = ()
-    """Avatar folders, several to compare; the one fitted last below ./avatars when not given. Or a .ply of Gaussians,
-    by any program."""
+    """Avatar folders, several to compare; the one fitted last below ./avatars when not given. Or a .ply of Gaussians
+    by any program, or a GaussianAvatars folder (point_cloud.ply, flame_param.npz)."""
 
     avatar: Path | None = None
     """The same for one."""
@@ -51,7 +51,7 @@ class View:
     def run(self) -> None:
         """Serve the page until interrupted."""
         folders = (*self.avatars, *(() if self.avatar is None else (self.avatar,)))
-        if any(folder.suffix.lower() == ".ply" for folder in folders):
+        if any(folder.suffix.lower() == ".ply" or (folder / "point_cloud.ply").is_file() for folder in folders):
             self._cloud(folders)
             return
         if self.mode == "player" and not self.live:
@@ -71,7 +71,9 @@ class View:
     def _cloud(self, files: tuple[Path, ...]) -> None:
         """Gaussians from a file: one state, which nothing moves."""
         if len(files) > 1 or self.audio is not None or self.motion is not None or self.live:
-            raise UserError("one .ply alone", "other files, --audio, --motion or --live", "show it by itself")
+            raise UserError(
+                "one cloud of Gaussians alone", "other files, --audio, --motion or --live", "show it by itself"
+            )
         from gaussavatar.view.cloud import serve_cloud
 
         serve_cloud(files[0], self.host, self.port, self.open_browser)

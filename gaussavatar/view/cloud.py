@@ -12,6 +12,8 @@ import numpy as np
 import viser
 from jaxtyping import Float
 
+from gaussavatar.errors import UserError
+from gaussavatar.head.gaussian_rig import PARAMETERS, read_gaussian_avatar
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.gaussians import read_gaussians
 from gaussavatar.types import Activated
@@ -61,12 +63,22 @@ def first_view(gaussians: Activated) -> StartView:
 
 
 def serve_cloud(path: Path, host: str, port: int, open_browser: bool) -> None:
-    """Show the Gaussians of a ``.ply`` in the browser until interrupted.
+    """Show the Gaussians of a ``.ply``, or of a GaussianAvatars folder, in the browser until interrupted.
 
     Raises:
         UserError: the file cannot be read, or no port is free.
     """
-    page = CloudPage(read_gaussians(path).activated(), path.name, host, free_port(host, port))
+    if path.is_dir():
+        gaussians, left_out = read_gaussian_avatar(path)
+        if left_out:
+            print(f"{left_out} Gaussians are left out: they are bound to teeth that no file describes", flush=True)
+    else:
+        raw = read_gaussians(path)
+        if raw.binding is not None:
+            do = f"give its folder, with {PARAMETERS} in it"
+            raise UserError("Gaussians in one space", "those of GaussianAvatars, each in a triangle's own", do)
+        gaussians = raw.activated()
+    page = CloudPage(gaussians, path.resolve().name, host, free_port(host, port))
     address = page_address(host, page.server.get_port())
     print(f"viewer: {address} (Ctrl-C ends it)", flush=True)
     if open_browser:

@@ -60,9 +60,17 @@ def test_the_verb_takes_a_file_and_refuses_what_does_not_go_with_it(
     monkeypatch.setattr(cloud, "serve_cloud", lambda *asked: shown.append(asked))
     assert run(["view", str(path), "--no-open-browser"]) == 0
     assert shown == [(path, "127.0.0.1", 8080, False)]
+    folder = tmp_path / "bound"
+    folder.mkdir()
+    (folder / "point_cloud.ply").write_bytes(path.read_bytes())
+    assert run(["view", str(folder), "--no-open-browser"]) == 0 and shown[-1][0] == folder
     assert run(["view", str(path), str(path)]) == 2
-    assert "one .ply alone" in capsys.readouterr().err
+    assert "one cloud of Gaussians alone" in capsys.readouterr().err
     monkeypatch.undo()
+    bound = path.read_bytes().replace(b"property float nx", b"property float binding_0")
+    (tmp_path / "bound.ply").write_bytes(bound)
+    assert run(["view", str(tmp_path / "bound.ply")]) == 2
+    assert "flame_param.npz" in capsys.readouterr().err
     path.write_bytes(b"ply\n")
     assert run(["view", str(path)]) == 2
     told = capsys.readouterr().err
