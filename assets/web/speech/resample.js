@@ -3,9 +3,9 @@
 import { Rows } from "./rows.js";
 
 /** Zero crossings of the sinc to either side, and shape of its Kaiser window (80 dB). */
-const CROSSINGS = 24, BETA = 8, PHASES = 512;
+const CROSSINGS = 48, BETA = 8, PHASES = 512;
 /** Where the pass band ends, of the lower of both rates' half. */
-const PASS = 0.93;
+const PASS = 0.96;
 
 /** Modified Bessel function of the first kind, order 0. */
 function bessel(x) {
