@@ -283,7 +283,7 @@ export class GaussAvatar extends HTMLElement {
     }
     await this.#setBackground(this.getAttribute("background"));
     if (this.#stage !== stage) throw new Error("Another avatar was loaded meanwhile.");
-    this.#box = ((box) => [box.width, box.height].map((side) => Math.round(side * devicePixelRatio)))(this.getBoundingClientRect());
+    this.#measure();
     const why = stage.open(this.getAttribute("renderer"));
     await this.#draw(this.#wanted());
     this.#settle();
@@ -329,10 +329,18 @@ export class GaussAvatar extends HTMLElement {
 
   #watch() {
     const size = new ResizeObserver((entries) => {
-      const { devicePixelContentBoxSize: [exact] = [], contentRect } = entries.at(-1);
-      this.#box = exact ? [exact.inlineSize, exact.blockSize] : [contentRect.width, contentRect.height].map((side) => Math.round(side * devicePixelRatio));
-      this.#wake();
+      const [exact] = entries.at(-1).devicePixelContentBoxSize ?? [];
+      this.#measure(exact);
     });
+    // A window that goes to another screen keeps its size and changes its pixels.
+    let sharpness = null;
+    const sharpen = () => {
+      sharpness?.removeEventListener("change", sharpen);
+      sharpness = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+      sharpness.addEventListener("change", sharpen);
+      this.#measure();
+    };
+    sharpen();
     try {
       size.observe(this, { box: "device-pixel-content-box" });
     } catch {
@@ -342,7 +350,15 @@ export class GaussAvatar extends HTMLElement {
     sight.observe(this);
     const settle = () => this.#settle();
     document.addEventListener("visibilitychange", settle);
-    this.#watchers = [() => size.disconnect(), () => sight.disconnect(), () => document.removeEventListener("visibilitychange", settle)];
+    const blur = () => sharpness.removeEventListener("change", sharpen);
+    this.#watchers = [blur, () => size.disconnect(), () => sight.disconnect(), () => document.removeEventListener("visibilitychange", settle)];
+  }
+
+  /** How many pixels of the screen it has: as the browser counts them, else to the nearest. */
+  #measure(exact) {
+    const { width, height } = this.getBoundingClientRect();
+    this.#box = exact ? [exact.inlineSize, exact.blockSize] : [width, height].map((side) => Math.round(side * devicePixelRatio));
+    this.#wake();
   }
 
   get #active() {

@@ -12,6 +12,7 @@ import pytest
 
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.export.gsa.read import read_gsa
+from gaussavatar.media.images import read_image
 from gaussavatar.motion.viewpoint import head_motion, orbited
 from gaussavatar.resources import resource
 from gaussavatar.types import Camera
@@ -243,3 +244,27 @@ def test_the_last_of_several_files_is_shown(page: Page) -> None:
     page.evaluate("new Promise((done) => setTimeout(done, 30)); avatar.setAttribute('src', 'odd.gsa')")
     page.wait_for("said.filter(([name]) => name === 'ready').length > 1")
     assert frames_within(page, 1.0) > 3 and page.evaluate("still()") == "" and page.errors == []
+
+
+@pytest.mark.parametrize("renderer", ["gl", "cpu"])
+def test_host_page_shows_through_as_if_it_were_under(
+    page: Page, odd_avatar: LoadedAvatar, odd_gsa: Path, tmp_path: Path, renderer: str
+) -> None:
+    page.evaluate(f"document.body.style.background = '{COLOR}'; avatar.pause()")
+    set_attributes(page, renderer=renderer, background="none", torso="none", resolution=256)
+    set_frame(page, odd_avatar, 0)
+    alpha = picture(page)[..., 3]
+    assert ((alpha > 50) & (alpha < 200)).sum() > 500, "much of it is half transparent"
+    page.screenshot(tmp_path / "page.png")
+    shown = read_image(tmp_path / "page.png")[:256, :256]
+    assert psnr(shown, drawn_by_us(odd_avatar, read_gsa(odd_gsa), 0, 256)) > 48
+
+
+def test_a_sharp_screen_gets_its_own_pixels(site: str) -> None:
+    # In an emulated screen the browser tells nothing of its pixels, so that this needs a browser of its own.
+    with chromium((400, 400), ["--force-device-scale-factor=1.5"]) as page:
+        page.open(f"{site}/index.html")
+        page.evaluate("avatar.setAttribute('renderer', 'gl')")
+        page.evaluate("avatar.setAttribute('src', 'odd.gsa')")
+        page.wait_for("said.length")
+        assert picture(page).shape[:2] == (384, 384)
