@@ -1,4 +1,5 @@
-// Mouth codes of sounds as a page has them: speech.mjs AVATAR SOUND OUT [PIECE...]; whole, then in pieces of so many samples.
+// Mouth codes of sounds as a page has them: speech.mjs AVATAR SOUND OUT [PIECE...]; whole, then in pieces of so many samples,
+// then again by a stream that knows the voice.
 import { Voice } from "../../assets/web/speech/voice.js";
 import { readArrays, writeFloats } from "./arrays.mjs";
 
@@ -7,6 +8,7 @@ const voice = new Voice(readArrays(avatar)), samples = readArrays(sound).array("
 let started = performance.now();
 writeFloats(`${out}.whole`, voice.codesOf(samples));
 console.log(JSON.stringify({ whole: performance.now() - started }));
+let known = null;
 for (const piece of pieces.map(Number)) {
   const stream = voice.stream(), parts = [], late = [];
   started = performance.now();
@@ -16,6 +18,11 @@ for (const piece of pieces.map(Number)) {
   }
   const ms = performance.now() - started;
   parts.push(...stream.finish());
+  known = stream.statistics;
   writeFloats(`${out}.${piece}`, parts);
   console.log(JSON.stringify({ piece, ms, late: Math.max(...late) }));
+}
+if (known) {
+  const stream = voice.stream(known);
+  writeFloats(`${out}.again`, [...stream.push(samples), ...stream.finish()]);
 }
