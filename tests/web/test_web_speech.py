@@ -98,8 +98,16 @@ CASES = {
     "heard": (network(heard=7), DriveConfig(ood=0.6)),
     "plain": (network(linear=True, own_range=False), DriveConfig(gate=None)),
 }
+
+
+def varied(waveform: Waveform) -> Waveform:
+    """The sound as if somebody came nearer and went away."""
+    swell = 10 ** np.interp(np.arange(len(waveform.samples)), np.arange(0, 120_000, 5_000), 0.4 * np.sin(np.arange(24)))
+    return Waveform((0.5 * swell * waveform.samples).astype(np.float32), waveform.rate)
+
+
 SOUNDS = {
-    "speech": speech_like(6.3, seed=3),
+    "speech": varied(speech_like(6.3, seed=3)),
     "sentence": spoken(SENTENCE, noise=0.0),
     "noise": Waveform(0.02 * np.random.default_rng(0).standard_normal(20_000).astype(np.float32), ANALYSIS_RATE),
     "silence": Waveform(np.zeros(24_000, np.float32), ANALYSIS_RATE),
