@@ -22,6 +22,8 @@ class Page:
     """Names of the upper-face sliders."""
     movements: tuple[str, ...] = ()
     """Names of the head model's sliders, for avatars that are bound to one."""
+    branches: tuple[str, ...] = ()
+    """Names of the avatar's branches."""
     sound: Waveform | None = None
     """The driving sound as it is heard."""
     drawn: Drawn = "stream"

@@ -132,9 +132,9 @@ class PageServer:
             tell({"kind": "problem", "text": str(error)})
             sound = None
         session = Session(page, self.shown, tell, sound, self.asked.motion)
-        tell({"kind": "panels", "url": f"/viser/{page}/"})
         with self._lock:
             self.sessions[page] = session
+        tell({"kind": "panels", "url": f"/viser/{page}/"})
 
 
 def web_file(name: str) -> Served | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +28,22 @@ from gaussavatar.speak.wish import VideoWish
 from gaussavatar.types import Waveform
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.door import Served
+from gaussavatar.view.inside import branch_slices
+from gaussavatar.view.inside_scene import InsideScene, Inspected
 from gaussavatar.view.motions import motion_bytes
+from gaussavatar.view.orbit import LARGEST, BrowserCamera
 from gaussavatar.view.page import Page, Panel
 from gaussavatar.view.panels import build_panels
+from gaussavatar.view.panels.inside import InsidePanel
 from gaussavatar.view.presets import command_line, load_presets, put_values, save_preset, values_of
+from gaussavatar.view.server import first_view
 from gaussavatar.view.shown import Shown
-from gaussavatar.view.state import Controls
+from gaussavatar.view.state import Controls, view_state
 
 Tell = Callable[[Mapping[str, Any]], None]
+
+ANYWHERE = BrowserCamera((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, -1.0), 0.4, 1.0).camera(LARGEST)
+"""A camera for states whose picture viser draws: it does not matter."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,8 @@ class Session:
         self._sound, self._motion = sound, motion
         self._made: dict[int, MotionTrack] = {}
         self._sent: dict[int, int] = {}
+        self._tracks: dict[int, MotionTrack] = {}
+        self._looked: float | None = None
         self._count = 0
         self._sound_count = 0
         self._face: object = None
@@ -83,7 +94,9 @@ class Session:
             self.server = viser.ViserServer("127.0.0.1", 0, verbose=False)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False)
         self.server.gui.main_panel.dock_right()
+        self.server.scene.set_up_direction("-y")
         self.server.scene.world_axes.visible = False
+        self.inside = InsideScene(self.server, self._say_inside)
         self.panels: dict[str, Panel] = {}
 
     @property
@@ -105,8 +118,9 @@ class Session:
             if not avatars:
                 return False
             if not self.panels:
-                names = next(iter(avatars.values())).upper_names
-                page = Page(PlayClock(1.0), tuple(slider_groups(names)), drawn="player")
+                first = next(iter(avatars.values()))
+                sliders, branches = tuple(slider_groups(first.upper_names)), tuple(branch_slices(first.loaded))
+                page = Page(PlayClock(1.0), sliders, drawn="player", branches=branches)
                 self.panels = build_panels(self.server.gui, page)
                 self._tell_presets()
             asked = self._asked()
@@ -114,7 +128,8 @@ class Session:
             moved = [index for index in avatars if self._sent.get(index) != self._count]
             for index in moved:
                 self._send_motion(index, avatars[index])
-            return self._poll_face(asked, avatars, moved) or bool(moved)
+            told = self._poll_face(asked, avatars, moved)
+            return self._poll_inside(asked, avatars) or told or bool(moved)
 
     def _poll_face(self, asked: Controls, avatars: Mapping[int, Avatar], new: Sequence[int]) -> bool:
         """Sliders go to the page as what they add, at once."""
@@ -124,6 +139,27 @@ class Session:
         for index, avatar in told.items():
             self._tell({"kind": "face", "avatar": index, "driven": asked.driven, **added(avatar, asked)})
         return bool(told)
+
+    def _poll_inside(self, asked: Controls, avatars: Mapping[int, Avatar]) -> bool:
+        """The first avatar's Gaussians stand in viser's scene while the page looks at them, and only then."""
+        if self._looked is None or 0 not in avatars or 0 not in self._tracks:
+            return self.inside.hide()
+        loaded = avatars[0].loaded
+        if not self.inside.shown:
+            self.inside.look(first_view(loaded))
+        state = view_state(loaded, self._tracks[0], asked, self._looked, ANYWHERE)
+        return self.inside.show(Inspected(loaded, self._shown.starts.get(0)), state, asked.inside)
+
+    def _say_inside(self, text: str) -> None:
+        panel = self.panels.get("inside")
+        if isinstance(panel, InsidePanel):
+            panel.say(text)
+
+    def _look_inside(self, message: Mapping[str, Any]) -> None:
+        """The page looks inside, at a place of the motion, or does not any more."""
+        seconds = message.get("seconds")
+        sane = isinstance(seconds, int | float) and math.isfinite(seconds)
+        self._looked = (float(seconds) if sane else 0.0) if message.get("on") is True else None
 
     def _poll_wishes(self, asked: Controls) -> None:
         """Wishes on the motion change the motion itself."""
@@ -141,6 +177,7 @@ class Session:
         except UserError as error:
             self._tell({"kind": "problem", "text": str(error)})
             return
+        self._tracks[index] = track
         data = motion_bytes(track)
         path, old = f"/motion/{self.number}/{index}/{count}", f"/motion/{self.number}/{index}/"
         self._shown.drop(old)
@@ -171,6 +208,7 @@ class Session:
             "command": lambda _: self._tell({"kind": "command", "text": self._command()}),
             "save preset": self._save_preset,
             "recall preset": self._recall_preset,
+            "inside": self._look_inside,
         }
         with self._lock:
             try:

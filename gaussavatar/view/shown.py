@@ -34,6 +34,8 @@ class Shown:
     """What is being done for an avatar that cannot be shown yet."""
     real: set[int] = field(default_factory=set)
     """Avatars whose filmed frames are there."""
+    starts: dict[int, int] = field(default_factory=dict)
+    """Which frame of its capture the filmed track of such an avatar begins with."""
     _files: dict[str, Served] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -104,6 +106,7 @@ class Shown:
             real = Served("image/jpeg", lambda n=start + place: jpeg_bytes(frames.read(n)))
             self.put(f"/real/{index}/{place}.jpg", real)
         self.real.add(index)
+        self.starts[index] = start
 
 
 def file_of(index: int) -> str:

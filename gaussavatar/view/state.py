@@ -23,6 +23,26 @@ Drawn = Literal["player", "stream", "splats"]
 """Who draws: the browser with our own player, this program, sending pictures, or viser in the browser."""
 
 
+Shape = Literal["points", "ellipsoids"]
+"""What a Gaussian is drawn as."""
+
+Colours = Literal["own", "movement"]
+"""Which colour it has: its own, or one that says how far it moves."""
+
+
+@dataclass(frozen=True)
+class InsideWish:
+    """What of the inside is to be seen."""
+
+    shape: Shape = "points"
+    branches: str = "all"
+    """``all``, ``apart``, or one branch's name."""
+    colours: Colours = "own"
+    mesh: bool = False
+    """The tracked head as a mesh."""
+    cameras: bool = False
+
+
 @dataclass(frozen=True)
 class Controls:
     """What the controls of the page ask for."""
@@ -43,6 +63,8 @@ class Controls:
     """What is asked of the motion itself."""
     seed: int = 0
     """Of what the wishes generate."""
+    inside: InsideWish = field(default_factory=InsideWish)
+    """What is seen where the page looks inside."""
 
 
 @dataclass(frozen=True, eq=False)

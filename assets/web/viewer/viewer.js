@@ -175,12 +175,35 @@ function stop() {
   $("play").textContent = "Play";
 }
 
+// Where the page looks while viser shows what the avatar is made of: it is told at most ten times a second.
+const inside = {
+  on: false, told: null, at: 0, timer: 0,
+  turn(on) {
+    this.on = on, this.told = null;
+    clearTimeout(this.timer);
+    document.body.classList.toggle("inside", on);
+    $("inside").setAttribute("aria-pressed", on);
+    if (on) for (const { avatar } of seen.values()) avatar.pause();
+    else ask({ kind: "inside", on: false });
+    wake();
+  },
+  go(seconds) {
+    const wait = this.at + 100 - performance.now();
+    clearTimeout(this.timer);
+    if (seconds === this.told) return;
+    if (wait > 0) return void (this.timer = setTimeout(wake, wait));
+    this.told = seconds, this.at = performance.now();
+    ask({ kind: "inside", on: true, seconds });
+  },
+};
+
 let waking = 0, drawn = 0, since = performance.now();
 function wake() {
   waking ||= requestAnimationFrame(() => {
     waking = 0;
     const { seconds } = clock, mode = $("compare").value;
-    for (const one of seen.values()) {
+    if (inside.on) inside.go(seconds);
+    else for (const one of seen.values()) {
       one.show(seconds);
       if (mode !== "off" && one.hasReal) one.compare(mode);
     }
@@ -202,6 +225,7 @@ const actions = {
   from: () => (clock.loop(clock.seconds, clock.to), tell(`repeats from ${clock.from.toFixed(2)} s`)),
   to: () => (clock.loop(clock.from, clock.seconds), tell(`repeats ${clock.from.toFixed(2)} to ${clock.end.toFixed(2)} s`)),
   whole: () => (clock.loop(0), tell("repeats all of it")),
+  inside: () => inside.turn(!inside.on),
   front: () => seen.forEach(({ avatar }) => avatar.look(0, 0, 1)),
   own: () => ask({ kind: "own motion" }),
   record: () => (tell("recording …"), ask({ kind: "record", background: $("background").value })),

@@ -179,6 +179,47 @@ def test_presets_are_kept_beside_the_avatar(server: PageServer, page: Page) -> N
     assert (built["mouth"].gain.value, built["eyes"].blinks.value, built["face"].opening.value) == (1.5, "none", 0.25)
 
 
+def in_scene(session: Any) -> set[str]:
+    """What a page's viser has in its scene besides its root and axes."""
+    return {name for name in session.server.scene._handle_from_node_name if name.startswith(("/inside/", "/avatar"))}
+
+
+def comes(scene: Any, wanted: set[str]) -> None:
+    end = time.monotonic() + PATIENCE
+    while in_scene(scene) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    assert in_scene(scene) == wanted
+
+
+def test_the_inside_is_in_the_scene_only_while_a_page_looks(server: PageServer, page: Page) -> None:
+    told = page.hears("panels")
+    built = panels(server, told)["inside"]
+    session = server.sessions[int(told["url"].split("/")[2])]
+    page.hears("motion")
+    built.cameras.value = True
+    assert not session.inside.shown and not in_scene(session)
+    page.says(kind="inside", on=True, seconds=0.4)
+    comes(session, {"/inside/points", "/inside/cameras"})
+    points = session.inside._handles["points"].points
+    wanted = own(server).loaded.gaussians(over_filmed(own(server).loaded, own(server).filmed.mouth_codes).at(0.4))
+    assert np.allclose(points, wanted.means, atol=1e-6)
+    page.says(kind="inside", on=True, seconds=0.8)
+    end = time.monotonic() + PATIENCE
+    while np.array_equal(session.inside._handles["points"].points, points) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not np.array_equal(session.inside._handles["points"].points, points), "it follows the place"
+    built.shape.value, built.branches.value, built.colours.value = "ellipsoids", "mouth", "movement"
+    built.cameras.value, built.mesh.value = False, True
+    comes(session, {"/avatar"})
+    while "0 mm" not in built._note.content and time.monotonic() < end:
+        time.sleep(0.01)
+    assert "60 Gaussians" in built._note.content and "no head mesh: the capture" in built._note.content
+    page.says(kind="inside", on=False)
+    comes(session, set())
+    page.says(kind="inside", on=True, seconds="nonsense")
+    comes(session, {"/avatar"})
+
+
 def test_what_is_shown_is_recorded(server: PageServer, page: Page, tmp_path: Path) -> None:
     page.hears("motion")
     page.says(kind="record", background="plate")
