@@ -119,7 +119,9 @@ def parsed(data: bytes, path: Path) -> GsaAvatar:
     """
     meta, sections = unpack(data, str(path))
     try:
-        return _avatar(msgspec.convert(meta, _Meta), meta, sections)
+        # Numbers that are too large become infinite, which is refused as such.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _avatar(msgspec.convert(meta, _Meta), meta, sections)
     except msgspec.ValidationError as error:
         raise _damaged(path, str(error)) from error
     except KeyError as error:
@@ -190,6 +192,8 @@ def _branch(name: str, facts: _Branch, sections: Mapping[str, np.ndarray]) -> Li
         if not (spread > 0).all() or not np.linalg.det(rest) > 0.5:
             raise _WrongShapeError(f"{name}: a light that cannot be")
         lighting = Lighting(unstepped(steps, _taken(sections, f"{name}.shading.scale", "f4", (9,))), rest, spread)
+    if not np.isfinite(base).all() or not np.isfinite(basis).all():
+        raise _WrongShapeError(f"{name}: ranges or steps beyond all numbers")
     return LinearBranch(base, basis, facts.moves, facts.codes, free, lighting)
 
 

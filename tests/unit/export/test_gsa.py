@@ -213,6 +213,7 @@ def damaged(full_bytes: bytes, change: Change) -> bytes:
         (lambda meta, s: meta["branches"]["face"].update(moves=["smell"]), "smell"),
         (lambda meta, s: meta["branches"].update(tail=meta["branches"]["mouth"]), "tail"),
         (lambda meta, s: s.pop("face.base"), "face.base"),
+        (lambda meta, s: s.update({"face.base.range": np.float32([[-3e38, 3e38]] * 14)}), "range"),
         (lambda meta, s: s.update({"face.basis": s["face.basis"][:, :, :-1]}), "face.basis"),
         (lambda meta, s: s.update({"track.pose": s["track.pose"][:4]}), "track.pose"),
         (lambda meta, s: s.update({"drive.closed": s["drive.closed"].astype(np.float16)}), "drive.closed"),
