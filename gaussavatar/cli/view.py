@@ -70,13 +70,14 @@ class View:
 
     def _cloud(self, files: tuple[Path, ...]) -> None:
         """Gaussians from a file: one state, which nothing moves."""
-        if len(files) > 1 or self.audio is not None or self.motion is not None or self.live:
+        path, *others = files
+        if others or self.audio is not None or self.motion is not None or self.live:
             raise UserError(
                 "one cloud of Gaussians alone", "other files, --audio, --motion or --live", "show it by itself"
             )
         from gaussavatar.view.cloud import serve_cloud
 
-        serve_cloud(files[0], self.host, self.port, self.open_browser)
+        serve_cloud(path, self.host, self.port, self.open_browser)
 
     def _pages(self, folders: tuple[Path, ...]) -> None:
         """Pages that draw themselves; what is wrong with their files is said before anything is opened."""
