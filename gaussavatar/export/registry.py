@@ -49,7 +49,7 @@ def export_avatar(
         raise UserError(f"a format: {', '.join(WRITERS)}", repr(kind), "name one of these with --format")
     writer = WRITERS[kind]
     chosen = writer.chosen(options or {})
-    if writer.whole and motion not in (None, MotionWish()):
+    if kind in WHOLE and motion not in (None, MotionWish()):
         raise UserError(f"no motion for {kind}, which moves by itself", "one", "leave --motion and the controls out")
     path = destination(writer, chosen, avatar.resolve().name, out)
     loaded = load_avatar(avatar)

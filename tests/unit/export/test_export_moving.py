@@ -41,6 +41,8 @@ def test_curves_come_back_as_they_went(toy_avatar: Path, tmp_path: Path, capsys)
     assert len(curves) == 30 and curves.missing == ()
     blinks = curves.values[:, 8]
     assert blinks[11] > 0.5 > blinks[3], "the blink of the toy's track"
+    assert run(["export", str(toy_avatar), "--format", "arkit", "--out", str(out), "--from", "0.4", "--to", "0.6"]) == 0
+    np.testing.assert_allclose(read_motion(out).values, curves.values[10:15], atol=1e-5)
 
 
 def test_pictures_and_gif_show_what_the_video_shows(toy_avatar: Path, tmp_path: Path) -> None:
