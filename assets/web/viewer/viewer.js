@@ -21,7 +21,7 @@ const fetched = async (url) => {
 /** An avatar on the stage, and what moves it. */
 class Seen {
   constructor(index, name) {
-    this.index = index, this.motion = null, this.face = null, this.shown = -1, this.real = new Map();
+    this.index = index, this.places = new Set(), this.motion = null, this.face = null, this.shown = -1, this.real = new Map();
     this.figure = document.createElement("figure");
     this.figure.innerHTML = `<gauss-avatar orbit background="${$("background").value}"></gauss-avatar><canvas class="real"></canvas><figcaption></figcaption>`;
     [this.avatar, this.canvas, this.caption] = this.figure.children;
@@ -35,6 +35,7 @@ class Seen {
     if (this.url === url) return;
     this.url = url;
     await this.avatar.load(await fetched(url));
+    this.places = new Set(this.avatar.meta.torso?.places ?? []);
   }
 
   async follow(url) {
@@ -51,8 +52,8 @@ class Seen {
     const codes = face && !face.driven ? face.closed : at.codes;
     this.avatar.codes = face ? opened(codes, face.opening, face.closed, face.wide) : codes;
     this.avatar.upper = add(at.upper, face?.upper);
-    // A head that moves as filmed is drawn where the torso on the screen has it.
-    this.avatar.pose = this.headFilmed ? null : at.pose;
+    // A head that moves as filmed is drawn where the torso on the screen has it, if that is among the torso's frames.
+    this.avatar.pose = this.headFilmed && this.places.has(at.place) ? null : at.pose;
     this.avatar.follow(at.place, clock.playing ? clock.speed : 0);
     this.place = at.place;
   }
