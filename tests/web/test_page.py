@@ -268,3 +268,18 @@ def test_a_sharp_screen_gets_its_own_pixels(site: str) -> None:
         page.evaluate("avatar.setAttribute('src', 'odd.gsa')")
         page.wait_for("said.length")
         assert picture(page).shape[:2] == (384, 384)
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        "constructor() { throw new Error('forbidden'); }",
+        "constructor() { setTimeout(() => this.onerror(new Event('error')), 20); } postMessage() {} terminate() {}",
+    ],
+    ids=["refused", "dies"],
+)
+def test_draws_by_itself_where_there_is_no_worker(page: Page, worker: str) -> None:
+    set_attributes(page, background=COLOR, torso="none", resolution=128)
+    page.evaluate(f"window.Worker = class {{ {worker} }}; avatar.setAttribute('src', 'odd.gsa?again')")
+    page.wait_for("said.length > 1")
+    assert page.evaluate("said[1][0]") == "ready" and frames_within(page, 1.0) > 3 and page.errors == []
