@@ -36,6 +36,8 @@ class Shown:
     """Avatars whose filmed frames are there."""
     starts: dict[int, int] = field(default_factory=dict)
     """Which frame of its capture the filmed track of such an avatar begins with."""
+    legends: dict[int, list[list[str]]] = field(default_factory=dict)
+    """Names and colours of the masks of an avatar that has some."""
     _files: dict[str, Served] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -89,6 +91,7 @@ class Shown:
                 "url": file_of(index) if self.at(file_of(index)) is not None else None,
                 "ready": index in self.avatars,
                 "real": index in self.real,
+                "masks": self.legends.get(index),
                 "problem": self.failed.get(index),
                 "busy": self.busy.get(index),
             }
@@ -107,6 +110,19 @@ class Shown:
             self.put(f"/real/{index}/{place}.jpg", real)
         self.real.add(index)
         self.starts[index] = start
+        self._put_masks(index, loaded, frames)
+
+    def _put_masks(self, index: int, loaded: LoadedAvatar, frames: FrameStore) -> None:
+        from gaussavatar.avatar.folder import CAPTURE
+        from gaussavatar.view.masks import legend, mask_png, parts_of
+
+        parts = parts_of(loaded.path / CAPTURE, loaded.size, len(frames))
+        if parts is None:
+            return
+        for place in range(len(loaded.filmed)):
+            mask = Served("image/png", lambda n=self.starts[index] + place: mask_png(parts.read(n)))
+            self.put(f"/mask/{index}/{place}.png", mask)
+        self.legends[index] = legend()
 
 
 def file_of(index: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from gaussavatar.view.address import free_port
 from gaussavatar.view.pages import Asked, PageServer
 
-from .browser import Page, chromium, find_chromium
+from .browser import PATIENCE, Page, chromium, find_chromium
 
 pytestmark = [
     pytest.mark.slow,
@@ -80,6 +81,24 @@ def test_sliders_and_wishes_reach_the_picture(opened: tuple[PageServer, Page]) -
     panels(server)["mouth"].gain.value = 0.0
     page.wait_for("gaussavatarViewer.seen.get(0).motion !== window.before")
     panels(server)["mouth"].put_back()
+
+
+def test_it_looks_inside_and_comes_back(opened: tuple[PageServer, Page]) -> None:
+    server, page = opened
+    session = next(iter(server.sessions.values()))
+    page.evaluate("(gaussavatarViewer.actions.inside(), gaussavatarViewer.clock.seek(0.8))")
+    page.wait_for("document.getElementById('panels').clientWidth === document.body.clientWidth")
+    assert page.evaluate("getComputedStyle(document.getElementById('stage')).visibility") == "hidden"
+    end = time.monotonic() + PATIENCE
+    while session._looked != 0.8 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert session._looked == 0.8
+    page.evaluate("gaussavatarViewer.actions.inside()")
+    while session.inside.shown and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not session.inside.shown
+    assert page.evaluate("getComputedStyle(document.getElementById('stage')).visibility") == "visible"
+    assert page.errors == []
 
 
 def test_what_goes_wrong_is_said_on_the_page(opened: tuple[PageServer, Page]) -> None:

@@ -23,8 +23,8 @@ class Seen {
   constructor(index, name) {
     this.index = index, this.places = new Set(), this.motion = null, this.face = null, this.shown = -1, this.real = new Map();
     this.figure = document.createElement("figure");
-    this.figure.innerHTML = `<gauss-avatar orbit background="${$("background").value}"></gauss-avatar><canvas class="real"></canvas><figcaption></figcaption>`;
-    [this.avatar, this.canvas, this.caption] = this.figure.children;
+    this.figure.innerHTML = `<gauss-avatar orbit background="${$("background").value}"></gauss-avatar><canvas class="real"></canvas><figcaption></figcaption><ul></ul>`;
+    [this.avatar, this.canvas, this.caption, this.legend] = this.figure.children;
     this.caption.textContent = name;
     this.avatar.addEventListener("error", (event) => tell(event.detail?.message ?? "This avatar cannot be drawn.", true));
     this.avatar.addEventListener("ready", () => ($("waiting").hidden = true));
@@ -58,15 +58,27 @@ class Seen {
     this.place = at.place;
   }
 
-  /** The real frame beside, over, or against the avatar. */
+  /** @param {[string, string][] | null} masks names and colours of what is told apart in the real frames. */
+  set masks(masks) {
+    this.hasMasks = Boolean(masks);
+    this.legend.replaceChildren(...(masks ?? []).map(([name, colour]) => {
+      const line = Object.assign(document.createElement("li"), { textContent: name });
+      line.style.setProperty("--colour", colour);
+      return line;
+    }));
+  }
+
+  /** The real frame beside, over, or against the avatar; or over it, with its masks. */
   async compare(mode) {
     if (mode === "off" || this.place === undefined || this.comparing) return;
     this.comparing = true;
     try {
-      const place = this.place, image = await this.#frame(place), { canvas } = this;
+      const place = this.place, image = await this.#frame(`/real/${this.index}/${place}.jpg`), { canvas } = this;
+      const mask = mode === "masks" && this.hasMasks ? await this.#frame(`/mask/${this.index}/${place}.png`) : null;
       Object.assign(canvas, { width: image.width, height: image.height });
       const context = canvas.getContext("2d");
       context.drawImage(image, 0, 0);
+      if (mask) context.drawImage(mask, 0, 0, image.width, image.height);
       if (mode === "difference") await this.#subtract(context, image);
     } catch (error) {
       tell(error.message, true);
@@ -75,12 +87,12 @@ class Seen {
     }
   }
 
-  async #frame(place) {
-    if (!this.real.has(place)) {
+  async #frame(url) {
+    if (!this.real.has(url)) {
       if (this.real.size > 200) this.real.delete(this.real.keys().next().value);
-      this.real.set(place, await createImageBitmap(new Blob([await fetched(`/real/${this.index}/${place}.jpg`)])));
+      this.real.set(url, await createImageBitmap(new Blob([await fetched(url)])));
     }
-    return this.real.get(place);
+    return this.real.get(url);
   }
 
   async #subtract(context, { width, height }) {
@@ -105,13 +117,13 @@ function later(message) {
 const heard = {
   avatars({ list }) {
     $("stage").style.setProperty("--across", Math.max(1, Math.ceil(Math.sqrt(list.length))));
-    list.forEach(({ name, url, problem, real, busy }, index) => {
+    list.forEach(({ name, url, problem, real, masks, busy }, index) => {
       if (problem) tell(problem, true);
       if (busy) $("waiting").textContent = `${name}: ${busy}`;
       if (!url) return;
       const fresh = !seen.has(index);
       if (fresh) seen.set(index, new Seen(index, name));
-      seen.get(index).hasReal = real;
+      Object.assign(seen.get(index), { hasReal: real, masks });
       seen.get(index).load(url).catch((error) => tell(error.message, true));
       // What was told of an avatar before there was anything to draw it from.
       if (fresh) for (const message of waiting.get(index)?.values() ?? []) queue(message);
@@ -270,6 +282,7 @@ $("compare").addEventListener("change", () => {
   $("stage").style.setProperty("--wipe", `${100 * $("wipe").value}%`);
   if (mode !== "off") actions.front();
   if (mode !== "off" && ![...seen.values()].some(({ hasReal }) => hasReal)) tell("The clip's frames are not beside this avatar any more.", true);
+  else if (mode === "masks" && ![...seen.values()].some(({ hasMasks }) => hasMasks)) tell("There are no masks of the clip's frames beside this avatar.", true);
   wake();
 });
 addEventListener("keydown", (event) => {
