@@ -383,14 +383,29 @@ export class GaussAvatar extends HTMLElement {
     this.#last = now;
     if (!this.#stopped) this.#clock += passed;
     const turning = this.#orbit.step(passed || 1 / 60);
-    const early = now - this.#began < 1e3 / MOST_RATE[this.drawnBy];
-    if (!this.#busy && !early) {
-      const wanted = this.#wanted();
-      if (this.#key(wanted) !== this.#drawn) (this.#began = now), this.#draw(wanted).catch((error) => this.#broken(error)).finally(() => this.#wake());
-    }
+    const early = !this.#attempt(now);
     // While it stands still only an event wakes it.
     if (early || turning || !this.#stopped || this.#speaker?.now().speaking) this.#wake();
     else this.#last = 0;
+  }
+
+  /**
+   * Draw if there is something new to be seen; where the processor draws, again as soon as that is done: its pictures take
+   * longer than the screen's own beat, and would else wait for the next one.
+   * @returns {boolean} whether it was time to.
+   */
+  #attempt(now) {
+    if (this.#busy || !this.#active) return true;
+    if (now - this.#began < 1e3 / MOST_RATE[this.drawnBy]) return false;
+    const wanted = this.#wanted();
+    if (this.#key(wanted) === this.#drawn) return true;
+    this.#began = now;
+    const next = () => {
+      if (this.drawnBy === "cpu") this.#attempt(performance.now());
+      this.#wake();
+    };
+    this.#draw(wanted).then(next, (error) => this.#broken(error));
+    return true;
   }
 
   #drive(name, values, section) {
