@@ -58,7 +58,7 @@ def pack(meta: Mapping[str, Any], sections: Mapping[str, np.ndarray], raw: Seque
         if plain.dtype not in _NAMES:
             raise ValueError(f"{name}: {plain.dtype} is none of {', '.join(TYPES)}")
         data = plain.tobytes()
-        small = data if name in raw else zlib.compress(data, 9)
+        small = data if name in raw else deflated_smallest(data)
         deflated = len(small) < len(data)
         entry = {"name": name, "type": _NAMES[plain.dtype], "shape": list(plain.shape)}
         stored.append(({**entry, "coding": "deflate" if deflated else "raw"}, small if deflated else data))
@@ -69,6 +69,19 @@ def pack(meta: Mapping[str, Any], sections: Mapping[str, np.ndarray], raw: Seque
     if len(text) > MOST_JSON or len(stored) > MOST_SECTIONS:
         raise ValueError(f"{len(text)} bytes of JSON for {len(stored)} sections")
     return HEADER.pack(MAGIC, VERSION, len(text), whole) + text + b"".join(parts)
+
+
+CODERS = ((zlib.Z_DEFAULT_STRATEGY, 8), (zlib.Z_HUFFMAN_ONLY, 7))
+"""Strategy and memory level: repetition, or numbers without any, whose distribution changes from row to row."""
+
+
+def deflated_smallest(data: bytes) -> bytes:
+    """A zlib stream of the data, by whichever of :data:`CODERS` makes it smallest."""
+    made = []
+    for strategy, memory in CODERS:
+        coder = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, memory, strategy)
+        made.append(coder.compress(data) + coder.flush())
+    return min(made, key=len)
 
 
 def _header_text(meta: Mapping[str, Any], stored: Sequence[tuple[dict[str, Any], bytes]]) -> bytes:

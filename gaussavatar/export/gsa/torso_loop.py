@@ -25,6 +25,8 @@ from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Rendered
 
 OPAQUE = 255
+SMALL, COARSER = 256, 3
+"""Pictures up to this side, in pixels, are shown enlarged; of larger ones so much more of x264's scale is not seen."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class LoopWish:
     """How large a loop may be."""
 
     crf: int
-    """Quality of the video, as x264 counts it."""
+    """Quality of the video of a small picture, as x264 counts it."""
     seconds: float | None = None
     """How much of the filmed track, from its start, it goes through; None is all."""
 
@@ -73,7 +75,8 @@ def torso_loop(avatar: LoadedAvatar, wish: LoopWish) -> TorsoLoop:
         places = np.minimum(places, len(store) - 1)
         pictures = (stacked(store.read(int(place))) for place in places)
         video = folder / "torso.mp4"
-        write_video(video, pictures, avatar.filmed.fps, (side, 2 * side), crf=wish.crf)
+        crf = wish.crf + (COARSER if side > SMALL else 0)
+        write_video(video, pictures, avatar.filmed.fps, (side, 2 * side), crf=crf)
         return TorsoLoop(video.read_bytes(), places, avatar.filmed.fps, matte)
 
 
