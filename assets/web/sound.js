@@ -2,7 +2,7 @@
 
 import { at16k, Resampler } from "./speech/resample.js";
 import { Rows } from "./speech/rows.js";
-import { LOOK_AHEAD, Voice } from "./speech/voice.js";
+import { LOOK_AHEAD, mayGoOn, Voice } from "./speech/voice.js";
 import { samplesOfWav } from "./speech/wav.js";
 
 const FPS = 25, SHUT = 0.12;
@@ -105,7 +105,7 @@ export class Speaker {
     if (!silent()) return context;
     context.resume().catch(() => {});
     clearTimeout(this.#asked);
-    this.#asked = setTimeout(() => silent() && this.#onstate("blocked", {}), 200);
+    this.#asked = setTimeout(() => silent() && this.#onstate("blocked", {}), 800);
     return context;
   }
 
@@ -266,10 +266,13 @@ export class Speaker {
     const zero = Math.ceil((context.currentTime + WAIT) * context.sampleRate) / context.sampleRate;
     let written = 0, ear, mouth, timer = 0;
     const work = () => {
-      const [samples] = waiting, piece = samples.subarray(0, SLICE * 16000);
-      if (piece.length < samples.length) waiting[0] = samples.subarray(piece.length);
-      else waiting.shift();
-      now.motion.add(stream.push(piece));
+      const begun = performance.now();
+      do {
+        const [samples] = waiting, piece = samples.subarray(0, SLICE * 16000);
+        if (piece.length < samples.length) waiting[0] = samples.subarray(piece.length);
+        else waiting.shift();
+        now.motion.add(stream.push(piece));
+      } while (waiting.length && mayGoOn(begun));
       now.motion.forget(this.#now === now ? this.#position() : 0);
       this.#known = stream.statistics;
       timer = waiting.length ? setTimeout(work) : 0;

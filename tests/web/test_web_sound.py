@@ -174,6 +174,37 @@ def test_a_stream_is_followed_with_and_without_its_own_delay(page: Page) -> None
         assert states == (["start"] if delay == "true" else ["lag", "start"])
 
 
+def test_the_far_end_of_a_call_is_followed(page: Page) -> None:
+    seen = page.evaluate(
+        """(async () => {
+          const { context } = speaker, to = context.createMediaStreamDestination(), node = context.createBufferSource();
+          const [here, there] = [new RTCPeerConnection(), new RTCPeerConnection()];
+          here.onicecandidate = ({ candidate }) => candidate && there.addIceCandidate(candidate);
+          there.onicecandidate = ({ candidate }) => candidate && here.addIceCandidate(candidate);
+          Object.assign(node, { buffer: await context.decodeAudioData(wav.slice(0)), loop: true });
+          node.connect(to);
+          node.start();
+          const voice = new Promise((resolve) => (there.ontrack = ({ streams }) => resolve(streams[0])));
+          here.addTrack(to.stream.getAudioTracks()[0], to.stream);
+          await here.setLocalDescription(await here.createOffer());
+          await there.setRemoteDescription(here.localDescription);
+          await there.setLocalDescription(await there.createAnswer());
+          await here.setRemoteDescription(there.localDescription);
+          await speaker.listen(await voice, { delay: true });
+          const seen = [];
+          for (let round = 0; round < 20 && new Set(seen.map(({ codes }) => codes?.[1])).size < 20; round++) {
+            seen.push(...await watch(0.5));
+          }
+          node.stop();
+          here.close();
+          there.close();
+          return seen;
+        })()"""
+    )
+    shown = np.array([one["codes"] for one in seen if one["codes"] and one["speaking"]])
+    assert len(shown) > 10 and shown[5:].std(axis=0).min() > 0.05
+
+
 def test_the_microphone_is_followed(page: Page) -> None:
     page.evaluate("navigator.mediaDevices.getUserMedia({ audio: true }).then((stream) => speaker.listen(stream))")
     page.wait_for("speaker.now().speaking && speaker.now().codes")

@@ -17,6 +17,11 @@ export function framesOf(samples) {
   return Math.max(1, below + (up ? 1 : 0));
 }
 
+/** Whether a page may go on working, which began at a moment: 8 ms, or as long as it takes where nobody looks. */
+export function mayGoOn(begun) {
+  return globalThis.document?.hidden || performance.now() - begun < 8;
+}
+
 /** What an avatar hears with. */
 export class Voice {
   /** @param {Gsa} gsa an avatar file as `readGsa` gives it. */
@@ -54,10 +59,13 @@ export class Voice {
    */
   async codesSoon(samples, unwanted = () => false) {
     const steps = this.#steps(samples);
-    while (!unwanted()) {
+    for (let begun = performance.now(); !unwanted(); ) {
       const { done, value } = steps.next();
       if (done) return value;
-      await new Promise((resolve) => setTimeout(resolve));
+      if (!mayGoOn(begun)) {
+        await new Promise((resolve) => setTimeout(resolve));
+        begun = performance.now();
+      }
     }
     return null;
   }
