@@ -20,6 +20,12 @@ from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.types import Activated
 
+BEHIND = 1.1
+"""How many times as far from the filming camera the mouth lies for programs that know one order by depth.
+
+Measured on the news anchor, see docs/formats.md: best over views up to 30 degrees from the front.
+"""
+
 
 @dataclass(frozen=True)
 class MotionWish:
@@ -110,14 +116,19 @@ def states(avatar: LoadedAvatar, track: MotionTrack, behind: float = 1.0) -> Ite
         track: the motion.
         behind: how far the mouth is pulled back, see :func:`pulled_back`.
     """
-    count = len(avatar.model.face.gaussians)
-    mouth = slice(count, count + len(avatar.model.mouth.gaussians))
+    mouth = mouth_of(avatar)
     for frame in range(len(track)):
         face, pose = FaceState(track.mouth_codes[frame], track.upper[frame]), track.T_camera_world[frame]
         moved = [] if track.movements is None else track.movements[frame].tolist()
         expression = dict(zip(track.movement_names, moved, strict=True))
         drawn = avatar.gaussians(face, expression, int(track.places[frame]), pose)
         yield pulled_back(drawn, mouth, pose, behind)
+
+
+def mouth_of(avatar: LoadedAvatar) -> slice:
+    """Where the inside of the mouth is among an avatar's Gaussians."""
+    count = len(avatar.model.face.gaussians)
+    return slice(count, count + len(avatar.model.mouth.gaussians))
 
 
 def pulled_back(gaussians: Activated, part: slice, T_camera_head: Float32[np.ndarray, "4 4"], by: float) -> Activated:

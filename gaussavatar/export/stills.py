@@ -6,7 +6,7 @@ from gaussavatar.export.writer import Option, Writer
 
 FAINTEST = Option(0.0, 0.0, 1.0, "opacity below which a Gaussian is left out")
 MOUTH = Option(1.1, 1.0, 2.0, "how many times as far from the filming camera the mouth lies; 1 leaves it")
-"""Measured on the news anchor, see docs/formats.md: 1.1 is best over views up to 30 degrees from the front."""
+"""Its default is ``BEHIND`` of ``states.py``, which says why."""
 
 
 def still(name: str, holds: str) -> Writer:

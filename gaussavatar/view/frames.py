@@ -13,6 +13,7 @@ from torch import Tensor
 from gaussavatar.avatar.behind import torso_as_filmed, torso_elsewhere
 from gaussavatar.avatar.driving import layers, layers_from, opaque_frames
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.export.states import BEHIND, mouth_of, pulled_back
 from gaussavatar.motion.viewpoint import head_motion
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import Activated
@@ -68,8 +69,8 @@ class Painter:
         return centred(image, state.camera.width / state.camera.height)
 
     def splats(self, state: ViewState) -> Splats:
-        """The state's Gaussians, torso included where there is one."""
-        return state_splats(self.avatar, state)
+        """The state's Gaussians, torso included where there is one; the mouth is pulled behind the face."""
+        return state_splats(self.avatar, state, BEHIND)
 
 
 def orbit_picture(avatar: LoadedAvatar, state: ViewState) -> UInt8[np.ndarray, "h w 3"]:
@@ -86,9 +87,13 @@ def filmed_picture(avatar: LoadedAvatar, state: ViewState, under: FrameStore) ->
     return next(opaque_frames(layers(avatar, state.track, torso_as_filmed(under), state.expression)))
 
 
-def state_splats(avatar: LoadedAvatar, state: ViewState) -> Splats:
-    """All Gaussians of a state in its head space, and where that is."""
+def state_splats(avatar: LoadedAvatar, state: ViewState, behind: float = 1.0) -> Splats:
+    """All Gaussians of a state in its head space, and where that is.
+
+    ``behind``: how far the mouth is pulled back, see :func:`gaussavatar.export.states.pulled_back`.
+    """
     gaussians = avatar.gaussians(state.face, state.expression, state.place, state.T_camera_head)
+    gaussians = pulled_back(gaussians, mouth_of(avatar), state.T_camera_head, behind)
     drawn = (gaussians.means, covariances(gaussians), gaussians.colors.clamp(0, 1), gaussians.opacities[:, None])
     moved = head_motion(state.T_camera_head, avatar.filmed.T_camera_world[0])
     return Splats(*(each.cpu().numpy() for each in drawn), moved)

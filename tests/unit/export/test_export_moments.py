@@ -13,7 +13,8 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.cli.main import run
 from gaussavatar.errors import UserError
 from gaussavatar.export.cloud import NAMES
-from gaussavatar.export.states import MotionWish, at_rest, pulled_back, states
+from gaussavatar.export.states import BEHIND, MotionWish, at_rest, pulled_back, states
+from gaussavatar.export.stills import STILLS
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import FaceState
 from gaussavatar.types import Activated, Cameras
@@ -103,7 +104,8 @@ def test_one_order_by_depth_shows_less_of_the_mouth_when_it_is_pulled_back(toy_a
         drawn = avatar.rasterizer(batch(next(states(avatar, filmed, behind))), camera)
         return float(((drawn.rgb + (1 - drawn.alpha[..., None]) * grey - right) ** 2).mean())
 
-    assert error(1.1) < 0.1 * error(1.0)
+    assert error(BEHIND) < 0.1 * error(1.0)
+    assert STILLS["ply"].settings["mouth"].default == BEHIND
 
 
 def test_movements_of_a_motion_reach_the_gaussians(toy_avatar: Path, monkeypatch: pytest.MonkeyPatch) -> None:

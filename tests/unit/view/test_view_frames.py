@@ -136,6 +136,20 @@ def test_splats_are_where_the_stream_draws_them(avatar: LoadedAvatar, dressed: L
     assert np.linalg.eigvalsh(whole.covariances).min() > 0
 
 
+def test_splats_of_the_mouth_lie_behind_the_face_for_a_browser_with_one_order(
+    avatar: LoadedAvatar, tmp_path: Path
+) -> None:
+    moment = state(avatar, 0.9, drawn="splats")
+    plain, shown = state_splats(avatar, moment), Painter(avatar, tmp_path).splats(moment)
+    count = len(avatar.model.face.gaussians)
+    np.testing.assert_array_equal(shown.means[:count], plain.means[:count])
+    depth = [
+        splats.means[count:] @ moment.T_camera_head[2, :3] + moment.T_camera_head[2, 3] for splats in (plain, shown)
+    ]
+    np.testing.assert_allclose(depth[1], 1.1 * depth[0], rtol=1e-4)
+    np.testing.assert_allclose(shown.covariances[count:], 1.21 * plain.covariances[count:], rtol=1e-3)
+
+
 class Elsewhere:
     """A rasterizer of a device without storage: torch refuses to mix it with tensors of the CPU."""
 
