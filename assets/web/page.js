@@ -4,6 +4,8 @@
 const HEADER = 16;
 // The page's own folder may hold the avatar instead of the page itself.
 const BESIDE = "avatar.gsa";
+const HEARING = "Listening to";
+const BLOCKED = "Click anywhere to hear it: browsers play no sound before, nor without a loudspeaker.";
 
 const part = (id) => document.getElementById(id);
 const avatar = part("avatar"), status = part("status");
@@ -52,7 +54,7 @@ function stop() {
 /** @param {Blob} sound @param {string} name what to call it. */
 async function speak(sound, name) {
   stop();
-  say(`Listening to ${name} ...`);
+  say(`${HEARING} ${name} ...`);
   part("stop").disabled = false;
   // What goes wrong the element itself shows.
   await avatar.speak(sound).catch(stop);
@@ -99,9 +101,11 @@ function offerControls() {
   });
   part("microphone").addEventListener("click", listen);
   part("stop").addEventListener("click", stop);
-  avatar.addEventListener("start", () => stream || say(""));
+  avatar.addEventListener("start", () => status.textContent.startsWith(HEARING) && say(""));
   avatar.addEventListener("end", () => (stream ? null : ((part("stop").disabled = true), say(""))));
-  avatar.addEventListener("blocked", () => say("Click anywhere to hear it: browsers play no sound before."));
+  // A browser that still waits for a click has begun as far as the element knows, so that this stays until there is one.
+  avatar.addEventListener("blocked", () => say(BLOCKED));
+  addEventListener("pointerdown", () => status.textContent === BLOCKED && say(""));
   part("controls").hidden = false;
 }
 
