@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from gaussavatar.avatar.behind import torso_as_filmed, torso_elsewhere
 from gaussavatar.avatar.driving import layers, layers_from, opaque_frames
 from gaussavatar.avatar.player import LoadedAvatar
-from gaussavatar.export.states import BEHIND, mouth_of, pulled_back
 from gaussavatar.motion.viewpoint import head_motion
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import Activated
@@ -21,6 +20,9 @@ from gaussavatar.view.state import ViewState
 
 BACKDROP_TOP, BACKDROP_BOTTOM = 0.93, 0.72
 """Grey behind an avatar that is looked at from anywhere, from the picture's top to its bottom."""
+
+PUSHED = 1.5
+"""How many times as far from the eye the mouth stands where one order by depth would show it through the face."""
 
 MARGIN = 40
 """Grey (of 255) beside the filmed picture where the page is wider or higher."""
@@ -69,17 +71,20 @@ class Painter:
         return centred(image, state.camera.width / state.camera.height)
 
     def splats(self, state: ViewState) -> Splats:
-        """The state's Gaussians, torso included where there is one; the mouth is pulled behind the face."""
-        return state_splats(self.avatar, state, BEHIND)
+        """The state's Gaussians, torso included where there is one."""
+        return state_splats(self.avatar, state)
 
 
 def orbit_picture(avatar: LoadedAvatar, state: ViewState) -> UInt8[np.ndarray, "h w 3"]:
     """The avatar from the browser's camera, with its torso branch where it has one, before a grey that darkens."""
-    width, height = state.camera.width, state.camera.height
-    shade = np.linspace(BACKDROP_TOP, BACKDROP_BOTTOM, height, dtype=np.float32)
-    backdrop = np.broadcast_to(shade[:, None, None], (height, width, 3))
-    behind = torso_elsewhere(avatar, backdrop, state.camera)
+    behind = torso_elsewhere(avatar, backdrop(state.camera.width, state.camera.height), state.camera)
     return next(opaque_frames(layers_from(avatar, state.track, state.camera, behind, state.expression)))
+
+
+def backdrop(width: int, height: int) -> Float32[np.ndarray, "h w 3"]:
+    """The grey that an avatar stands before, 0..1."""
+    shade = np.linspace(BACKDROP_TOP, BACKDROP_BOTTOM, height, dtype=np.float32)
+    return np.broadcast_to(shade[:, None, None], (height, width, 3))
 
 
 def filmed_picture(avatar: LoadedAvatar, state: ViewState, under: FrameStore) -> UInt8[np.ndarray, "h w 3"]:
@@ -87,16 +92,28 @@ def filmed_picture(avatar: LoadedAvatar, state: ViewState, under: FrameStore) ->
     return next(opaque_frames(layers(avatar, state.track, torso_as_filmed(under), state.expression)))
 
 
-def state_splats(avatar: LoadedAvatar, state: ViewState, behind: float = 1.0) -> Splats:
-    """All Gaussians of a state in its head space, and where that is.
-
-    ``behind``: how far the mouth is pulled back, see :func:`gaussavatar.export.states.pulled_back`.
-    """
+def state_splats(avatar: LoadedAvatar, state: ViewState) -> Splats:
+    """All Gaussians of a state in its head space, and where that is."""
     gaussians = avatar.gaussians(state.face, state.expression, state.place, state.T_camera_head)
-    gaussians = pulled_back(gaussians, mouth_of(avatar), state.T_camera_head, behind)
     drawn = (gaussians.means, covariances(gaussians), gaussians.colors.clamp(0, 1), gaussians.opacities[:, None])
     moved = head_motion(state.T_camera_head, avatar.filmed.T_camera_world[0])
     return Splats(*(each.cpu().numpy() for each in drawn), moved)
+
+
+def parted(splats: Splats, part: slice) -> tuple[Splats, Splats]:
+    """Splats without a part of them, and that part."""
+    inside = np.zeros(len(splats.means), bool)
+    inside[part] = True
+    drawn = (splats.means, splats.covariances, splats.colors, splats.opacities)
+    rest, own = (Splats(*(each[which] for each in drawn), splats.T_world_head) for which in (~inside, inside))
+    return rest, own
+
+
+def pushed_place(
+    place: Float[np.ndarray, "3"], eye: Float[np.ndarray, "3"], by: float = PUSHED
+) -> Float[np.ndarray, "3"]:
+    """Where a thing has to stand that was ``place``d, is drawn ``by`` times as large, and looks alike from ``eye``."""
+    return by * place + (1 - by) * eye
 
 
 def covariances(gaussians: Activated) -> Float32[Tensor, "n 3 3"]:

@@ -16,7 +16,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.tracking.head.track import HeadTrack, head_vertices, load_head_track
-from gaussavatar.view.frames import Splats, state_splats
+from gaussavatar.view.frames import Splats, backdrop, state_splats
 from gaussavatar.view.inside import (
     branch_slices,
     bytes_of,
@@ -26,7 +26,7 @@ from gaussavatar.view.inside import (
     track_frusta,
 )
 from gaussavatar.view.orbit import StartView
-from gaussavatar.view.splats import SplatLayer
+from gaussavatar.view.splats import ROWS, SplatLayer
 from gaussavatar.view.state import InsideWish, ViewState
 
 POINT = 0.0008
@@ -70,6 +70,7 @@ class InsideScene:
         if self._looked:
             return
         self._looked = True
+        self._server.scene.set_background_image(np.uint8(255 * backdrop(2, ROWS)))
         cameras = [client.camera for client in self._server.get_clients().values()]
         for camera in (self._server.initial_camera, *cameras):
             camera.position, camera.look_at, camera.fov = view.position, view.look_at, view.fov
@@ -81,7 +82,7 @@ class InsideScene:
             self._measure(inspected.avatar)
         key = (state, wish, self._moved is None)
         if key == self._shown:
-            return False
+            return self._splats.follow()
         self._shown = key
         said = [self._show_gaussians(inspected.avatar, state, wish)]
         self._keep("cameras", wish.cameras, lambda: self._cameras(inspected.avatar))
@@ -109,10 +110,11 @@ class InsideScene:
                 colors, longest = movement_colours(self._moved)
                 splats = replace(splats, colors=colors)
                 said = f"dark blue 0 mm, light yellow {longest:.1f} mm and more (standard deviation over the clip)"
-        drawn = selected(splats, branch_slices(avatar), wish.branches)
+        branches = branch_slices(avatar)
+        drawn = selected(splats, branches, wish.branches)
         if wish.shape == "ellipsoids":
             self._drop("points")
-            self._splats.show(drawn)
+            self._splats.show(drawn, branches["mouth"] if wish.branches == "all" else None)
         else:
             self._splats.hide()
             self._show_points(drawn)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from gaussavatar.types import VIDEO_FPS
-from gaussavatar.view.orbit import LARGEST, affordable_height
+from gaussavatar.view.orbit import LARGEST, SMALLEST, affordable_height
 from gaussavatar.view.state import ViewState
 
 BUDGET = 0.8 / VIDEO_FPS
 """Seconds that one picture may take while something moves."""
+
+STEPS = (SMALLEST, 208, 272, 352, 464, 608, LARGEST)
+"""Heights of pictures while something moves: one step at a time, a third apart."""
+
+CHANGE = 0.25
+"""Share by which the height that can be afforded has to differ before another step is taken."""
 
 STILL_AFTER = 0.25
 """Seconds without a change after which one picture at full size is sent."""
@@ -39,6 +47,7 @@ class Pace:
         self._changed = 0.0
         self._sent: tuple[ViewState, bool] | None = None
         self._seconds_per_pixel = 2e-7
+        self._step: int | None = None
         self.rate = Rate()
 
     def due(self, state: ViewState, now: float) -> tuple[bool, bool]:
@@ -49,10 +58,20 @@ class Pace:
         return self._sent != (state, moving), moving
 
     def rows(self, moving: bool, aspect: float) -> int:
-        """Height of the picture that can be afforded."""
-        return affordable_height(self._seconds_per_pixel, BUDGET, aspect) if moving else LARGEST
+        """Height of the next picture: what can be afforded, which a single slow picture hardly changes."""
+        if not moving:
+            return LARGEST
+        wanted = affordable_height(self._seconds_per_pixel, BUDGET, aspect)
+        if self._step is None:
+            self._step = bisect_right(STEPS, wanted) - 1
+        elif abs(wanted - STEPS[self._step]) > CHANGE * STEPS[self._step]:
+            self._step += 1 if wanted > STEPS[self._step] else -1
+        return STEPS[self._step]
 
     def sent(self, state: ViewState, moving: bool, pixels: tuple[int, int], took: float) -> None:
         """Note that a state was sent, as a picture of so many pixels (width, height) that took so many seconds."""
         self._sent = state, moving
+        if not moving:
+            # What a large picture costs per pixel says little about a small one: every picture costs something besides.
+            return
         self._seconds_per_pixel += 0.3 * (took / (pixels[0] * pixels[1]) - self._seconds_per_pixel)

@@ -17,6 +17,7 @@ from gaussavatar.avatar.driving import motion_for_sound, over_filmed
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
+from gaussavatar.export.states import mouth_of
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
@@ -137,7 +138,7 @@ class Viewer:
             self._fulfil((controls.wishes, controls.seed))
         for gone in self._paces.keys() - clients.keys():
             del self._paces[gone]
-        if controls.drawn == "splats":
+        if controls.drawn == "splats" and controls.seen == "orbit":
             return self._send_splats(self.state(seconds, self._start, LARGEST, controls))
         if self.splats.hide():
             self._paces.clear()
@@ -185,11 +186,11 @@ class Viewer:
         return True
 
     def _send_splats(self, state: ViewState) -> bool:
-        """Put a state's Gaussians into the scene, unless they are there; returns whether they were put."""
+        """Put a state's Gaussians into the scene, unless they are there; returns whether anything was sent."""
         if self.splats.shown and state == self._splats_sent:
-            return False
+            return self.splats.follow()
         started = time.perf_counter()
-        self.splats.show(self.painter.splats(state))
+        self.splats.show(self.painter.splats(state), mouth_of(self.painter.avatar))
         self._splats_sent = state
         self._rate = self._splat_rate.tell(time.monotonic(), time.perf_counter() - started)
         return True

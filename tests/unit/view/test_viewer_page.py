@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import viser
 
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.view import panels
 from gaussavatar.view.address import free_port, is_loopback, page_address
+from gaussavatar.view.frames import PUSHED
 from gaussavatar.view.panels.playback import EPOCH_KEY, audio_element, heard_epoch
 from gaussavatar.view.server import Viewer
 
@@ -87,6 +91,55 @@ def test_splats_are_sent_and_taken_away_again(viewer: Viewer) -> None:
     viewer.panels["look"].drawing.value = "stream"
     viewer.step()
     assert not viewer.splats.shown
+
+
+class Client(viser.ClientHandle):
+    """A page that has told its camera; what is drawn for it alone is drawn for all here."""
+
+    def __init__(self, viewer: Viewer, moment: float) -> None:
+        self.scene = viewer.server.scene
+        self.camera = SimpleNamespace(
+            position=np.array([0.0, 0.0, -0.7]), update_timestamp=moment, wxyz=(1.0, 0.0, 0.0, 0.0), fov=0.4,
+            aspect=1.5, image_height=80,
+        )  # fmt: skip
+
+    def atomic(self) -> contextlib.nullcontext:
+        return contextlib.nullcontext()
+
+
+def test_the_mouth_of_splats_stays_behind_the_face_for_each_page(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = {3: Client(viewer, 0.0)}
+    monkeypatch.setattr(viewer.server, "get_clients", lambda: clients)
+    viewer.panels["look"].drawing.value = "splats"
+    viewer.step()
+    assert not viewer.splats._mouths, "a page that has not told where it looks from"
+    clients[3].camera.update_timestamp = 1.0
+    assert viewer.step() and not viewer.step()
+    handle = viewer.splats._mouths[3]
+    assert handle.scale == PUSHED and np.allclose(handle.position, [0, 0, 0.35], atol=1e-6)
+    clients[3].camera.position = np.array([0.2, 0.0, -0.7])
+    assert viewer.step() and np.allclose(handle.position, [-0.1, 0, 0.35], atol=1e-6)
+    assert len(viewer.splats._mouth.means) == 60 and viewer.splats._counts == (400, 60)
+    clients.clear()
+    viewer.panels["playback"].toggle()
+    time.sleep(0.1)
+    assert viewer.step() and not viewer.splats._mouths, "a page that is gone"
+
+
+def test_splats_stand_before_the_grey_and_not_as_filmed(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+    monkeypatch.setattr(
+        type(viewer.server.scene), "set_background_image", lambda _, image, *__, **___: pictures.append(image)
+    )
+    monkeypatch.setattr(viewer.server, "get_clients", lambda: {3: Client(viewer, 1.0)})
+    viewer.panels["look"].drawing.value = "splats"
+    viewer.step()
+    assert viewer.splats.shown and pictures[-1] is not None and pictures[-1].mean() == pytest.approx(210, abs=5)
+    viewer.panels["look"].camera.value = "as filmed"
+    viewer.step()
+    assert not viewer.splats.shown and pictures[-1].shape == (96, 144, 3), "the filmed picture is sent"
 
 
 def test_as_filmed_is_the_whole_picture_in_the_middle(viewer: Viewer) -> None:
