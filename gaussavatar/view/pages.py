@@ -134,7 +134,6 @@ class PageServer:
         session = Session(page, self.shown, tell, sound, self.asked.motion)
         with self._lock:
             self.sessions[page] = session
-        tell({"kind": "panels", "url": f"/viser/{page}/"})
 
 
 def web_file(name: str) -> Served | None:

@@ -106,10 +106,10 @@ class Session:
 
     def close(self) -> None:
         """Free what the page held."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.server.stop()
         self._shown.drop(f"/motion/{self.number}/")
         self._shown.drop(f"/sound/{self.number}/")
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
 
     def poll(self) -> bool:
         """Tell the page what has changed; returns whether anything did."""
@@ -122,6 +122,7 @@ class Session:
                 sliders, branches = tuple(slider_groups(first.upper_names)), tuple(branch_slices(first.loaded))
                 page = Page(PlayClock(1.0), sliders, drawn="player", branches=branches)
                 self.panels = build_panels(self.server.gui, page)
+                self._tell({"kind": "panels", "url": f"/viser/{self.number}/"})
                 self._tell_presets()
             asked = self._asked()
             self._poll_wishes(asked)

@@ -173,7 +173,6 @@ def test_presets_are_kept_beside_the_avatar(server: PageServer, page: Page) -> N
     built["face"].put_back()
     assert built["mouth"].gain.value == 1.0
     page.says(kind="recall preset", name="loud")
-    page.hears("motion")
     page.says(kind="recall preset", name="quiet")
     assert "loud" in page.hears("problem")["text"]
     assert (built["mouth"].gain.value, built["eyes"].blinks.value, built["face"].opening.value) == (1.5, "none", 0.25)
