@@ -45,6 +45,8 @@ class PageServer:
 
     asked: Asked
     sessions: dict[int, Session] = field(default_factory=dict)
+    _open: set[int] = field(default_factory=set)
+    """Pages that have not gone: one may go while its session is being made."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _ready: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -103,11 +105,14 @@ class PageServer:
     def _heard(self, page: int, message: Any) -> None:
         if message is None:
             with self._lock:
+                self._open.discard(page)
                 session = self.sessions.pop(page, None)
             if session is not None:
                 session.close()
             return
         if isinstance(message, dict) and message.get("kind") == "opened":
+            with self._lock:
+                self._open.add(page)
             self.door.tell({"kind": "avatars", "list": self.shown.listed()}, page)
             threading.Thread(target=self._begin, args=(page,), daemon=True).start()
             return
@@ -133,7 +138,11 @@ class PageServer:
             sound = None
         session = Session(page, self.shown, tell, sound, self.asked.motion)
         with self._lock:
-            self.sessions[page] = session
+            still_there = page in self._open
+            if still_there:
+                self.sessions[page] = session
+        if not still_there:
+            session.close()
 
 
 def web_file(name: str) -> Served | None:

@@ -243,6 +243,14 @@ def test_a_page_that_is_gone_frees_what_it_held(server: PageServer) -> None:
             fetched(server, path)
 
 
+def test_a_page_that_goes_before_its_panels_are_there_leaves_none(server: PageServer) -> None:
+    before = set(server.sessions)
+    with connect(f"ws://127.0.0.1:{server.asked.port}/", max_size=None) as socket:
+        Page(socket).hears("avatars")
+    time.sleep(1.0)
+    assert set(server.sessions) <= before
+
+
 def test_only_the_players_own_files_are_served() -> None:
     assert web_file("gsa.js") is not None
     for path in ("../viseme.safetensors", "/etc/passwd", "viewer", "", "..\\x.js", "viewer/none.js"):
