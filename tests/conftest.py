@@ -81,6 +81,8 @@ def ellipsoid(count: int, radii: tuple[float, float, float], centre: tuple[float
 def write_toy_avatar(folder: Path) -> Path:
     """A complete avatar folder of a few hundred Gaussians: a skin-coloured egg with a red mouth."""
     generator = torch.Generator().manual_seed(0)
+    # Layers begin with torch's own chance: without a seed, another test's use of it would make another avatar.
+    torch.manual_seed(0)
     config = ModelConfig(face=BranchConfig(count=400), mouth=BranchConfig(count=60))
     shapes = {"n_mouth": TOY_MOUTH, "n_upper": len(TOY_UPPER), "face": 400, "face_moving": 200, "mouth": 60,
               "mouth_moving": 60}  # fmt: skip

@@ -21,6 +21,7 @@ from gaussavatar.export.gsa import linear
 from gaussavatar.export.gsa.container import pack, unpack
 from gaussavatar.export.gsa.fidelity import psnr, strayed
 from gaussavatar.export.gsa.file import avatar_file
+from gaussavatar.export.gsa.linear import linear_branches
 from gaussavatar.export.gsa.read import GsaAvatar, parsed, read_gsa
 from gaussavatar.export.gsa.torso_loop import one_period
 from gaussavatar.export.registry import export_avatar
@@ -97,9 +98,12 @@ def test_gaussians_of_a_code_are_the_avatars(lit: LoadedAvatar, full: GsaAvatar)
 def test_fewer_bits_are_fewer_bytes_and_a_worse_picture(lit: LoadedAvatar) -> None:
     made = {quality: avatar_file(lit, quality).data for quality in ("small", "normal", "full")}
     sizes = [len(made[quality]) for quality in made]
-    quality = [psnr(lit, parsed(data, NAME)) for data in made.values()]
+    exact = linear_branches(lit)["face"].basis
+    errors = [np.abs(parsed(data, NAME).branches["face"].basis - exact).mean() for data in made.values()]
     assert sizes == sorted(sizes) and sizes[0] < 0.9 * sizes[2]
-    assert quality == sorted(quality) and quality[0] > 35
+    # Pictures are no judge of a bit more or less: one splat that changes places with another may outweigh it.
+    assert errors[0] > 1.5 * errors[1] and errors[1] > 1.5 * errors[2]
+    assert all(psnr(lit, parsed(data, NAME)) > 35 for data in made.values())
 
 
 def test_torso_video_is_one_period_with_its_matte_below(toy_avatar: Path, tmp_path: Path, full: GsaAvatar) -> None:
