@@ -119,9 +119,10 @@ class Export:
 
     def _tracked_head(self, folder: Path) -> dict[str, Path]:
         """The head's mesh where the avatar still has what was captured, and the format takes one."""
+        from gaussavatar.avatar.folder import CAPTURE
         from gaussavatar.capture.layout import CaptureLayout
 
-        writer, head = WRITERS.get(self.format), CaptureLayout(folder / "capture").head
+        writer, head = WRITERS.get(self.format), CaptureLayout(folder / CAPTURE).head
         return {"head": head} if writer is not None and "head" in writer.settings and head.is_file() else {}
 
     def _film(self) -> Path:
