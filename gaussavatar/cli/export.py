@@ -94,6 +94,8 @@ class Export:
 
     def run(self) -> None:
         """Write the file and say where it is."""
+        if self.format not in HOLDS:
+            raise UserError(f"a format: {', '.join(HOLDS)}", repr(self.format), "name one of these with --format")
         from gaussavatar.avatar.folder import find_avatar
         from gaussavatar.export.registry import export_avatar
 

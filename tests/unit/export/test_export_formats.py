@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gaussavatar.avatar.load import load_avatar
+from gaussavatar.cli.export import Export
 from gaussavatar.errors import UserError
 from gaussavatar.export import registry
 from gaussavatar.export.writer import Choice, InputFile, Option, Switch, Writer
@@ -86,3 +87,8 @@ def test_formats_are_known_without_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True []"
+
+
+def test_an_unknown_format_is_answered_with_all_there_are() -> None:
+    with pytest.raises(UserError, match="ply, .*, web, png, gif, .*'nope'"):
+        Export(format="nope").run()
