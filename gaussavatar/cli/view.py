@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from gaussavatar.cli.common import require_files
+from gaussavatar.cli.common import require_files, say
 from gaussavatar.errors import UserError
 
 MOST_COMPARED = 6
@@ -90,7 +90,14 @@ class View:
         if len(folders) > MOST_COMPARED:
             raise UserError(f"at most {MOST_COMPARED} avatars to compare", f"{len(folders)}", "name fewer")
         found = tuple(find_avatar(folder) for folder in folders or (None,))
-        for folder in found:
-            open_folder(folder)
+        named = [bool(open_folder(folder).record.expression_names) for folder in found]
+        if named == [True] and self.motion is None:
+            from gaussavatar.view.server import serve
+
+            say(
+                "this avatar has movements by name, which the page cannot draw: pictures come from here (--mode stream)"
+            )
+            serve(found[0], self.audio, self.port, self.open_browser, "stream", self.host)
+            return
         port = free_port(self.host, self.port)
         serve_pages(Asked(found, self.audio, self.motion, self.host, port), self.open_browser)

@@ -131,12 +131,17 @@ def chromium(size: tuple[int, int] = (800, 600), flags: Sequence[str] = ()) -> I
             with connect(_address(process, Path(profile)), max_size=None, compression=None) as socket:
                 yield Page(socket)
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+            end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ask a browser to go, and make it go."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
 
 
 def _address(process: subprocess.Popen, profile: Path) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 
 from websockets.sync.client import connect
 
+from .browser import end
+
 PATIENCE = 60.0
 PREFERENCES = {
     "media.autoplay.default": 0,
@@ -67,9 +69,9 @@ class Fox:
 
     def wait_for(self, expression: str, seconds: float = PATIENCE) -> Any:
         """Ask again and again until an expression is true; returns its value."""
-        end = time.monotonic() + seconds
+        latest = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):
-            assert time.monotonic() < end, f"never came: {expression}"
+            assert time.monotonic() < latest, f"never came: {expression}"
             time.sleep(0.1)
         return value
 
@@ -101,17 +103,12 @@ def firefox() -> Iterator[Fox]:
             with _connected(f"ws://127.0.0.1:{port}/session", process) as link:
                 yield Fox(link)
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+            end(process)
 
 
 def _connected(address: str, process: subprocess.Popen) -> Any:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
+    latest = time.monotonic() + PATIENCE
+    while time.monotonic() < latest and process.poll() is None:
         try:
             return connect(address, max_size=None, compression=None, open_timeout=PATIENCE)
         except OSError:
