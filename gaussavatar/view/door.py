@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import http
 import json
+import logging
 import re
 import secrets
 import threading
@@ -35,6 +36,9 @@ PANELS = re.compile(r"/viser/(\d{1,9})(/.*)?")
 """Paths at which a page's viser is reached: the page's number is in them."""
 
 COOKIE = "gaussavatar-token"
+
+_QUIET = logging.Logger("gaussavatar.door", logging.CRITICAL)
+"""Browsers open connections that they may need and close them unused: nothing of that is for the user to read."""
 
 _SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
@@ -131,6 +135,7 @@ class Door:
                 max_size=LARGEST_MESSAGE,
                 compression=None,
                 server_header=None,
+                logger=_QUIET,
                 origins=None,
             )
         except OSError as error:
