@@ -82,7 +82,7 @@ class View:
     def _pages(self, folders: tuple[Path, ...]) -> None:
         """Pages that draw themselves; what is wrong with their files is said before anything is opened."""
         from gaussavatar.avatar.folder import find_avatar, open_folder
-        from gaussavatar.view.address import free_port
+        from gaussavatar.serving.address import free_port
         from gaussavatar.view.pages import Asked, serve_pages
 
         for option, path in (("--audio", self.audio), ("--motion", self.motion)):

@@ -16,8 +16,8 @@ from gaussavatar.errors import UserError
 from gaussavatar.head.gaussian_rig import PARAMETERS, read_gaussian_avatar
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.gaussians import read_gaussians
+from gaussavatar.serving.address import free_port, page_address
 from gaussavatar.types import Activated
-from gaussavatar.view.address import free_port, page_address
 from gaussavatar.view.frames import Splats, covariances
 from gaussavatar.view.orbit import StartView
 from gaussavatar.view.splats import SplatLayer

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
 from gaussavatar.interrupts import interrupt_answered
-from gaussavatar.resources import resource
-from gaussavatar.view.address import is_loopback, page_address
-from gaussavatar.view.door import Door, DoorConfig, Served, new_token
+from gaussavatar.serving.address import is_loopback, page_address, say_who_sees
+from gaussavatar.serving.door import DoorConfig, Served, new_token
+from gaussavatar.serving.player import web_file
+from gaussavatar.view.door import LARGEST_MESSAGE, ViewDoor
 from gaussavatar.view.shown import Shown
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ POLL_EVERY = 0.01
 
 MOST_PAGES = 16
 """Pages that are open at once; each has panels of its own."""
-
-MIMES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class PageServer:
         asked = self.asked
         self.shown = Shown(asked.folders, self._tell_avatars)
         token = "" if is_loopback(asked.host) else new_token()
-        self.door = Door(DoorConfig(asked.host, asked.port, token), self._file, self._heard, self._panels)
+        config = DoorConfig(asked.host, asked.port, token, largest=LARGEST_MESSAGE)
+        self.door = ViewDoor(config, self._file, self._heard, self._panels)
         self.address = page_address(asked.host, asked.port, token)
 
     def open(self) -> None:
@@ -145,15 +145,6 @@ class PageServer:
             session.close()
 
 
-def web_file(name: str) -> Served | None:
-    """A file of the player, by its path below ``assets/web``."""
-    root = resource("assets") / "web"
-    path = (root / name).resolve()
-    if path.suffix not in MIMES or not path.is_relative_to(root.resolve()) or not path.is_file():
-        return None
-    return Served(MIMES[path.suffix], path.read_bytes)
-
-
 def serve_pages(asked: Asked, open_browser: bool) -> None:
     """Show avatars in the browser until interrupted.
 
@@ -163,8 +154,7 @@ def serve_pages(asked: Asked, open_browser: bool) -> None:
     server = PageServer(asked)
     server.open()
     print(f"viewer: {server.address} (Ctrl-C ends it)", flush=True)
-    if not is_loopback(asked.host):
-        print(f"whoever knows this address sees the avatar: it is served on {asked.host}", flush=True)
+    say_who_sees(asked.host)
     if open_browser:
         webbrowser.open(server.address)
     try:

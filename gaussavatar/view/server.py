@@ -23,8 +23,8 @@ from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import channel_groups, slider_groups
 from gaussavatar.motion.track import MotionTrack
+from gaussavatar.serving.address import free_port, page_address
 from gaussavatar.types import VIDEO_FPS, Waveform
-from gaussavatar.view.address import free_port, page_address
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.frames import Painter
 from gaussavatar.view.live import FitFollower, FitWatch, first_state

@@ -23,11 +23,11 @@ from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import opened, slider_groups
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import QuietProgress
+from gaussavatar.serving.door import Served
 from gaussavatar.speak.offline import speak
 from gaussavatar.speak.wish import VideoWish
 from gaussavatar.types import Waveform
 from gaussavatar.view.clock import PlayClock
-from gaussavatar.view.door import Served
 from gaussavatar.view.inside import branch_slices
 from gaussavatar.view.inside_scene import InsideScene, Inspected
 from gaussavatar.view.motions import motion_bytes

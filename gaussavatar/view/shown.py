@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaussavatar.errors import UserError
-from gaussavatar.view.door import Served
-from gaussavatar.view.packed import PACKED, packed_path
+from gaussavatar.export.gsa.beside import pack_beside, packed_path
+from gaussavatar.serving.door import Served
 
 if TYPE_CHECKING:
     from gaussavatar.avatar.avatar import Avatar
@@ -60,7 +59,7 @@ class Shown:
                 if self.at(file_of(index)) is None:
                     self.busy[index] = "makes the file for the browser, which is kept beside the avatar …"
                     self.changed()
-                    data = pack(folder, loaded)
+                    data = pack_beside(folder, loaded)
                     del self.busy[index]
                     self.put(file_of(index), Served(BINARY, lambda data=data: data))
             except UserError as error:
@@ -128,22 +127,6 @@ class Shown:
 def file_of(index: int) -> str:
     """The path of an avatar's file for the browser."""
     return f"/avatar/{index}.gsa"
-
-
-def pack(folder: Path, loaded: LoadedAvatar) -> bytes:
-    """Make the avatar's file for the browser, and keep it where the folder can be written.
-
-    Raises:
-        UserError: the avatar cannot be drawn by a browser.
-    """
-    from gaussavatar.export.gsa.file import avatar_file
-    from gaussavatar.storage import atomic_path
-
-    data = avatar_file(loaded, "full", force=True).data
-    # A folder that is only read: the next viewer makes the file again.
-    with suppress(UserError), atomic_path(folder / PACKED) as temporary:
-        temporary.write_bytes(data)
-    return data
 
 
 def filmed(loaded: LoadedAvatar) -> tuple[FrameStore, int] | None:

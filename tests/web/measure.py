@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussavatar.export.registry import export_avatar
-from gaussavatar.view.address import free_port
+from gaussavatar.serving.address import free_port
 from gaussavatar.view.pages import Asked, PageServer
 
 from .browser import Page, chromium

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gaussavatar.view.address import free_port
+from gaussavatar.serving.address import free_port
 from gaussavatar.view.pages import Asked, PageServer
 
 from .browser import PATIENCE, Page, chromium, find_chromium

@@ -13,7 +13,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.model.binding import rig_shapes, surface_frames
 from gaussavatar.motion.track import FaceState
-from gaussavatar.view.address import free_port
+from gaussavatar.serving.address import free_port
 from gaussavatar.view.server import Viewer
 
 from .seen import orbit, state_of

@@ -12,9 +12,9 @@ from gaussavatar.cli.main import run
 from gaussavatar.export.registry import export_avatar
 from gaussavatar.media.gaussians import read_gaussians
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.serving.address import free_port
 from gaussavatar.types import Activated, Cameras
 from gaussavatar.view import cloud
-from gaussavatar.view.address import free_port
 from gaussavatar.view.cloud import CloudPage, first_view, splats_of
 from gaussavatar.view.orbit import intrinsics
 

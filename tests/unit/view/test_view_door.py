@@ -8,7 +8,6 @@ import io
 import json
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ import viser
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gaussavatar.errors import UserError
-from gaussavatar.view.door import Door, DoorConfig, Served, new_token
+from gaussavatar.serving.door import DoorConfig, Served, new_token
+from gaussavatar.view.door import ViewDoor as Door
 
 
 @pytest.fixture(scope="module")
@@ -144,21 +143,3 @@ def test_a_token_guards_everything(opened: tuple[Door, Heard]) -> None:
     with pytest.raises(InvalidStatus, match="403"):
         asyncio.run(unknown())
     assert new_token() != new_token() and len(new_token()) > 20
-
-
-def test_a_connection_that_says_nothing_is_no_traceback(
-    opened: tuple[Door, Heard], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    door, _ = opened
-    for said in (b"", b"GET / HT", b"\x16\x03\x01 no http\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", door.config.port)) as browser:
-            browser.sendall(said)
-    assert get(door, "/")[0] == 200
-    time.sleep(0.3)
-    assert caplog.records == [] and capfd.readouterr().err == ""
-
-
-def test_a_port_in_use_is_said(opened: tuple[Door, Heard]) -> None:
-    door, heard = opened
-    with pytest.raises(UserError, match="port .* to be free"):
-        Door(door.config, lambda _: None, heard, lambda _: None).open()

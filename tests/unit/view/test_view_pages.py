@@ -23,12 +23,13 @@ from gaussavatar.avatar.avatar import Avatar
 from gaussavatar.avatar.driving import over_filmed
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
+from gaussavatar.export.gsa.beside import PACKED, packed_path
 from gaussavatar.export.gsa.read import read_gsa
 from gaussavatar.media.ffmpeg import probe
 from gaussavatar.motion.controls import Controls as Wishes
-from gaussavatar.view.address import free_port
-from gaussavatar.view.packed import PACKED, packed_path
-from gaussavatar.view.pages import Asked, PageServer, web_file
+from gaussavatar.serving.address import free_port
+from gaussavatar.serving.player import web_file
+from gaussavatar.view.pages import Asked, PageServer
 from gaussavatar.view.presets import command_line, load_presets, save_preset
 from gaussavatar.view.state import Controls
 

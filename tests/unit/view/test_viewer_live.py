@@ -19,6 +19,7 @@ from gaussavatar.media.images import write_image
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.serving.address import free_port
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.live import NAME as DESCRIPTION
@@ -26,7 +27,6 @@ from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
 from gaussavatar.training.preview import TORSO_NAME
 from gaussavatar.training.start.build import build_model
-from gaussavatar.view.address import free_port
 from gaussavatar.view.live import FitFollower, FitWatch, find_fit, first_state, last_line
 from gaussavatar.view.server import READ_OUT_EVERY, Viewer
 

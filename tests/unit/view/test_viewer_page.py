@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +12,8 @@ import pytest
 import viser
 
 from gaussavatar.avatar.load import load_avatar
-from gaussavatar.errors import UserError
+from gaussavatar.serving.address import free_port
 from gaussavatar.view import panels
-from gaussavatar.view.address import free_port, is_loopback, page_address
 from gaussavatar.view.frames import PUSHED
 from gaussavatar.view.panels.playback import EPOCH_KEY, audio_element, heard_epoch
 from gaussavatar.view.server import Viewer
@@ -147,24 +145,6 @@ def test_as_filmed_is_the_whole_picture_in_the_middle(viewer: Viewer) -> None:
     assert image.shape == (96, 192, 3)
     assert (image[:, :40] == 40).all(), "grey beside the picture"
     assert difference(image[:10, 60:130], np.full((10, 70, 3), 120)) < 4, "the torso video behind the head"
-
-
-def test_next_port_when_one_is_taken() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert port < free_port("127.0.0.1", port) < port + 20
-
-
-def test_an_impossible_address() -> None:
-    for port in (70_000, 0, -1):
-        with pytest.raises(UserError, match="a port from 1 to 65535"):
-            free_port("127.0.0.1", port)
-    with pytest.raises(UserError, match="a free port of 192.0.2.1"):
-        free_port("192.0.2.1", 8080)
-    assert 8080 <= free_port("::1", 8080) < 8100, "an IPv6 address is one"
-    assert page_address("::1", 80) == "http://localhost:80" and is_loopback("::1") and not is_loopback("0.0.0.0")
 
 
 def test_audio_element_starts_where_the_clock_is_and_reports() -> None:

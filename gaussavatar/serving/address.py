@@ -1,4 +1,4 @@
-"""Addresses of the viewer's page: which are of this machine alone, which port is free, how a page is named."""
+"""Addresses of pages: which are of this machine alone, which port is free, how a page is named."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def page_address(host: str, port: int, token: str = "") -> str:
     name = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost") else host
     name = f"[{name}]" if ":" in name else name
     return f"http://{name}:{port}" + (f"/?token={token}" if token else "")
+
+
+def say_who_sees(host: str) -> None:
+    """Print a warning where others than this machine reach a page."""
+    if not is_loopback(host):
+        print(f"whoever knows this address sees the avatar: it is served on {host}", flush=True)
 
 
 def free_port(host: str, port: int) -> int:
