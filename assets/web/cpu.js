@@ -12,11 +12,11 @@ const TILE = 3; // log2 of a tile's side; tiles in which every pixel has stopped
  * @param {number} count
  * @param {number} width pixels
  * @param {number} height pixels
- * @param {Float64Array=} into 4 width height numbers, if there are some already.
- * @returns {Float64Array} premultiplied r g b and the transmittance of every pixel; a pixel that stopped has it negative.
+ * @param {Float32Array=} into 4 width height numbers, if there are some already.
+ * @returns {Float32Array} premultiplied r g b and the transmittance of every pixel; a pixel that stopped has it negative.
  */
 export function rasterize(splats, count, width, height, into) {
-  const size = 4 * width * height, picture = into?.length === size ? into : new Float64Array(size);
+  const size = 4 * width * height, picture = into?.length === size ? into : new Float32Array(size);
   const across = (width >> TILE) + 1, alive = aliveTiles(width, height, across);
   for (let p = 0; p < size; p += 4) (picture[p] = picture[p + 1] = picture[p + 2] = 0), (picture[p + 3] = 1);
   for (let i = 0, s = 0; i < count; i++, s += SPLAT) {
@@ -78,7 +78,7 @@ function anyAlive(alive, across, x0, x1, y0, y1) {
 
 /**
  * The head over what lies under it, as 8-bit straight RGBA for a canvas.
- * @param {Float64Array} picture of rasterize().
+ * @param {Float32Array} picture of rasterize().
  * @param {number} width pixels
  * @param {number} height pixels
  * @param {{torso: Card|null, plate: Card|null, color: number[]|null}} under nearest first; color r g b in 0..1; null
@@ -91,44 +91,55 @@ function anyAlive(alive, across, x0, x1, y0, y1) {
  */
 export function compose(picture, width, height, { torso, plate, color }, into) {
   const size = 4 * width * height, out = into?.length === size ? into : new Uint8ClampedArray(size);
-  const torsoTexel = [0, 0, 0, 0], plateTexel = [0, 0, 0, 0];
-  for (let row = 0, p = 0; row < height; row++) {
-    for (let column = 0; column < width; column++, p += 4) {
-      const through = Math.abs(picture[p + 3]);
-      let r = picture[p], g = picture[p + 1], b = picture[p + 2], left = through;
-      if (torso && left > 0) {
-        sample(torso, column + 0.5, row + 0.5, torsoTexel);
-        const weight = left * torsoTexel[3];
-        r += weight * torsoTexel[0], g += weight * torsoTexel[1], b += weight * torsoTexel[2], left -= weight;
-      }
-      if (plate && left > 0) {
-        sample(plate, column + 0.5, row + 0.5, plateTexel);
-        r += left * plateTexel[0], g += left * plateTexel[1], b += left * plateTexel[2], left = 0;
-      } else if (color && left > 0) {
-        r += left * color[0], g += left * color[1], b += left * color[2], left = 0;
-      }
-      const alpha = 1 - left, scale = alpha > MIN_ALPHA / 2 ? 255 / alpha : 0;
+  const line = new Float32Array(4 * width), end = line.length;
+  for (let row = 0, first = 0; row < height; row++, first += end) {
+    for (let p = 0; p < end; p += 4) {
+      line[p] = picture[first + p], line[p + 1] = picture[first + p + 1], line[p + 2] = picture[first + p + 2];
+      line[p + 3] = Math.abs(picture[first + p + 3]);
+    }
+    if (torso) layUnder(line, torso, row + 0.5);
+    if (plate) layUnder(line, plate, row + 0.5);
+    else if (color) colorUnder(line, color);
+    for (let p = 0; p < end; p += 4) {
+      const alpha = 1 - line[p + 3], scale = alpha > MIN_ALPHA / 2 ? 255 / alpha : 0, to = first + p;
       // The array rounds and clamps.
-      out[p] = r * scale, out[p + 1] = g * scale, out[p + 2] = b * scale, out[p + 3] = 255 * alpha;
+      out[to] = line[p] * scale, out[to + 1] = line[p + 1] * scale, out[to + 2] = line[p + 2] * scale, out[to + 3] = 255 * alpha;
     }
   }
   return out;
 }
 
-/** Bilinear colour (0..1) and matte of a card at a pixel of the picture; its edges go on. */
-function sample({ pixels, width, height, matte, map }, x, y, texel) {
-  const w = 1 / (map[6] * x + map[7] * y + map[8]);
-  const u = clamp((map[0] * x + map[1] * y + map[2]) * w - 0.5, width - 1), row = (map[3] * x + map[4] * y + map[5]) * w - 0.5;
+/** Lay a card under a row of pixels, bilinear to the 256th of a texel, as GPUs are; its edges go on. */
+function layUnder(line, { pixels, width, height, matte, map }, y) {
+  const texels = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length >> 2);
+  const [m0, m1, m2, m3, m4, m5, m6, m7, m8] = new Float64Array(map), right = 256 * (width - 1), last = 256 * (height - 1);
   // Away from the seam between colour and matte, across which the video's colours bleed.
-  const v = matte ? Math.min(Math.max(row, 1), height - 2) : clamp(row, height - 1);
-  const left = u | 0, top = v | 0, fu = u - left, fv = v - top;
-  const a = 4 * (top * width + left), b = left < width - 1 ? a + 4 : a, down = top < height - 1 ? 4 * width : 0;
-  const wa = (1 - fu) * (1 - fv) / 255, wb = fu * (1 - fv) / 255, wc = (1 - fu) * fv / 255, wd = fu * fv / 255;
-  for (let k = 0; k < 3; k++) texel[k] = wa * pixels[a + k] + wb * pixels[b + k] + wc * pixels[a + down + k] + wd * pixels[b + down + k];
-  const m = 4 * width * matte;
-  texel[3] = matte ? wa * pixels[m + a] + wb * pixels[m + b] + wc * pixels[m + a + down] + wd * pixels[m + b + down] : 1;
+  const top = matte ? 256 : 0, bottom = matte ? last - 256 : last, under = width * matte;
+  for (let p = 0, x = 0.5; p < line.length; p += 4, x++) {
+    const through = line[p + 3];
+    if (!(through > 0)) continue;
+    const w = 256 / (m6 * x + m7 * y + m8), u = (m0 * x + m1 * y + m2) * w - 127.5, v = (m3 * x + m4 * y + m5) * w - 127.5;
+    const across = u > 0 ? (u < right ? u | 0 : right) : 0, down = v > top ? (v < bottom ? v | 0 : bottom) : top;
+    const fu = across & 255, fv = down & 255, a = width * (down >> 8) + (across >> 8), wd = (fu * fv + 128) >> 8, wb = fu - wd, wc = fv - wd, wa = 256 - fu - wc;
+    const b = fu ? a + 1 : a, c = fv ? a + width : a, d = fv ? b + width : b;
+    let weight = through / 65280;
+    if (matte) {
+      const opaque = wa * (texels[a + under] & 255) + wb * (texels[b + under] & 255) + wc * (texels[c + under] & 255) + wd * (texels[d + under] & 255);
+      if (!opaque) continue;
+      weight *= opaque / 65280;
+      line[p + 3] = through * (1 - opaque / 65280);
+    } else line[p + 3] = 0;
+    // Red and blue in one number: sixteen bits are enough for each.
+    const ta = texels[a], tb = texels[b], tc = texels[c], td = texels[d], both = 0xff00ff;
+    const mixed = Math.imul(wa, ta & both) + Math.imul(wb, tb & both) + Math.imul(wc, tc & both) + Math.imul(wd, td & both);
+    line[p] += weight * (mixed & 0xffff), line[p + 2] += weight * ((mixed >>> 16) & 0xffff);
+    line[p + 1] += weight * (wa * ((ta >> 8) & 255) + wb * ((tb >> 8) & 255) + wc * ((tc >> 8) & 255) + wd * ((td >> 8) & 255));
+  }
 }
 
-function clamp(value, most) {
-  return value > 0 ? (value < most ? value : most) : 0;
+function colorUnder(line, [red, green, blue]) {
+  for (let p = 0; p < line.length; p += 4) {
+    const through = line[p + 3];
+    line[p] += through * red, line[p + 1] += through * green, line[p + 2] += through * blue, line[p + 3] = 0;
+  }
 }
