@@ -56,8 +56,8 @@ from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.avatar.folder import PLATE, TRACK, UNDER, WEIGHTS, write_record
 from gaussavatar.avatar.load import blank_model, model_shapes
 from gaussavatar.avatar.record import AvatarRecord
-from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
+from gaussavatar.media.writing import write_video
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.storage import write_arrays
 

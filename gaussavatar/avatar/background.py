@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import probe
 from gaussavatar.media.images import read_image, resize
+from gaussavatar.media.probe import probe
 
 LARGEST = 100_000_000
 """Pixels of a picture above which it is refused: decoding it takes a gigabyte."""

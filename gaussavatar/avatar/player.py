@@ -21,7 +21,7 @@ from gaussavatar.avatar.folder import MATTE, UNDER
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import LoadedTorso, joined
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.frames import read_frames
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.motion.edit import wide_open
 from gaussavatar.motion.track import FaceState, MotionTrack

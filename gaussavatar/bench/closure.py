@@ -13,7 +13,7 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.speech_closures import LipRange, lip_range, phone_closures, real_closures, silence_figures
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone, babble
 from gaussavatar.synthetic.voice import speak_phones
 from gaussavatar.tracking.face.motion import load_motion

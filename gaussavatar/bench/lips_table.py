@@ -24,7 +24,7 @@ from gaussavatar.evaluate.speech_closures import lip_range, real_closures
 from gaussavatar.evaluate.speech_lips import lip_figures
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
 from gaussavatar.landmarks.measures import lip_width
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.progress import Progress
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.poses.fit import load_tracking

@@ -13,7 +13,7 @@ from gaussavatar.avatar.driving import layers, motion_for_sound, opaque_frames
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import jitter
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.statistics import correlation
 
 

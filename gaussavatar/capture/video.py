@@ -16,9 +16,11 @@ from gaussavatar.capture.suitability import Sample, check_samples, choose_crop, 
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.face_mesh import FaceBox, FaceDetector, FaceMesh
 from gaussavatar.media.colour import can_map_tones
-from gaussavatar.media.ffmpeg import MediaInfo, probe, read_audio, read_frames, require_sound, require_video
+from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import resize
+from gaussavatar.media.probe import MediaInfo, probe, require_sound, require_video
 from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.sound_file import hear
 from gaussavatar.progress import Progress
 from gaussavatar.storage import atomic_path, frame_writer
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
@@ -78,6 +80,11 @@ def capture_video(
         require_sound(info)
     _check_length(info.seconds, video, config)
     notes = source_notes(info)
+    heard = hear(video) if info.has_audio else None
+    if heard is not None:
+        notes += heard.notes
+        if heard.silent and need_audio:
+            raise UserError(f"speech in the sound of {video.name}", "silence", "film again, with the microphone on")
     for note in notes:
         progress.say(f"{video.name}: {note}")
     samples = prescan(info, progress)
@@ -89,10 +96,9 @@ def capture_video(
     crop = choose_crop(person, info.width, info.height, config.face_fraction)
     _clean(folder)
     _check_space(folder, info.seconds, config.size, later_bytes_per_frame)
-    waveform = read_audio(video) if info.has_audio else None
     n_frames = _write_frames(info, folder, crop, config, progress)
-    if waveform is not None:
-        write_sound(CaptureLayout(folder).recorded, shift_sound(waveform.samples, av_offset_ms), n_frames)
+    if heard is not None:
+        write_sound(CaptureLayout(folder).recorded, shift_sound(heard.waveform.samples, av_offset_ms), n_frames)
     capture = Capture(
         folder=folder,
         size=config.size,
@@ -111,7 +117,7 @@ def capture_video(
             "av_offset_ms": float(av_offset_ms),
             "notes": notes,
         },
-        audio=CaptureLayout(folder).recorded if waveform is not None else None,
+        audio=CaptureLayout(folder).recorded if heard is not None else None,
     )
     save_capture(capture)
     return capture
@@ -153,6 +159,10 @@ def source_notes(info: MediaInfo) -> list[str]:
             f"the video is HDR ({info.hdr}) and this ffmpeg cannot convert it (no zscale): colours will look pale; "
             "switch HDR off in the phone's camera, or install a full ffmpeg"
         )
+    elif info.colour.wide and can_map_tones(find_ffmpeg()):
+        notes.append("the video's colours are wider than a screen's (BT.2020 or P3); they were brought to BT.709")
+    elif info.colour.wide:
+        notes.append("the video's colours are wider than a screen's and this ffmpeg cannot convert them (no zscale)")
     if info.interlaced:
         notes.append("the video is interlaced; its half pictures were joined")
     if info.varying:

@@ -155,12 +155,15 @@ def check_backend() -> Finding:
 
 
 def check_ffmpeg() -> Finding:
-    """The ffmpeg binary and its version."""
-    from gaussavatar.media.ffmpeg import find_ffmpeg
+    """The ffmpeg binary and its version; one on the PATH that is too old is named."""
+    from gaussavatar.media.process import find_ffmpeg, new_enough
 
-    binary = find_ffmpeg()
+    binary, first_found = find_ffmpeg(), shutil.which("ffmpeg")
     first = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    return Finding("ffmpeg", True, f"{' '.join(first.split()[:3])} at {binary}")
+    found = f"{' '.join(first.split()[:3])} at {binary}"
+    if first_found is not None and not new_enough(first_found):
+        found += f"; the one at {first_found} is too old (5.1 is needed) and is not used"
+    return Finding("ffmpeg", True, found)
 
 
 def check_mediapipe_models() -> Finding:

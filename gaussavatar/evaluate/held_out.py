@@ -17,7 +17,7 @@ from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.metrics import FaceSeries
 from gaussavatar.landmarks.detect import load_landmarks
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.native.threads import set_threads
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays

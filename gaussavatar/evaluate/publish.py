@@ -12,7 +12,7 @@ import soundfile
 
 from gaussavatar.evaluate.held_out import HeldOut
 from gaussavatar.evaluate.report import write_report
-from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.media.writing import write_video
 from gaussavatar.storage import read_json
 from gaussavatar.training import log
 from gaussavatar.training.layout import FitLayout

@@ -22,7 +22,7 @@ from gaussavatar.evaluate.speech_theval import theval_figures, volume
 from gaussavatar.evaluate.speech_units import unit_errors
 from gaussavatar.evaluate.speech_voices import Person, Voice, lip_lag, voices_figures
 from gaussavatar.landmarks.measures import lip_width
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.progress import Progress
 from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import Waveform

@@ -19,7 +19,7 @@ from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest, FitResult, check_request
 from gaussavatar.fitting.stages import Stage, peak_memory_mib, run_stages
 from gaussavatar.fitting.training import training_stages
-from gaussavatar.media.ffmpeg import probe, require_sound, require_video
+from gaussavatar.media.probe import probe, require_sound, require_video
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.storage import explain_os_error, read_json

@@ -25,7 +25,8 @@ from gaussavatar.fitting.preparation import Job, preparation_stages, usable_land
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
 from gaussavatar.fitting.stages import run_stages
-from gaussavatar.media.ffmpeg import probe, read_audio, require_video
+from gaussavatar.media.probe import probe, require_video
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.poses import deviated, deviations, mean_pose
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
 from gaussavatar.native.threads import frame_parallel

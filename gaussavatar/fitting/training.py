@@ -25,7 +25,7 @@ from gaussavatar.fitting.recipe import FitConfig, dump_config
 from gaussavatar.fitting.speech import bank_of, speech_networks
 from gaussavatar.fitting.stages import Stage, stage_keys
 from gaussavatar.landmarks.detect import load_landmarks
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import get_rasterizer

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import compile_output, encode, probe, read_audio
-from gaussavatar.media.sound_track import sound_options, sound_stream
+from gaussavatar.media.sound_file import read_audio
+from gaussavatar.media.sound_track import sound_inputs
+from gaussavatar.media.writing import compile_output, encode, picture_input
 from gaussavatar.storage import atomic_path
 
 CODECS: dict[str, dict[str, Any]] = {
@@ -58,7 +58,7 @@ def write_alpha_video(
         audio: A sound file, encoded as it is.
         audio_start: The moment of the sound with which the video begins, seconds.
         seconds: Length of the video; by default the sound's length, else as long as the frames last.
-        metadata: As for :func:`gaussavatar.media.ffmpeg.write_video`.
+        metadata: As for :func:`gaussavatar.media.writing.write_video`.
 
     Raises:
         UserError: another extension, the path cannot be written, or the sound cannot be read.
@@ -66,20 +66,10 @@ def write_alpha_video(
     require_alpha(path)
     if audio is not None and seconds is None:
         seconds = read_audio(audio).seconds - audio_start
-    picture = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgba", s=f"{size[0]}x{size[1]}", framerate=fps)
-    picture = picture.video.filter("scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd")
-    if size[0] % 2 or size[1] % 2:
-        picture = picture.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2", color="black@0")
-    options: dict[str, Any] = {
-        **CODECS[path.suffix.lower()],
-        "color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "map_metadata": -1,
-    }  # fmt: skip
-    streams = [picture]
+    picture = picture_input("rgba", fps, size, seconds)
+    options: dict[str, Any] = {**CODECS[path.suffix.lower()], "map_metadata": -1}
     if seconds is not None:
-        streams = [picture.filter("tpad", stop=-1, stop_mode="clone")]
         options["t"] = f"{seconds:.6f}"
-    if audio is not None:
-        streams.append(sound_stream(audio, audio_start))
-        options |= sound_options(path, probe(audio).audio_rate)
-    with atomic_path(path) as temporary:
-        encode(compile_output(streams, temporary, options, metadata or {}), frames, (size[1], size[0], 4), path)
+    with atomic_path(path) as temporary, sound_inputs(audio, audio_start, path) as (sounds, encoded):
+        command = compile_output([picture, *sounds], temporary, {**options, **encoded}, metadata or {})
+        encode(command, frames, (size[1], size[0], 4), path)

@@ -8,9 +8,9 @@ from typing import Any
 
 import ffmpeg
 
-from gaussavatar.media.ffmpeg import compile_output, encode, probe
 from gaussavatar.media.process import LOCAL_ONLY, file_url
-from gaussavatar.media.sound_track import sound_options, sound_stream
+from gaussavatar.media.sound_track import sound_inputs
+from gaussavatar.media.writing import compile_output, encode
 from gaussavatar.storage import atomic_path
 
 
@@ -34,7 +34,7 @@ def join_videos(
         audio: A sound file, encoded once.
         audio_start: The moment of the sound with which the video begins, seconds.
         seconds: Length of the sound track.
-        metadata: As for :func:`gaussavatar.media.ffmpeg.write_video`.
+        metadata: As for :func:`gaussavatar.media.writing.write_video`.
 
     Raises:
         UserError: the path cannot be written, the disk is full, or the sound cannot be read.
@@ -45,11 +45,9 @@ def join_videos(
     options: dict[str, Any] = {"vcodec": "copy", "map_metadata": -1}
     if path.suffix.lower() == ".mp4":
         options["movflags"] = "+faststart"
-    streams = [ffmpeg.input(file_url(listing), f="concat", safe=1, protocol_whitelist=LOCAL_ONLY)["v:0"]]
-    if audio is not None:
-        streams.append(sound_stream(audio, audio_start))
-        options |= sound_options(path, probe(audio).audio_rate)
-        if seconds is not None:
-            options["t"] = f"{seconds:.6f}"
-    with atomic_path(path) as temporary:
-        encode(compile_output(streams, temporary, options, metadata or {}), (), (0, 0, 0), path)
+    picture = ffmpeg.input(file_url(listing), f="concat", safe=1, protocol_whitelist=LOCAL_ONLY)["v:0"]
+    if audio is not None and seconds is not None:
+        options["t"] = f"{seconds:.6f}"
+    with atomic_path(path) as temporary, sound_inputs(audio, audio_start, path) as (sounds, encoded):
+        command = compile_output([picture, *sounds], temporary, {**options, **encoded}, metadata or {})
+        encode(command, (), (0, 0, 0), path)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import ffmpeg
 
-from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import probe, require_sound
-from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, find_ffmpeg, last_messages, running
+from gaussavatar.media.probe import probe, require_sound
+from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, find_ffmpeg, last_messages, running, undecodable
+from gaussavatar.media.sound_file import SoundSource, sound_source
 
 BITRATE = "96k"
 
@@ -21,7 +21,12 @@ def read_as_mp3(path: Path) -> bytes:
         UserError: no such file, no sound in it, or it cannot be decoded.
     """
     require_sound(probe(path))
-    stream = ffmpeg.input(file_url(path), protocol_whitelist=LOCAL_ONLY)["a:0"]
+    with sound_source(path) as source:
+        return _encoded(path, source)
+
+
+def _encoded(path: Path, source: SoundSource) -> bytes:
+    stream = ffmpeg.input(file_url(source.path), protocol_whitelist=LOCAL_ONLY)[str(source.index)]
     options = {"format": "mp3", "acodec": "libmp3lame", "audio_bitrate": BITRATE, "ac": 1, "ar": 44100}
     stream = stream.output("pipe:", map_metadata=-1, **options)
     command = ffmpeg.compile(stream.global_args(*QUIET), cmd=find_ffmpeg())
@@ -30,6 +35,5 @@ def read_as_mp3(path: Path) -> bytes:
         code = process.wait()
         messages = last_messages(log)
     if code != 0 or not data:
-        reason = messages[-1] if messages else "no sound came out"
-        raise UserError(f"decodable sound in {path}", f"an error ({reason})", "copy or export the file again")
+        raise undecodable(path, messages)
     return data

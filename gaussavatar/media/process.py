@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,28 +25,61 @@ LOCAL_ONLY = "file,pipe"
 """Protocols that an input may use: a playlist in disguise must not reach the network."""
 
 
+NEEDED = ("-f", "lavfi", "-i", "color=s=16x16:d=0.04", "-fps_mode", "passthrough", "-f", "null", "-")
+"""A run that only an ffmpeg which is new enough (5.1, of July 2022) finishes."""
+
+
 def find_ffmpeg() -> str:
     """Path of the ffmpeg binary: ``GAUSSAVATAR_FFMPEG``, else the system's, else the one of imageio-ffmpeg.
 
+    One that is too old for what it is asked is passed over.
+
     Raises:
-        UserError: ``GAUSSAVATAR_FFMPEG`` names no program, or no ffmpeg is found at all.
+        UserError: ``GAUSSAVATAR_FFMPEG`` names no program, or one that is too old; or no ffmpeg is found at all.
     """
     if named := os.environ.get("GAUSSAVATAR_FFMPEG"):
-        if found := shutil.which(named):
-            return found
-        raise UserError(
-            "an ffmpeg program in GAUSSAVATAR_FFMPEG", repr(named), "unset the variable or give the program's path"
-        )
-    if found := shutil.which("ffmpeg"):
+        do = "unset the variable or give the program's path"
+        if (found := shutil.which(named)) is None:
+            raise UserError("an ffmpeg program in GAUSSAVATAR_FFMPEG", repr(named), do)
+        if not new_enough(found):
+            raise UserError("an ffmpeg of 5.1 or newer in GAUSSAVATAR_FFMPEG", f"an older one ({named})", do)
+        return found
+    found = shutil.which("ffmpeg")
+    if found is not None and new_enough(found):
         return found
     try:
-        import imageio_ffmpeg
-
-        return imageio_ffmpeg.get_ffmpeg_exe()
+        return bundled_ffmpeg()
     except (ImportError, RuntimeError) as error:
+        came = "none on this machine" if found is None else f"one that is too old ({found})"
         raise UserError(
-            "an ffmpeg program", "none on this machine", "install ffmpeg, or pip install imageio-ffmpeg"
+            "an ffmpeg program of 5.1 or newer", came, "pip install imageio-ffmpeg, or update it"
         ) from error
+
+
+def bundled_ffmpeg() -> str:
+    """Path of the binary that the package imageio-ffmpeg carries.
+
+    Raises:
+        ImportError: the package is not there.
+        RuntimeError: it carries none for this machine.
+    """
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def new_enough(binary: str) -> bool:
+    """Whether an ffmpeg does what is asked of it here."""
+    return _new_enough(binary, os.stat(binary).st_mtime_ns)
+
+
+@cache
+def _new_enough(binary: str, modified: int) -> bool:
+    try:
+        done = subprocess.run([binary, *QUIET, *NEEDED], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 @contextmanager
@@ -90,3 +124,9 @@ def last_messages(log: IO[bytes]) -> list[str]:
 def file_url(path: Path) -> str:
     """The path as an ffmpeg address that no name (colon, leading dash) can turn into anything else."""
     return f"file:{path.absolute()}"
+
+
+def undecodable(path: Path, messages: Sequence[str]) -> UserError:
+    """What is told of a file that cannot be decoded, with the decoder's last message."""
+    reason = messages[-1] if messages else "ffmpeg stopped without a message"
+    return UserError(f"decodable media in {path}", f"an error ({reason})", "copy or export the file again")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 Sound = Path | str | Waveform | tuple[np.ndarray, int]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
 from gaussavatar.media.process import LOCAL_ONLY, file_url
+from gaussavatar.media.sound_file import SoundSource, sound_source
 
 _CODECS: dict[str, dict[str, Any]] = {
     ".mov": {"acodec": "pcm_s16le"},
@@ -16,9 +19,23 @@ _CODECS: dict[str, dict[str, Any]] = {
 _MP4 = {"acodec": "aac", "audio_bitrate": "192k"}
 
 
-def sound_stream(audio: Path, start: float = 0.0) -> Any:
-    """The sound of a file from a moment on, followed by silence without end."""
-    stream = ffmpeg.input(file_url(audio), protocol_whitelist=LOCAL_ONLY)["a:0"]
+@contextmanager
+def sound_inputs(audio: Path | None, start: float, target: Path) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """The streams and encoder options that put a sound into a video file; none where there is no sound.
+
+    Raises:
+        UserError: the sound cannot be read.
+    """
+    if audio is None:
+        yield [], {}
+        return
+    with sound_source(audio) as source:
+        yield [sound_stream(source, start)], sound_options(target, source.rate)
+
+
+def sound_stream(audio: SoundSource, start: float = 0.0) -> Any:
+    """A sound from a moment on, followed by silence without end."""
+    stream = ffmpeg.input(file_url(audio.path), protocol_whitelist=LOCAL_ONLY)[str(audio.index)]
     stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
     if start > 0:
         stream = stream.filter("atrim", start=f"{start:.6f}").filter("asetpts", "PTS-STARTPTS")

@@ -18,7 +18,7 @@ from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.capture.store import Capture
 from gaussavatar.capture.video import shift_sound, write_sound
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.storage import read_json, write_json
 from gaussavatar.types import FaceMotion, Tracking, Waveform
 

@@ -22,7 +22,7 @@ from gaussavatar.landmarks.indices import (
     RIGHT_EYE,
     RIGHT_IRIS,
 )
-from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.media.writing import write_video
 from gaussavatar.mesh.zbuffer import rasterize_mesh
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress

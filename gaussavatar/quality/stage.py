@@ -15,7 +15,7 @@ from gaussavatar.capture.marks import Marks, load_marks, unmarked
 from gaussavatar.capture.store import Capture, load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.detect import load_landmarks
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.progress import Progress
 from gaussavatar.quality.alignment import load_sound_record
 from gaussavatar.quality.figures import (

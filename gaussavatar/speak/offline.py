@@ -31,9 +31,10 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import record_to_plain
 from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
-from gaussavatar.media.ffmpeg import read_audio, write_video
 from gaussavatar.media.joining import join_videos
 from gaussavatar.media.picture_series import write_gif, write_pngs
+from gaussavatar.media.sound_file import hear
+from gaussavatar.media.writing import write_video
 from gaussavatar.motion.arkit import write_curves
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
@@ -93,7 +94,7 @@ def speak(
     check_outputs(out, (save_motion, save_curves), (audio, motion), folder, background.clear)
     if audio is None and motion is None:
         raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
-    waveform = None if audio is None else read_audio(audio)
+    waveform = None if audio is None else _heard(audio, progress)
     loaded = avatar if isinstance(avatar, LoadedAvatar) else load_avatar(avatar)
     motion = _given_motion(loaded, motion, progress)
     framing = framing_of(loaded, wish.crop, wish.size)
@@ -113,6 +114,14 @@ def speak(
     with tempfile.TemporaryDirectory(prefix="gaussavatar-") as scratch, frame_parallel():
         shot.write(Path(scratch), parts, progress)
     return out
+
+
+def _heard(audio: Path, progress: Progress) -> Waveform:
+    """The sound of a file; what is unusual about it is told."""
+    heard = hear(audio)
+    for note in heard.notes:
+        progress.say(f"{audio.name}: {note}")
+    return heard.waveform
 
 
 def check_outputs(

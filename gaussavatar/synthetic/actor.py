@@ -23,7 +23,7 @@ from gaussavatar.head.model import (
     landmark_points,
     pose_vertices,
 )
-from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.media.writing import write_video
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress, QuietProgress

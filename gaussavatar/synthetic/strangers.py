@@ -23,8 +23,8 @@ from gaussavatar.audio.prior.phones import SILENCE as NO_SOUND
 from gaussavatar.audio.prior.phones import UnknownPhone, segments_of
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.speech_voices import Sound, Voice
-from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.media.sound import as_waveform
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.synthetic.speech import SILENCE, Phone, babble
 from gaussavatar.synthetic.voice import speak_phones
 from gaussavatar.types import ANALYSIS_RATE, Waveform

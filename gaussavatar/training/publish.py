@@ -20,8 +20,8 @@ from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.image.cutout import torso_matte
 from gaussavatar.intervals import true_runs
-from gaussavatar.media.ffmpeg import write_video
 from gaussavatar.media.images import write_image
+from gaussavatar.media.writing import write_video
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.torso import Torso, slow_motion
 from gaussavatar.storage import write_arrays

@@ -19,7 +19,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.states import mouth_of
 from gaussavatar.interrupts import interrupt_answered
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import channel_groups, slider_groups
 from gaussavatar.motion.track import MotionTrack

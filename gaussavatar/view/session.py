@@ -18,7 +18,7 @@ import viser
 from gaussavatar.avatar.avatar import Avatar
 from gaussavatar.avatar.driving import motion_for_sound, over_filmed
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import opened, slider_groups
 from gaussavatar.motion.track import MotionTrack

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gaussavatar.media.ffmpeg import find_ffmpeg, probe
+from gaussavatar.media.probe import probe
+from gaussavatar.media.process import find_ffmpeg
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -20,8 +20,10 @@ from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import psnr
 from gaussavatar.fitting.reenact import reenacted
 from gaussavatar.landmarks.face_mesh import quiet_stderr
-from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
+from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import read_image
+from gaussavatar.media.probe import probe
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.statistics import correlation
 from gaussavatar.synthetic.actor import load_truth, make_actor_clip

@@ -18,8 +18,8 @@ from gaussavatar.fitting.preparation import Job, preparation_stages
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
 from gaussavatar.fitting.stages import run_stages
-from gaussavatar.media.ffmpeg import read_audio
 from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.progress import QuietProgress
 from gaussavatar.quality.alignment import SoundRecord, load_sound_record
 from gaussavatar.quality.records import load_quality

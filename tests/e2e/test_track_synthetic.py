@@ -14,7 +14,7 @@ from synthetic_flame import write_synthetic_flame
 
 from gaussavatar.bench.truth import closures, mask_figures, pose_figures
 from gaussavatar.cli.main import run
-from gaussavatar.media.ffmpeg import probe
+from gaussavatar.media.probe import probe
 from gaussavatar.segmentation.parts import PART_NAMES
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import FrameStore

@@ -11,8 +11,9 @@ from gaussavatar.cli.main import run
 from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.head.embedding import render_plain
 from gaussavatar.head.model import pose_vertices
-from gaussavatar.media.ffmpeg import find_ffmpeg, write_video
 from gaussavatar.media.images import resize
+from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.writing import write_video
 
 
 def make_media(path: Path, *arguments: str) -> Path:

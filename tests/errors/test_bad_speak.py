@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from gaussavatar.cli.main import run
-from gaussavatar.media.ffmpeg import probe
+from gaussavatar.media.probe import probe
 
 
 def test_nothing_to_say(message, toy_avatar: Path) -> None:
@@ -84,7 +84,9 @@ def test_odd_sounds_are_spoken(toy_avatar: Path, tmp_path: Path, kind: str) -> N
     assert probe(out).seconds == pytest.approx(1.0, abs=0.03)
 
 
-@pytest.mark.parametrize(("kind", "said"), [("one", "empty audio"), ("NaN", "NaN in it"), ("inf", "NaN in it")])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("one", "empty audio"), ("NaN", "1 that are NaN"), ("inf", "the first at 0.17 s")]
+)
 def test_sounds_that_are_none(message, toy_avatar: Path, tmp_path: Path, kind: str, said: str) -> None:
     samples = np.zeros(1) if kind == "one" else np.where(np.arange(48_000) == 8_000, float(kind), 0)
     soundfile.write(tmp_path / "a.wav", samples.astype(np.float32), 48_000, subtype="FLOAT")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from gaussavatar.media.ffmpeg import probe, read_audio
 from gaussavatar.media.images import read_image
+from gaussavatar.media.probe import probe
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.arkit import ArkitCurves
 from gaussavatar.motion.files import read_motion
 from gaussavatar.motion.track import MotionTrack

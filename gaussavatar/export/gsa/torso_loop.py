@@ -19,7 +19,7 @@ from gaussavatar.avatar.behind import straight
 from gaussavatar.avatar.folder import MATTE
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.image.cutout import cut_out
-from gaussavatar.media.ffmpeg import write_video
+from gaussavatar.media.writing import write_video
 from gaussavatar.motion.timeline import TURN, back_and_forth, nearest
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Rendered

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.speak.text.api import TextEngine, match_language
 from gaussavatar.speak.text.espeak_ng import EspeakNg
 from gaussavatar.speak.text.flite import Flite

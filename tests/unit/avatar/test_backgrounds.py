@@ -18,8 +18,10 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.record import record_from_plain
 from gaussavatar.avatar.torso import write_torso
 from gaussavatar.image.cutout import cut_out, torso_matte
-from gaussavatar.media.ffmpeg import find_ffmpeg, read_frames, write_video
+from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import write_image
+from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.writing import write_video
 from gaussavatar.model.torso import blank_torso
 from gaussavatar.motion.track import FaceState
 from gaussavatar.progress import QuietProgress

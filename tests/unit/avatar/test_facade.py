@@ -13,7 +13,7 @@ import torch
 import gaussavatar
 from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.frames import read_frames
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak

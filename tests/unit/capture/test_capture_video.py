@@ -13,7 +13,10 @@ from gaussavatar.capture import video as capture_module
 from gaussavatar.capture.store import load_capture
 from gaussavatar.capture.video import CaptureConfig, capture_video, shift_sound, source_notes
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import MediaInfo, find_ffmpeg, read_audio
+from gaussavatar.media.colour import Colour
+from gaussavatar.media.probe import MediaInfo
+from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.progress import QuietProgress
 
 CLIPS = Path(__file__).parents[4] / "shared" / "data" / "clips"
@@ -203,7 +206,7 @@ def test_unusual_video_is_converted_and_noted(tmp_path: Path) -> None:
 
 
 def test_hdr_without_the_filters_is_said_and_captured_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = MediaInfo(Path("x.mp4"), 9.0, 640, 480, 25.0, 0, True, False, "hevc", hdr="HLG")
+    info = MediaInfo(Path("x.mp4"), 9.0, 640, 480, 25.0, 0, True, False, "hevc", colour=Colour(transfer=18))
     assert "mapped" in source_notes(info)[0]
     monkeypatch.setattr(capture_module, "can_map_tones", lambda binary: False)
     assert "switch HDR off" in source_notes(info)[0]

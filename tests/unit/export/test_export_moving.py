@@ -12,8 +12,9 @@ from gaussavatar.cli.main import run
 from gaussavatar.errors import UserError
 from gaussavatar.export.registry import export_avatar
 from gaussavatar.export.states import MotionWish
-from gaussavatar.media.ffmpeg import probe, read_frames
+from gaussavatar.media.frames import read_frames
 from gaussavatar.media.picture_series import write_gif
+from gaussavatar.media.probe import probe
 from gaussavatar.motion.files import read_motion
 
 

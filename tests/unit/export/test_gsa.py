@@ -25,7 +25,7 @@ from gaussavatar.export.gsa.linear import linear_branches
 from gaussavatar.export.gsa.read import GsaAvatar, parsed, read_gsa
 from gaussavatar.export.gsa.torso_loop import one_period
 from gaussavatar.export.registry import export_avatar
-from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.frames import read_frames
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.torso import blank_torso
 from gaussavatar.motion.timeline import back_and_forth, nearest

@@ -18,7 +18,7 @@ from gaussavatar.export.gsa.read import GsaAvatar, parsed, read_gsa
 from gaussavatar.export.registry import export_avatar
 from gaussavatar.export.web.page import page, sources
 from gaussavatar.export.web.write import FILES
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 
 NODE = shutil.which("node")
 META = {"subject": "Ann & <b>Bo</b> {{player}}", "consent": '"yes"</dd>', "source": "", "program": "1", "recipe": ""}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gaussavatar.media.ffmpeg import find_ffmpeg
+from gaussavatar.media.process import find_ffmpeg
 
 MakeClip = Callable[..., Path]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gaussavatar.media.colour import REFERENCE_WHITE_NITS, can_map_tones
-from gaussavatar.media.ffmpeg import probe, read_frames
+from gaussavatar.media.frames import read_frames
+from gaussavatar.media.probe import probe
 from gaussavatar.media.process import find_ffmpeg
 
 needs_zscale = pytest.mark.skipif(not can_map_tones(find_ffmpeg()), reason="this ffmpeg has no zscale and tonemap")

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.media import ffmpeg
-from gaussavatar.media.ffmpeg import find_ffmpeg, probe, read_audio, read_frames
+from gaussavatar.media import frames, process
+from gaussavatar.media.frames import read_frames
+from gaussavatar.media.probe import probe
+from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.sound_file import read_audio
 
 TEST_PICTURE = "testsrc=size=160x120:rate={rate}:duration={seconds}"
 RAMP = "color=black:size=64x64:rate={rate}:duration=2,geq=lum='16+80*T':cb=128:cr=128"
@@ -189,7 +192,7 @@ def test_leaving_early_ends_the_child(make_clip, monkeypatch: pytest.MonkeyPatch
         started.append(real(*arguments, **options))
         return started[-1]
 
-    monkeypatch.setattr(ffmpeg.subprocess, "Popen", recording)
+    monkeypatch.setattr(process.subprocess, "Popen", recording)
     frames = read_frames(clip, width=160, height=120)
     next(frames)
     frames.close()
@@ -214,6 +217,6 @@ def test_what_is_known_of_a_file_is_not_asked_again(make_clip, monkeypatch: pyte
     def asked(path: Path) -> None:
         raise AssertionError(f"{path} was probed again")
 
-    monkeypatch.setattr(ffmpeg, "probe", asked)
+    monkeypatch.setattr(frames, "probe", asked)
     came = list(read_frames(info, width=64, height=64))
     assert len(came) == len(wanted) == 10 and all(map(np.array_equal, came, wanted))

@@ -12,7 +12,7 @@ import soundfile
 
 from gaussavatar.errors import UserError
 from gaussavatar.media import samples
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 
 
 def dribble(data: bytes) -> Callable[[int], bytes]:

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import find_ffmpeg, probe, read_audio, read_frames, write_video
+from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import read_image, resize, write_image
+from gaussavatar.media.probe import probe
+from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.sound_file import read_audio
+from gaussavatar.media.writing import write_video
 
 
 def gradient(n: int, width: int = 64, height: int = 48) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ from gaussavatar.audio.offset import AvOffset, estimate_av_offset
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.quality.alignment import SoundRecord, align_sound, load_sound_record
 from gaussavatar.quality.verdict import judge
 from gaussavatar.tracking.face.motion import load_motion

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import probe, read_frames
+from gaussavatar.media.frames import read_frames
+from gaussavatar.media.probe import probe
 from gaussavatar.progress import QuietProgress
 from gaussavatar.quality.overlay import EVERY, STRETCH_FRAMES, STRETCHES, shown_frames
 from gaussavatar.quality.records import Quality, load_quality

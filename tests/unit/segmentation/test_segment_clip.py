@@ -10,7 +10,7 @@ import pytest
 
 from gaussavatar.capture.store import Capture
 from gaussavatar.landmarks.detect import detect_landmarks
-from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.frames import read_frames
 from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import Segmentation, SegmentationConfig, segment_capture
 from gaussavatar.storage import FrameStore, frame_writer

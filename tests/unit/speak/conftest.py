@@ -9,7 +9,7 @@ import soundfile
 
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
-from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.frames import read_frames
 
 
 def voice(seconds: float, rate: int = 16_000, seed: int = 0) -> np.ndarray:

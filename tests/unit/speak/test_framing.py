@@ -9,8 +9,8 @@ import pytest
 
 from gaussavatar.avatar.framing import around_head, framing_of
 from gaussavatar.avatar.player import LoadedAvatar
-from gaussavatar.media.ffmpeg import probe
 from gaussavatar.media.images import resize
+from gaussavatar.media.probe import probe
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak
 from gaussavatar.speak.wish import VideoWish

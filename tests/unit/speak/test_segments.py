@@ -11,8 +11,9 @@ import soundfile
 
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import probe, read_audio
+from gaussavatar.media.probe import probe
 from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak import offline, segments
 from gaussavatar.speak.offline import speak

@@ -12,7 +12,8 @@ import soundfile
 
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import probe, read_audio
+from gaussavatar.media.probe import probe
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak.offline import speak

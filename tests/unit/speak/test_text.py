@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.ffmpeg import read_audio
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.speak.text import api
 from gaussavatar.speak.text.api import TextEngine, match_language
 from gaussavatar.speak.text.registry import choose, engines, one_line, say_text

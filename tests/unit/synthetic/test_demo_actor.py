@@ -8,7 +8,9 @@ import pytest
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.detect import detect_landmarks
 from gaussavatar.landmarks.measures import eye_openness, lip_aperture
-from gaussavatar.media.ffmpeg import probe, read_audio, read_frames
+from gaussavatar.media.frames import read_frames
+from gaussavatar.media.probe import probe
+from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.storage import FrameStore
 from gaussavatar.synthetic.actor import MASKS, ActorTruth, load_truth, make_actor_clip

@@ -18,7 +18,7 @@ from gaussavatar.landmarks.detect import (
 )
 from gaussavatar.landmarks.face_mesh import FaceDetector, FaceMesh
 from gaussavatar.landmarks.measures import eye_openness, lip_aperture, lip_width
-from gaussavatar.media.ffmpeg import read_frames
+from gaussavatar.media.frames import read_frames
 
 from .conftest import MadeUpClip, made_up_shape, make_clip
 

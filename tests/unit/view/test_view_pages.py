@@ -25,7 +25,7 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.gsa.beside import PACKED, packed_path
 from gaussavatar.export.gsa.read import read_gsa
-from gaussavatar.media.ffmpeg import probe
+from gaussavatar.media.probe import probe
 from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.serving.address import free_port
 from gaussavatar.serving.player import web_file
