@@ -10,6 +10,7 @@ from jaxtyping import Float32
 
 from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.encoder import AudioEncoder, heard_by
+from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.features.pieces import extract_in_pieces
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics, normalise
@@ -78,7 +79,7 @@ def codes_for_audio(
         lambda heard: normalise(heard, own),
         fill=own.silence,
     )
-    told = [_heard(encoder, part, config) for part in seen]
+    told = [answers_of(encoder, part, config, feature) for part in seen]
     if not told:
         return np.zeros((0, len(closed)), np.float32)
     answers, gate = (np.concatenate(parts) for parts in zip(*told, strict=True))
@@ -86,7 +87,7 @@ def codes_for_audio(
     voice = None
     if encoder.range is not None and (gate > 0.5).any():
         voice = encoder.range.of_voice(torch.from_numpy(answers[gate > 0.5]), encoder.centre.cpu())
-    return _spoken(encoder, answers, gate, closed, config, voice)
+    return spoken(encoder, answers, gate, closed, config, voice)
 
 
 def codes_for_windows(
@@ -98,14 +99,20 @@ def codes_for_windows(
 ) -> Float32[np.ndarray, "n n_codes"]:
     """Mouth codes for normalised windows of a stream, whose voice is taken as it comes."""
     config = config or DriveConfig()
-    answers, gate = _heard(encoder, windows, config)
-    return _spoken(encoder, answers, gate, closed, config, None)
+    answers, gate = answers_of(encoder, windows, config)
+    return spoken(encoder, answers, gate, closed, config, None)
 
 
-def _heard(
-    encoder: AudioEncoder | Blend, windows: Float32[np.ndarray, "n w d"], config: DriveConfig
+def answers_of(
+    encoder: AudioEncoder | Blend,
+    windows: Float32[np.ndarray, "n w d"],
+    config: DriveConfig,
+    feature: AudioFeature | None = None,
 ) -> tuple[Float32[np.ndarray, "n n_codes"], Float32[np.ndarray, "n"]]:
-    """What the network answers, and how far it may be followed: 0 in silence."""
+    """What the network answers, and how far it may be followed: 0 in silence.
+
+    ``feature`` is what the windows are of; opened anew when None.
+    """
     parameter = next(encoder.parameters())
     was_training = encoder.training
     encoder.eval()
@@ -117,11 +124,11 @@ def _heard(
     encoder.train(was_training)
     gate = np.ones(len(windows), np.float32)
     if config.gate is not None:
-        gate = heard_by(encoder.config).gate(windows, config.gate).astype(np.float32)
+        gate = (feature or heard_by(encoder.config)).gate(windows, config.gate).astype(np.float32)
     return torch.cat(parts).numpy().astype(np.float32), gate
 
 
-def _spoken(
+def spoken(
     encoder: AudioEncoder | Blend,
     answers: Float32[np.ndarray, "n n_codes"],
     gate: Float32[np.ndarray, "n"],
@@ -129,13 +136,16 @@ def _spoken(
     config: DriveConfig,
     voice: tuple[float, float] | None,
 ) -> Float32[np.ndarray, "n n_codes"]:
-    """Answers in the person's own range, with the wished gain, closed in silence; a stretch at a time."""
-    centre, spoken = encoder.centre.cpu(), np.empty_like(answers)
+    """Answers in the person's own range, with the wished gain, closed in silence; a stretch at a time.
+
+    ``voice`` is what :meth:`gaussavatar.audio.own_range.RangeMatch.of_voice` says of it; None for the person's own.
+    """
+    centre, made = encoder.centre.cpu(), np.empty_like(answers)
     for start in range(0, len(answers), STRETCH):
         rows = slice(start, start + STRETCH)
         codes = torch.from_numpy(answers[rows])
         if encoder.range is not None:
             codes = encoder.range.cpu()(codes, centre, voice or (1.0, 0.0))
         wide = (centre + config.mouth_gain * (codes - centre)).numpy().astype(np.float32)
-        spoken[rows] = closed + gate[rows, None] * (wide - closed)
-    return spoken
+        made[rows] = closed + gate[rows, None] * (wide - closed)
+    return made

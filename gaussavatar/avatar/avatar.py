@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,9 @@ from gaussavatar.avatar.driving import (
 )
 from gaussavatar.avatar.folder import find_avatar
 from gaussavatar.avatar.idle import idle_motion
+from gaussavatar.avatar.live.opening import RATE, Render, open_live
+from gaussavatar.avatar.live.session import Live, Pace
+from gaussavatar.avatar.load import Hearing
 from gaussavatar.avatar.load import load_avatar as load_folder
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
@@ -166,6 +170,43 @@ class Avatar:
             if other is not None:
                 check_motion(self.loaded, other)
         return idle_motion(person_of(self.loaded), seconds, seed, after, before)
+
+    def live(
+        self,
+        *,
+        render: Render = "motion",
+        hearing: Hearing = "light",
+        seed: int | None = None,
+        buffer: float = Pace.buffer,
+        cushion: float = Pace.cushion,
+        rate: int = RATE,
+        size: int | None = None,
+        background: str | Path = "plate",
+        torso: TorsoKind = "real",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Live:
+        """A live session: sound is pushed as it comes, frames of motion or pictures with their sound are taken.
+
+        Args:
+            render: ``motion`` for codes, upper face and pose; ``image`` for pictures as well.
+            hearing: which audio network: ``light`` needs some 200 ms of sound ahead and little time, ``best`` more.
+            seed: of blinks, sway and glances; another one each time when None.
+            buffer: seconds before they are due at which frames may be given out.
+            cushion: seconds of sound beyond what the lips need that are waited for before speech begins, against
+                sound that comes unevenly.
+            rate: samples per second of the sound that is given out.
+            size: side of pictures, pixels; the avatar's own when None.
+            background: of pictures, see :meth:`frames`.
+            torso: of pictures, see :meth:`frames`.
+            clock: what time it is, in seconds; for tests and for programs with a clock of their own.
+
+        Raises:
+            UserError: a wish that cannot be had, or audio features that cannot follow sound that is still coming.
+        """
+        return open_live(
+            self.loaded, render=render, hearing=hearing, seed=seed, buffer=buffer, cushion=cushion, rate=rate,
+            size=size, background=background, torso=torso, clock=clock,
+        )  # fmt: skip
 
     def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:
         """Mouth codes that open the lips by so much: 0 is closed, 1 as wide as this person's clip shows, and a little.

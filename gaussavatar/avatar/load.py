@@ -152,4 +152,20 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood
         torso=load_torso(path, record),
         arkit=stored_map(arrays),
         accents=stored_accents(arrays),
+        hearing=hearing,
     )
+
+
+def hearing_of(avatar: LoadedAvatar, hearing: Hearing) -> AudioEncoder | Blend:
+    """The wished-for audio network of an avatar that is loaded: its own, or read from its folder.
+
+    Raises:
+        UserError: it is the light one, and there is none; or the folder is gone or damaged.
+    """
+    if avatar.hearing == hearing:
+        return avatar.encoder
+    arrays, _ = read_arrays(avatar.path / WEIGHTS)
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    best = AudioEncoder(avatar.record.encoder)
+    best.load_state_dict(_under("model.encoder.", weights))
+    return _hearing(avatar.record, best.eval().requires_grad_(False), weights, hearing, avatar.path)

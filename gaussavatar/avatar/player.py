@@ -54,6 +54,8 @@ class LoadedAvatar:
     """The person's own map from ARKit's shapes; None in an avatar that was fitted before there was one."""
     accents: Accents | None = None
     """What of brows and head follows the stress of speech; None in an avatar that was fitted before that was asked."""
+    hearing: str = "best"
+    """Which of its audio networks ``encoder`` is: ``best`` or ``light``."""
 
     @property
     def device(self) -> torch.device:

@@ -103,22 +103,28 @@ def generated_blinks(habit: BlinkHabit, n: int, fps: float, rng: np.random.Gener
     """What new blinks add to open lids over ``n`` frames: log-normal intervals, one of the recorded shapes each."""
     values = np.zeros((n, habit.shapes.shape[2]), np.float32)
     # The first falls somewhere within an interval, as if the motion began in the middle of life.
-    moment = rng.uniform(0, 1) * _interval(habit, rng)
-    frames = np.arange(n)
+    moment = rng.uniform(0, 1) * interval(habit, rng)
     while moment < n / fps:
-        shape = habit.shapes[rng.integers(len(habit.shapes))]
-        before = round(BEFORE * habit.fps)
-        first = max(0, int((moment - BEFORE) * fps))
-        last = min(n, int((moment + AFTER) * fps) + 2)
-        places = (frames[first:last] / fps - moment) * habit.fps + before
-        for channel in range(values.shape[1]):
-            curve = np.interp(places, np.arange(len(shape)), shape[:, channel], left=0.0, right=0.0)
-            values[first:last, channel] = np.maximum(values[first:last, channel], curve)
-        moment += _interval(habit, rng)
+        add_blink(values, habit, int(rng.integers(len(habit.shapes))), moment, fps)
+        moment += interval(habit, rng)
     return values
 
 
-def _interval(habit: BlinkHabit, rng: np.random.Generator) -> float:
+def add_blink(values: Float32[np.ndarray, "n c"], habit: BlinkHabit, shape: int, moment: float, fps: float) -> None:
+    """Put one of the recorded shapes where its lids pass :data:`SHUT` at a moment (seconds from the first frame)."""
+    first = max(0, int((moment - BEFORE) * fps))
+    last = min(len(values), int((moment + AFTER) * fps) + 2)
+    if last <= first:
+        return
+    recorded = habit.shapes[shape]
+    places = (np.arange(first, last) / fps - moment) * habit.fps + round(BEFORE * habit.fps)
+    for channel in range(values.shape[1]):
+        curve = np.interp(places, np.arange(len(recorded)), recorded[:, channel], left=0.0, right=0.0)
+        values[first:last, channel] = np.maximum(values[first:last, channel], curve)
+
+
+def interval(habit: BlinkHabit, rng: np.random.Generator) -> float:
+    """Seconds to the next blink."""
     return max(REFRACTORY, float(np.exp(rng.normal(habit.log_interval, habit.spread))))
 
 

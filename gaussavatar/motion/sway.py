@@ -8,6 +8,8 @@ from scipy.signal import savgol_filter
 
 BLOCK = 8.0
 """Seconds of recorded motion whose spectrum each piece of new motion takes."""
+SHORTEST = 8
+"""Frames of a block below which nothing moves."""
 STEP = 2
 """Most frames of the filmed track that the torso passes per frame."""
 _STEP_COST = 4e-7
@@ -34,23 +36,35 @@ def surrogate(
         rng: where chance comes from.
         block: frames of a block.
     """
-    block = min(block, len(recorded)) // 2 * 2
-    if block < 8:
+    block = even_block(recorded, block)
+    if block < SHORTEST:
         return np.zeros((n, recorded.shape[1]))
     half = block // 2
-    window = np.sin(np.pi * (np.arange(block) + 0.5) / block)[:, None]
     total = np.zeros((n + 2 * block, recorded.shape[1]))
     for start in range(0, n + half, half):
-        first = int(rng.integers(len(recorded) - block + 1))
-        piece = recorded[first : first + block]
-        # Ends that differ would be heard as noise in every frequency: a line through them is taken off.
-        line = piece[0] + (piece[-1] - piece[0]) * np.linspace(0, 1, block)[:, None]
-        spectrum = np.fft.rfft(piece - line, axis=0)
-        phases = np.exp(2j * np.pi * rng.uniform(size=(len(spectrum), 1)))
-        phases[0] = 1
-        noise = np.fft.irfft(spectrum * phases, block, axis=0)
-        total[start : start + block] += window * (noise - noise.mean(axis=0))
+        total[start : start + block] += surrogate_block(recorded, block, rng)
     return total[half : half + n]
+
+
+def even_block(recorded: Float[np.ndarray, "t k"], block: int) -> int:
+    """An even number of frames, no more than are recorded."""
+    return min(block, len(recorded)) // 2 * 2
+
+
+def surrogate_block(
+    recorded: Float[np.ndarray, "t k"], block: int, rng: np.random.Generator
+) -> Float[np.ndarray, "block k"]:
+    """One block of new noise under its window; each overlaps the one before by half. See :func:`surrogate`."""
+    window = np.sin(np.pi * (np.arange(block) + 0.5) / block)[:, None]
+    first = int(rng.integers(len(recorded) - block + 1))
+    piece = recorded[first : first + block]
+    # Ends that differ would be heard as noise in every frequency: a line through them is taken off.
+    line = piece[0] + (piece[-1] - piece[0]) * np.linspace(0, 1, block)[:, None]
+    spectrum = np.fft.rfft(piece - line, axis=0)
+    phases = np.exp(2j * np.pi * rng.uniform(size=(len(spectrum), 1)))
+    phases[0] = 1
+    noise = np.fft.irfft(spectrum * phases, block, axis=0)
+    return window * (noise - noise.mean(axis=0))
 
 
 def matching_places(

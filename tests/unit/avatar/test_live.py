@@ -1,0 +1,352 @@
+"""A live session under a pretended clock: sound comes out whole and in step, interruptions are exact, nothing jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussavatar.avatar.avatar import Avatar, load_avatar
+from gaussavatar.avatar.live.records import FRAME, LiveEvent, LiveFrame
+from gaussavatar.avatar.live.session import Live
+from gaussavatar.errors import UserError
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def avatar(toy_avatar: Path) -> Avatar:
+    return load_avatar(toy_avatar)
+
+
+def babble(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
+    """Noise in syllables, 16 bits; no two samples' stretches are alike."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 3.3 * time)
+    return (8000 * loud * rng.normal(size=len(time)).clip(-3, 3)).astype(np.int16)
+
+
+class Clock:
+    """Time that a test moves on, a frame at a time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def session(avatar: Avatar, **wishes: object) -> tuple[Live, Clock]:
+    clock = Clock()
+    return avatar.live(**{"seed": 3, "clock": clock, "rate": RATE, **wishes}), clock  # type: ignore[arg-type]
+
+
+def run(live: Live, clock: Clock, frames: int, act: Callable[[int], None] | None = None) -> list[LiveFrame]:
+    """Frames as a consumer that asks in time gets them; ``act`` may push or clear before each."""
+    given = []
+    for index in range(frames):
+        if act is not None:
+            act(index)
+        told = live.poll()
+        assert len(told) == 1
+        given += told
+        clock.now += FRAME
+    return given
+
+
+def events_of(frames: list[LiveFrame]) -> list[tuple[int, LiveEvent]]:
+    return [(frame.index, event) for frame in frames for event in frame.events]
+
+
+def heard(frames: list[LiveFrame]) -> np.ndarray:
+    return np.concatenate([frame.audio for frame in frames])
+
+
+def test_all_sound_comes_out_once_and_whole_with_its_frames(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sound = babble(2.13)
+    frames = run(live, clock, 10)
+    assert not heard(frames).any()
+    live.push(sound.tobytes(), RATE)
+    live.flush()
+    frames = run(live, clock, 70)
+    kinds = {event.kind: (index, event) for index, event in events_of(frames)}
+    start, (end, finished) = kinds["start"][0], kinds["finished"]
+    said = [frame for frame in frames if frame.speaking]
+    assert [frame.index for frame in said] == list(range(start, end + 1))
+    np.testing.assert_array_equal(heard(said)[: len(sound)], sound)
+    assert not heard(said)[len(sound) :].any()
+    assert finished.position == pytest.approx(2.13)
+    assert not finished.interrupted
+    assert [frame.time for frame in frames] == pytest.approx([100.0 + frame.index / 25 for frame in frames])
+    assert live.stats.spoken_seconds == pytest.approx(2.13)
+    assert live.stats.queued_seconds == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 47_999])
+def test_other_rates_last_as_long_as_they_lasted(avatar: Avatar, rate: int) -> None:
+    live, clock = session(avatar, rate=48_000)
+    time = np.arange(round(1.2 * rate)) / rate
+    tone = (9000 * np.sin(2 * np.pi * 500 * time)).astype(np.int16)
+    for start in range(0, len(tone), 777):
+        live.push(tone[start : start + 777], rate)
+    live.flush()
+    frames = [frame for frame in run(live, clock, 40) if frame.speaking]
+    assert len(frames) == int(np.ceil(25 * len(tone) / rate))
+    whole = heard(frames).astype(float)
+    wanted = 9000 * np.sin(2 * np.pi * 500 * np.arange(len(whole)) / 48_000)
+    # No seam between pieces, and no shift.
+    assert np.abs(whole - wanted)[100:57_000].max() < 60
+
+
+def test_the_lips_do_not_depend_on_how_the_sound_came(avatar: Avatar) -> None:
+    sound = babble(3.0)
+
+    def said(pieces: list[np.ndarray], per_frame: int) -> np.ndarray:
+        live, clock = session(avatar)
+        waiting = list(pieces)
+
+        def act(_: int) -> None:
+            for piece in waiting[:per_frame]:
+                live.push(piece, RATE)
+            del waiting[:per_frame]
+            if not waiting:
+                live.flush()
+
+        return np.array([frame.motion.codes for frame in run(live, clock, 120, act) if frame.speaking])
+
+    burst = said([sound], 1)
+    trickle = said([sound[start : start + 320] for start in range(0, len(sound), 320)], 2)
+    assert len(burst) == len(trickle) == 75
+    np.testing.assert_allclose(burst, trickle, atol=1e-5)
+    whole = avatar.motion_for((sound, RATE)).mouth_codes
+    assert np.corrcoef(burst[:, 0], whole[:, 0])[0, 1] > 0.8
+
+
+def test_a_hundred_interruptions_are_exact_to_a_frame(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    rng, given = np.random.default_rng(5), []
+    for turn in range(100):
+        live.push(babble(3.0, seed=turn), RATE)
+        frames = run(live, clock, int(rng.integers(1, 30)))
+        sounding = sum(frame.speaking for frame in frames)
+        live.clear()
+        after = run(live, clock, 1)
+        assert not after[0].audio.any()
+        assert not after[0].speaking
+        (finished,) = [event for event in after[0].events if event.kind == "finished"]
+        assert (finished.interrupted, finished.segment) == (True, turn)
+        assert finished.position == pytest.approx(sounding * FRAME)
+        given += frames + after
+    assert [frame.index for frame in given] == list(range(len(given)))
+    assert live.stats.queued_seconds == pytest.approx(0.0)
+
+
+def test_an_interrupted_mouth_is_shut_after_three_frames_and_does_not_jump(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    live.push(babble(3.0), RATE)
+    before = run(live, clock, 30)[-1].motion.codes
+    live.clear()
+    after = run(live, clock, 4)
+    away = [np.abs(frame.motion.codes - avatar.rest.mouth_codes).max() for frame in after]
+    open_by = np.abs(before - avatar.rest.mouth_codes).max()
+    assert open_by > 0.05
+    assert away[2] == pytest.approx(0.0, abs=1e-6)
+    assert 0.6 * open_by < away[0] < 0.9 * open_by
+    assert 0.1 * open_by < away[1] < 0.4 * open_by
+
+
+def test_what_is_said_after_an_interruption_is_said(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    live.push(babble(5.0), RATE)
+    run(live, clock, 20)
+    live.clear()
+    new = babble(1.0, seed=9)
+    live.push(new, RATE)
+    live.flush()
+    frames = [frame for frame in run(live, clock, 40) if frame.speaking]
+    np.testing.assert_array_equal(heard(frames), new)
+
+
+def test_when_sound_runs_out_it_rests_and_goes_on_without_losing_a_sample(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sound = babble(2.0)
+
+    def act(index: int) -> None:
+        if index == 0:
+            live.push(sound[:RATE], RATE)
+        if index == 60:
+            live.push(sound[RATE:], RATE)
+            live.flush()
+
+    frames = run(live, clock, 120, act)
+    assert live.stats.underruns == 1
+    np.testing.assert_array_equal(heard([frame for frame in frames if frame.speaking]), sound)
+    assert [event.kind for _, event in events_of(frames)] == ["start", "late", "end", "finished"]
+    resting = next(frame for frame in frames if any(event.kind == "late" for event in frame.events))
+    assert not resting.speaking
+    # What the lips need ahead is missing at the end of what is there.
+    assert resting.events[0].position == pytest.approx(1.0 - live.look_ahead, abs=1.5 * FRAME)
+
+
+def test_speech_begins_within_the_promised_delay(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sound = babble(1.5)
+
+    def act(index: int) -> None:
+        # As a microphone: each frame brings what was said since the last one.
+        live.push(sound[index * 640 : (index + 1) * 640], RATE)
+
+    started = next(index for index, event in events_of(run(live, clock, 30, act)) if event.kind == "start")
+    assert (started + 1) * FRAME <= live.delay + FRAME
+    assert live.delay < live.look_ahead + 0.3
+    assert sum(live.latencies.values()) == pytest.approx(live.delay)
+
+
+def test_late_pictures_are_left_out_and_their_sound_is_not(avatar: Avatar) -> None:
+    live, clock = session(avatar, render="image", size=48)
+    sound = babble(1.0)
+    live.push(sound, RATE)
+    live.flush()
+    frames = live.poll()
+    clock.now += 5 * FRAME
+    late = live.poll()
+    assert [frame.image is None for frame in late] == [True] * 4 + [False]
+    assert all(any(event.kind == "late" for event in frame.events) for frame in late[:4])
+    assert live.stats.dropped_pictures == 4
+    clock.now += FRAME
+    frames += late + run(live, clock, 30)
+    np.testing.assert_array_equal(heard([frame for frame in frames if frame.speaking]), sound)
+    assert frames[-1].image is not None
+    assert frames[-1].image.shape == (48, 48, 3)
+
+
+def test_a_clock_that_ran_on_without_a_consumer_is_put_back(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    live.poll()
+    live.push(babble(1.0), RATE)
+    live.flush()
+    clock.now += 3600.0
+    frames = live.poll()
+    assert len(frames) <= 3
+    assert live.stats.stalled_seconds == pytest.approx(3600.0, abs=0.2)
+    assert any(event.kind == "late" for event in frames[0].events)
+    clock.now += FRAME
+    assert len(live.poll()) == 1
+
+
+def test_the_same_seed_is_the_same_person_and_no_minute_is_like_another(avatar: Avatar) -> None:
+    def idle(seed: int) -> np.ndarray:
+        live, clock = session(avatar, seed=seed)
+        return np.array([np.concatenate([frame.motion.upper, frame.motion.T_camera_world.ravel()])
+                         for frame in run(live, clock, 1000)])  # fmt: skip
+
+    one, again, other = idle(1), idle(1), idle(2)
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 0.1
+    assert np.abs(one[:500] - one[500:]).max() > 0.1
+
+
+def test_packed_motion_reads_back(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    live.push(babble(1.0), RATE)
+    frame = run(live, clock, 20)[-1]
+    data, motion = frame.packed(), frame.motion
+    index, flags, m, u, _, place, _ = struct.unpack_from("<IBBBBHH", data)
+    assert (index, flags, m, u, place) == (19, 1, 4, 3, motion.place)
+    codes = np.frombuffer(data, "<f2", m, 12)
+    upper = np.frombuffer(data, "<f2", u, 12 + 2 * m)
+    translation = np.frombuffer(data, "<f4", 3, 12 + 2 * (m + u))
+    w, x, y, z = np.frombuffer(data, "<f2", 4, 24 + 2 * (m + u)).astype(float)
+    assert len(data) == 32 + 2 * (m + u)
+    np.testing.assert_allclose(codes, motion.codes, atol=2e-3)
+    np.testing.assert_allclose(upper, motion.upper, atol=2e-3)
+    np.testing.assert_array_equal(translation, motion.T_camera_world[:, 3])
+    assert motion.T_camera_world[0, 0] == pytest.approx(1 - 2 * (y * y + z * z), abs=2e-3)
+    assert motion.T_camera_world[1, 0] == pytest.approx(2 * (x * y + w * z), abs=2e-3)
+
+
+def test_iteration_is_paced_by_the_clock_and_ends_with_the_session(avatar: Avatar) -> None:
+    live = avatar.live(seed=1)
+    seen = []
+    for frame in live:
+        seen.append(frame)
+        if len(seen) == 3:
+            live.close()
+    assert [frame.index for frame in seen] == [0, 1, 2]
+
+    async def taken() -> list[int]:
+        other, got = avatar.live(seed=1), []
+        async for frame in other:
+            got.append(frame.index)
+            if len(got) == 2:
+                other.close()
+        return got
+
+    assert asyncio.run(taken()) == [0, 1]
+    assert live.poll() == []
+    with pytest.raises(UserError, match="open"):
+        live.push(b"", RATE)
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "message"),
+    [
+        (b"\0", RATE, "whole samples"),
+        (np.zeros(10, np.float32) + np.nan, RATE, "finite"),
+        (np.zeros(10, np.int32), RATE, "int16"),
+        (np.zeros((3, 4, 5), np.int16), RATE, "shape"),
+        ([1, 2, 3], RATE, "bytes or an array"),
+        (np.zeros(10, np.int16), 0, "rate"),
+        (np.zeros(10, np.int16), -16000, "rate"),
+        (np.zeros(10, np.int16), float("nan"), "rate"),
+        (np.zeros(10, np.int16), "16000", "rate"),
+        (np.zeros(RATE * 601, np.int16), RATE, "waits to be said"),
+    ],
+)
+@pytest.mark.usefixtures("types_unchecked")
+def test_what_is_no_sound_is_refused_in_one_line(avatar: Avatar, sound: object, rate: object, message: str) -> None:
+    live, clock = session(avatar)
+    with pytest.raises(UserError, match=message):
+        live.push(sound, rate)  # type: ignore[arg-type]
+    assert not heard(run(live, clock, 3)).any()
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"render": "video"}, "render"),
+        ({"hearing": "loud"}, "hearing"),
+        ({"seed": -1}, "seed"),
+        ({"buffer": float("nan")}, "buffer"),
+        ({"cushion": 100}, "cushion"),
+        ({"rate": 16_001}, "multiple"),
+        ({"render": "image", "size": 0}, "size"),
+        ({"render": "image", "background": "#12"}, "colour"),
+        ({"render": "image", "background": "none"}, "older version"),
+    ],
+)
+@pytest.mark.usefixtures("types_unchecked")
+def test_wishes_that_cannot_be_had_are_refused(avatar: Avatar, wish: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        avatar.live(**wish)
+
+
+def test_nothing_pushed_nothing_said(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    live.flush()
+    live.clear()
+    live.push(b"", RATE)
+    live.flush()
+    frames = run(live, clock, 5)
+    assert not events_of(frames)
+    live.push(np.array([5000], np.int16), RATE)
+    live.flush()
+    frames = run(live, clock, 5)
+    assert [event.kind for _, event in events_of(frames)] == ["start", "end", "finished"]
+    assert sum(frame.speaking for frame in frames) == 1
