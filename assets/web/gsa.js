@@ -142,13 +142,17 @@ async function feed(writer, bytes) {
   await writer.close();
 }
 
+const POWERS = Float64Array.from({ length: 32 }, (_, exponent) => 2 ** ((exponent || 1) - 25));
+
 /** Numbers of half precision, given as their bits. */
 export function floatsOfHalves(bits) {
-  return Float32Array.from(bits, (h) => {
-    const sign = h & 0x8000 ? -1 : 1, exponent = (h >> 10) & 31, fraction = h & 1023;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction);
-  });
+  const out = new Float32Array(bits.length);
+  for (let k = 0; k < bits.length; k++) {
+    const h = bits[k], exponent = (h >> 10) & 31, fraction = h & 1023;
+    const size = exponent === 31 ? (fraction ? NaN : Infinity) : POWERS[exponent] * (exponent ? 1024 + fraction : fraction);
+    out[k] = h & 0x8000 ? -size : size;
+  }
+  return out;
 }
 
 /** Numbers per Gaussian of channels that move. */

@@ -2,7 +2,7 @@
 
 import { at16k, Resampler } from "./speech/resample.js";
 import { Rows } from "./speech/rows.js";
-import { LOOK_AHEAD, mayGoOn, Voice } from "./speech/voice.js";
+import { BestVoice, LOOK_AHEAD, mayGoOn, Voice } from "./speech/voice.js";
 import { samplesOfWav } from "./speech/wav.js";
 
 const FPS = 25, SHUT = 0.12;
@@ -77,6 +77,7 @@ class Motion {
  */
 export class Speaker {
   #voice;
+  #best;
   #onstate;
   #context = null;
   #now = null;
@@ -91,6 +92,8 @@ export class Speaker {
   /** @param {Gsa} gsa an avatar file @param {(state: string, detail: object) => void=} onstate */
   constructor(gsa, onstate = () => {}) {
     this.#voice = new Voice(gsa);
+    // Whole sounds only: of live sound the best network would have to hear half a second more before it answers.
+    this.#best = gsa.meta.best ? new BestVoice(gsa, this.#voice) : this.#voice;
     this.#onstate = onstate;
   }
 
@@ -118,7 +121,7 @@ export class Speaker {
     this.clear();
     const turn = this.#turn, context = this.#opened();
     const { buffer, channels, rate } = await decoded(sound, context), unwanted = () => turn !== this.#turn;
-    const codes = await this.#voice.codesSoon(at16k(channels, rate), unwanted);
+    const codes = await this.#best.codesSoon(at16k(channels, rate), unwanted);
     if (unwanted() || !codes) return 0;
     const node = Object.assign(context.createBufferSource(), { buffer }), zero = context.currentTime + 0.05;
     node.connect(context.destination);

@@ -84,6 +84,10 @@ class Export:
     quality: Literal["small", "normal", "full"] | None = None
     """web, avatar: how many bits the bases and the video get; normal when not given."""
 
+    features: Literal["light", "best"] | None = None
+    """web, avatar: what it hears with, light when not given. With best, whole sounds are spoken by the avatar's best
+    network (mel and hama, with the light one) and live sound by the light one alone. The file is 4 MB larger."""
+
     split: bool = False
     """web: a folder with page, player and avatar file instead of one file."""
 
@@ -117,6 +121,7 @@ class Export:
     def _file_options(self) -> dict[str, Any]:
         """What was given of the file besides --set."""
         given = {"quality": self.quality, "audio": self._carried, "split": self.split, "force": self.force}
+        given["features"] = self.features
         return {name: value for name, value in given.items() if value}
 
     def _tracked_head(self, folder: Path) -> dict[str, Path]:

@@ -12,7 +12,14 @@ from gaussavatar.storage import atomic_path
 
 
 def write(
-    path: Path, avatar: LoadedAvatar, motion: MotionTrack, *, tell: Callable[[str], None], quality: str, force: bool
+    path: Path,
+    avatar: LoadedAvatar,
+    motion: MotionTrack,
+    *,
+    tell: Callable[[str], None],
+    quality: str,
+    force: bool,
+    features: str,
 ) -> int:
     """Write the file; returns the number of Gaussians.
 
@@ -23,11 +30,12 @@ def write(
         tell: is told its size and how near it comes to the avatar's own pictures, before it is written.
         quality: small, normal or full.
         force: see :func:`gaussavatar.export.gsa.file.avatar_file`.
+        features: see there.
 
     Raises:
         UserError: see there; or the file cannot be written.
     """
-    made = avatar_file(avatar, quality, force)
+    made = avatar_file(avatar, quality, force, features)
     for line in made.said:
         tell(line)
     with atomic_path(path) as temporary:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from gaussavatar.export.writer import Choice, InputFile, Switch, Writer
 
 QUALITY = Choice("normal", ("small", "normal", "full"), "bits of bases and video, by small, normal or full")
+FEATURES = Choice(
+    "light", ("light", "best"), "what it hears with, by light or best: best speaks whole sounds better, 4 MB more"
+)
 FORCE = Switch("also where an avatar's motion comes out more than 2 pixels off")
 
 WHOLE = {
@@ -13,7 +16,7 @@ WHOLE = {
         moves=True,
         suffix=".gsa",
         module="gaussavatar.export.avatar",
-        options={"quality": QUALITY, "force": FORCE},
+        options={"quality": QUALITY, "force": FORCE, "features": FEATURES},
         whole=True,
     ),
     "web": Writer(
@@ -24,6 +27,7 @@ WHOLE = {
         options={
             "quality": QUALITY,
             "force": FORCE,
+            "features": FEATURES,
             "audio": InputFile("a sound that visitors can play"),
             "split": Switch("a folder with page, player and avatar file"),
         },

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { Gsa } from "../../assets/web/gsa.js";
 
-const TYPES = { f32: Float32Array, f16: Uint16Array, i16: Int16Array, i32: Int32Array };
+const TYPES = { f32: Float32Array, f16: Uint16Array, i16: Int16Array, i32: Int32Array, u8: Uint8Array };
 
 /** An avatar file's header and sections, without the checks of a real one. */
 export function readArrays(path) {

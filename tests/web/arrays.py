@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-KINDS = {"float32": "f32", "float16": "f16", "int16": "i16", "int32": "i32"}
+KINDS = {"float32": "f32", "float16": "f16", "int16": "i16", "int32": "i32", "uint8": "u8"}
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> Path:

@@ -1,12 +1,13 @@
 // Mouth codes of sounds as a page has them: speech.mjs AVATAR SOUND OUT [PIECE...]; whole, then in pieces of so many samples,
-// then again by a stream that knows the voice.
-import { Voice } from "../../assets/web/speech/voice.js";
+// then again by a stream that knows the voice. Where the avatar has a best network, the whole is spoken by that.
+import { BestVoice, Voice } from "../../assets/web/speech/voice.js";
 import { readArrays, writeFloats } from "./arrays.mjs";
 
 const [avatar, sound, out, ...pieces] = process.argv.slice(2);
-const voice = new Voice(readArrays(avatar)), samples = readArrays(sound).array("samples");
+const gsa = readArrays(avatar), voice = new Voice(gsa), whole = gsa.meta.best ? new BestVoice(gsa, voice) : voice;
+const samples = readArrays(sound).array("samples");
 let started = performance.now();
-writeFloats(`${out}.whole`, voice.codesOf(samples));
+writeFloats(`${out}.whole`, whole.codesOf(samples));
 console.log(JSON.stringify({ whole: performance.now() - started }));
 let known = null;
 for (const piece of pieces.map(Number)) {

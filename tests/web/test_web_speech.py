@@ -29,7 +29,8 @@ CODES = 6
 def network(features: tuple[str, ...] = ("mel", "viseme"), **more: Any) -> AudioEncoder:
     """Networks of chance whose weights are exact in half precision; answers are of the size of real codes."""
     torch.manual_seed(1)
-    width, facts = {1: 40, 2: 69}[len(features)], {"linear": False, "own_range": True, "heard": 0} | more
+    width = sum({"mel": 40, "viseme": 29, "hama": 22}[name] for name in features)
+    facts = {"linear": False, "own_range": True, "heard": 0} | more
     config = EncoderConfig(CODES, hidden=12, features=features, width=width, **facts)
     encoder = AudioEncoder(config).eval().requires_grad_(False)
     for name, tensor in encoder.state_dict().items():

@@ -13,13 +13,16 @@ const TRUST = 75, LOUDEST = 1.7;
 
 /** The networks' weights as {@link Conv} takes them: windows overlap, and what they share is computed once. */
 export class Encoder {
-  /** @param {Gsa} gsa with `meta.speech` and the sections `speech.*` */
-  constructor(gsa) {
-    const { window, width, members, hidden, n_codes: codes, linear, ood = 0.3 } = gsa.meta.speech;
+  /**
+   * @param {Gsa} gsa with `meta.speech` and the sections `speech.*`, or those of another network
+   * @param {string=} name the other network's
+   */
+  constructor(gsa, name = "speech") {
+    const { window, width, members, hidden, n_codes: codes, linear, ood = 0.3 } = gsa.meta[name];
     if (window !== WINDOW) throw new Error("This avatar's network hears windows of another length than this player knows.");
-    const layer = (name, taps, groups, inputs, outputs, more) => ({
-      weight: gsa.array(`speech.${name}.weight`, [members, taps * inputs, outputs]),
-      bias: gsa.array(`speech.${name}.bias`, [members, 1, outputs]),
+    const layer = (part, taps, groups, inputs, outputs, more) => ({
+      weight: gsa.array(`${name}.${part}.weight`, [members, taps * inputs, outputs]),
+      bias: gsa.array(`${name}.${part}.bias`, [members, 1, outputs]),
       inputs, outputs, taps, groups, ...more,
     });
     const stem = layer("stem", 5, 1, width, hidden, { stride: 2, relu: true });
@@ -31,18 +34,18 @@ export class Encoder {
       layer("top", 3, members, hidden, hidden, { relu: true }),
       layer("head", 3, members, hidden, codes, { dilation: 2 }),
     ];
-    this.linear = linear ? this.#linear(gsa, width, codes) : null;
+    this.linear = linear ? this.#linear(gsa, name, width, codes) : null;
     Object.assign(this, { width, members, codes, answers: members + (linear ? 1 : 0) });
-    this.centre = gsa.array("speech.centre", [codes]);
-    this.spread = gsa.array("speech.spread", [codes]);
-    this.range = gsa.has("speech.range.gain") ? new OwnRange(gsa, codes) : null;
-    this.heard = gsa.has("speech.heard.components") && ood > 0 ? new HeardMatch(gsa, width, ood) : null;
+    this.centre = gsa.array(`${name}.centre`, [codes]);
+    this.spread = gsa.array(`${name}.spread`, [codes]);
+    this.range = gsa.has(`${name}.range.gain`) ? new OwnRange(gsa, name, codes) : null;
+    this.heard = gsa.has(`${name}.heard.components`) && ood > 0 ? new HeardMatch(gsa, name, width, ood) : null;
   }
 
-  #linear(gsa, width, codes) {
-    const inputs = WINDOW * width, weight = gsa.array("speech.linear.weight", [codes, inputs]);
+  #linear(gsa, name, width, codes) {
+    const inputs = WINDOW * width, weight = gsa.array(`${name}.linear.weight`, [codes, inputs]);
     const turned = Float32Array.from(weight, (_, k) => weight[(k % codes) * inputs + Math.floor(k / codes)]);
-    return { inputs: width, outputs: codes, taps: WINDOW, stride: STEP, weight: turned, bias: gsa.array("speech.linear.bias", [codes]) };
+    return { inputs: width, outputs: codes, taps: WINDOW, stride: STEP, weight: turned, bias: gsa.array(`${name}.linear.bias`, [codes]) };
   }
 }
 
@@ -129,10 +132,10 @@ class Gate {
 
 /** Brings frames of a kind that the network never heard towards what it did hear (gaussavatar/audio/heard_before.py). */
 class HeardMatch {
-  constructor(gsa, width, ood) {
-    const components = gsa.array("speech.heard.components", [null, width]), count = components.length / width;
-    const [low, high] = ["low", "high"].map((name) => gsa.array(`speech.heard.${name}`, [count]));
-    const mean = gsa.array("speech.heard.mean", [width]);
+  constructor(gsa, name, width, ood) {
+    const components = gsa.array(`${name}.heard.components`, [null, width]), count = components.length / width;
+    const [low, high] = ["low", "high"].map((part) => gsa.array(`${name}.heard.${part}`, [count]));
+    const mean = gsa.array(`${name}.heard.mean`, [width]);
     Object.assign(this, { components, low, high, mean, ood: components.some((value) => value !== 0) ? ood : 0 });
   }
 
@@ -157,9 +160,9 @@ class HeardMatch {
 
 /** How a network's codes become as wide as the person's. */
 class OwnRange {
-  constructor(gsa, codes) {
-    const [gain, opening, toward] = ["gain", "opening", "toward"].map((name) => gsa.array(`speech.range.${name}`, [codes]));
-    const heard = gsa.array("speech.range.heard", [null]), own = gsa.array("speech.range.own", [heard.length]);
+  constructor(gsa, name, codes) {
+    const [gain, opening, toward] = ["gain", "opening", "toward"].map((part) => gsa.array(`${name}.range.${part}`, [codes]));
+    const heard = gsa.array(`${name}.range.heard`, [null]), own = gsa.array(`${name}.range.own`, [heard.length]);
     Object.assign(this, { gain, opening, toward, heard, own });
   }
 

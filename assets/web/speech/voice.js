@@ -6,7 +6,7 @@ import { RATE } from "./mel.js";
 import { normaliseRow, RunningNormaliser, silenceOf } from "./normalise.js";
 import { Rows } from "./rows.js";
 
-const FPS = 25, PIECE = RATE;
+const FPS = 25;
 /** Sound after the middle of a video frame until its mouth is known, seconds: half a window, and half a frame of sound. */
 export const LOOK_AHEAD = (WINDOW >> 1) / FEATURE_RATE + 0.0125;
 
@@ -22,16 +22,16 @@ export function mayGoOn(begun) {
   return globalThis.document?.hidden || performance.now() - begun < 8;
 }
 
-/** What an avatar hears with. */
+/** What an avatar hears with: its light network. */
 export class Voice {
-  /** @param {Gsa} gsa an avatar file as `readGsa` gives it. */
-  constructor(gsa) {
-    const { features, gate, mouth_gain: gain } = gsa.meta.speech;
-    this.encoder = new Encoder(gsa);
+  /** @param {Gsa} gsa an avatar file as `readGsa` gives it. @param {string=} name of the network in the file. */
+  constructor(gsa, name = "speech") {
+    const { features, gate, mouth_gain: gain } = gsa.meta[name];
+    this.encoder = new Encoder(gsa, name);
     this.features = new Features(gsa, features);
     this.closed = gsa.array("drive.closed", [this.encoder.codes]);
     if (this.features.width !== this.encoder.width) throw new Error("This avatar's network hears frames of another width.");
-    Object.assign(this, { gate, gain });
+    Object.assign(this, { gate, gain, centre: this.encoder.centre });
   }
 
   /** Numbers per video frame. */
@@ -72,16 +72,15 @@ export class Voice {
 
   *#steps(samples) {
     if (!samples.length) throw new Error("The sound has not a single sample.");
-    const raw = new Rows(this.features.width), stream = this.features.stream();
-    for (let at = 0; at < samples.length; at += PIECE) {
-      const rows = stream.push(finite(samples.subarray(at, at + PIECE)));
-      raw.append(rows.data, rows.count);
-      yield;
-    }
-    const rest = stream.finish();
-    raw.append(rest.data, rest.count);
+    const run = yield* this.heard(finite(samples)), { range } = this.encoder, frames = framesOf(samples.length);
+    return this.spoken(run, frames, range ? range.ofVoice(run.answers.data, run.gates.data, frames, this.centre) : [1, 0]);
+  }
+
+  /** Answers and gates of a whole sound's frames, a little at a time. @returns {Generator<void, EncoderRun>} */
+  *heard(samples) {
+    const raw = yield* this.features.whole(samples);
     const own = this.features.statistics(raw.data, raw.count), silence = silenceOf(own);
-    const run = new EncoderRun(this.encoder, this.gate), piece = new Rows(raw.width), frames = framesOf(samples.length);
+    const run = new EncoderRun(this.encoder, this.gate), piece = new Rows(raw.width);
     piece.repeat(silence, AHEAD);
     for (let first = 0; first < raw.count; first += 512) {
       const count = Math.min(512, raw.count - first), begin = piece.grow(count);
@@ -94,9 +93,7 @@ export class Voice {
     }
     piece.repeat(silence, WINDOW + STEP);
     run.push(piece);
-    const { range, centre } = this.encoder;
-    const voice = range ? range.ofVoice(run.answers.data, run.gates.data, frames, centre) : [1, 0];
-    return this.spoken(run, frames, voice);
+    return run;
   }
 
   /**
@@ -111,7 +108,7 @@ export class Voice {
 
   /** The first `frames` answers in the person's own range, with the gain, closed in silence; forgets them. */
   spoken({ answers, gates }, frames, voice) {
-    const { closed, gain } = this, { range, centre, codes } = this.encoder;
+    const { closed, gain, centre } = this, { range, codes } = this.encoder;
     const told = answers.data.slice(0, frames * codes);
     for (let k = 0; k < frames; k++) {
       const at = k * codes;
@@ -123,6 +120,26 @@ export class Voice {
     answers.drop(frames);
     gates.drop(frames);
     return told;
+  }
+}
+
+/** The best network, which hears with hama as well, together with the light one (gaussavatar/audio/blend.py): whole sounds. */
+export class BestVoice extends Voice {
+  /** @param {Gsa} gsa with `meta.best` and the sections `best.*` and `hama.*`. @param {Voice} light of the same file. */
+  constructor(gsa, light) {
+    super(gsa, "best");
+    const { share } = gsa.meta.best;
+    if (light.width !== this.width || !(share >= 0 && share <= 1)) throw new Error("This avatar's two networks do not fit together.");
+    Object.assign(this, { light, share, centre: this.centre.map((value, k) => (1 - share) * value + share * light.centre[k]) });
+  }
+
+  /** See {@link Voice#heard}. */
+  *heard(samples) {
+    const run = yield* super.heard(samples);
+    if (!this.share) return run;
+    const own = run.answers.data, { answers } = yield* this.light.heard(samples), count = answers.count * answers.width;
+    for (let k = 0; k < count; k++) own[k] = (1 - this.share) * own[k] + this.share * answers.data[k];
+    return run;
   }
 }
 

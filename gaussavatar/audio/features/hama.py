@@ -88,6 +88,16 @@ def _network() -> tuple[object, Float32[np.ndarray, "tokens classes"], int]:
     return model.session, classes, model.blank_id
 
 
+def token_classes() -> tuple[Float32[np.ndarray, "tokens classes"], int]:
+    """How much of each of the network's tokens belongs to each class, and which token is blank.
+
+    Raises:
+        UserError: another version is installed, or its library cannot be loaded here.
+    """
+    _, classes, blank = _network()
+    return classes, blank
+
+
 def check_installed() -> None:
     """Refuse another version of hama than the one that avatars are trained with.
 

@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from gaussavatar.errors import UserError
+from gaussavatar.export.gsa.best import BestFacts, HamaFacts, check_best
 from gaussavatar.export.gsa.branch import FreeNet, Lighting, LinearBranch
 from gaussavatar.export.gsa.container import MOST_DECODED, unpack
 from gaussavatar.export.gsa.quantise import unranged, unstepped
+from gaussavatar.export.gsa.sections import WrongShapeError, taken
 from gaussavatar.model.config import Channel
 from gaussavatar.model.gaussians import CHANNEL_WIDTH
 from gaussavatar.motion.track import FaceState, MotionTrack
@@ -53,6 +55,8 @@ class _Meta:
     consent: str
     synthetic: Literal[True]
     identity: str = ""
+    best: BestFacts | None = None
+    hama: HamaFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -126,32 +130,32 @@ def parsed(data: bytes, path: Path) -> GsaAvatar:
         raise _damaged(path, str(error)) from error
     except KeyError as error:
         raise _damaged(path, f"no section {error}") from error
-    except _WrongShapeError as error:
+    except WrongShapeError as error:
         raise _damaged(path, str(error)) from error
-
-
-class _WrongShapeError(Exception):
-    """A section of another shape or type than the header asks for."""
 
 
 def _avatar(known: _Meta, meta: Mapping[str, Any], sections: Mapping[str, np.ndarray]) -> GsaAvatar:
     if not 16 <= known.size <= 8192 or not 1 <= known.fps <= 1000 or "face" not in known.branches:
-        raise _WrongShapeError("a size, frame rate or branch that cannot be")
-    closed = _taken(sections, "drive.closed", "f4", (None,))
+        raise WrongShapeError("a size, frame rate or branch that cannot be")
+    closed = taken(sections, "drive.closed", "f4", (None,))
     m, u = len(closed), len(known.upper_names)
-    codes = _taken(sections, "track.codes", "f4", (None, m))
+    codes = taken(sections, "track.codes", "f4", (None, m))
     frames = len(codes)
-    upper = _taken(sections, "track.upper", "f4", (frames, u))
+    upper = taken(sections, "track.upper", "f4", (frames, u))
     pose = np.tile(np.eye(4, dtype=np.float32), (frames, 1, 1))
-    pose[:, :3] = _taken(sections, "track.pose", "f4", (frames, 3, 4))
+    pose[:, :3] = taken(sections, "track.pose", "f4", (frames, 3, 4))
     if not frames:
-        raise _WrongShapeError("a filmed track without a frame")
+        raise WrongShapeError("a filmed track without a frame")
     wanted = {"face": m + u, "mouth": m, "torso": 0}
     branches = {}
     for name, facts in known.branches.items():
         if facts.codes != wanted[name]:
-            raise _WrongShapeError(f"{name}: {facts.codes} codes")
+            raise WrongShapeError(f"{name}: {facts.codes} codes")
         branches[name] = _branch(name, facts, sections)
+    if known.best is not None:
+        if known.hama is None:
+            raise WrongShapeError("best: nothing said of hama")
+        check_best(known.best, known.hama, m, sections)
     names = {"upper_names": known.upper_names, "avatar": known.identity}
     return GsaAvatar(
         meta=meta,
@@ -159,11 +163,11 @@ def _avatar(known: _Meta, meta: Mapping[str, Any], sections: Mapping[str, np.nda
         subject=known.subject,
         consent=known.consent,
         branches=branches,
-        K=_taken(sections, "camera.K", "f4", (3, 3)),
+        K=taken(sections, "camera.K", "f4", (3, 3)),
         filmed=MotionTrack(codes, upper, pose, np.arange(frames), fps=known.fps, **names),
         closed=closed,
-        resting_upper=_taken(sections, "drive.rest_upper", "f4", (u,)),
-        mouth_open_direction=_taken(sections, "drive.open", "f4", (m,)),
+        resting_upper=taken(sections, "drive.rest_upper", "f4", (u,)),
+        mouth_open_direction=taken(sections, "drive.open", "f4", (m,)),
         sections=sections,
     )
 
@@ -172,38 +176,29 @@ def _branch(name: str, facts: _Branch, sections: Mapping[str, np.ndarray]) -> Li
     """A branch, dequantised."""
     n, moving = facts.n, facts.moving
     if not 0 < n or not 0 <= moving <= n or not 0 <= facts.free <= 64 or len(set(facts.moves)) < len(facts.moves):
-        raise _WrongShapeError(f"{name}: Gaussians or movements that cannot be")
-    limits = _taken(sections, f"{name}.base.range", "f4", (14, 2))
-    base = unranged(_taken(sections, f"{name}.base", "u2", (14, n)), limits)
+        raise WrongShapeError(f"{name}: Gaussians or movements that cannot be")
+    limits = taken(sections, f"{name}.base.range", "f4", (14, 2))
+    base = unranged(taken(sections, f"{name}.base", "u2", (14, n)), limits)
     k, w = facts.codes + facts.free, sum(CHANNEL_WIDTH[channel] for channel in facts.moves)
     basis = np.zeros((k, w, 0), np.float32)
     if moving and k:
-        steps = _taken(sections, f"{name}.basis", "i1", (k, w, moving))
-        basis = unstepped(steps, _taken(sections, f"{name}.basis.scale", "f4", (k, w)))
+        steps = taken(sections, f"{name}.basis", "i1", (k, w, moving))
+        basis = unstepped(steps, taken(sections, f"{name}.basis.scale", "f4", (k, w)))
     free = None
     if facts.free:
-        w0 = _taken(sections, f"{name}.free.w0", "f4", (None, facts.codes))
+        w0 = taken(sections, f"{name}.free.w0", "f4", (None, facts.codes))
         shapes = {"b0": (len(w0),), "w1": (facts.free, len(w0)), "b1": (facts.free,)}
-        free = FreeNet(w0, **{part: _taken(sections, f"{name}.free.{part}", "f4", shapes[part]) for part in shapes})
+        free = FreeNet(w0, **{part: taken(sections, f"{name}.free.{part}", "f4", shapes[part]) for part in shapes})
     lighting = None
     if facts.shading is not None:
-        steps = _taken(sections, f"{name}.shading", "i1", (9, n))
+        steps = taken(sections, f"{name}.shading", "i1", (9, n))
         rest, spread = (np.array(v, np.float32) for v in (facts.shading.R_camera_rest, facts.shading.spread))
         if not (spread > 0).all() or not np.linalg.det(rest) > 0.5:
-            raise _WrongShapeError(f"{name}: a light that cannot be")
-        lighting = Lighting(unstepped(steps, _taken(sections, f"{name}.shading.scale", "f4", (9,))), rest, spread)
+            raise WrongShapeError(f"{name}: a light that cannot be")
+        lighting = Lighting(unstepped(steps, taken(sections, f"{name}.shading.scale", "f4", (9,))), rest, spread)
     if not np.isfinite(base).all() or not np.isfinite(basis).all():
-        raise _WrongShapeError(f"{name}: ranges or steps beyond all numbers")
+        raise WrongShapeError(f"{name}: ranges or steps beyond all numbers")
     return LinearBranch(base, basis, facts.moves, facts.codes, free, lighting)
-
-
-def _taken(sections: Mapping[str, np.ndarray], name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """A section of the type and shape that the header asks for; None is any length."""
-    array = sections[name]
-    fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
-    if not fits or array.dtype.str[1:] != kind:
-        raise _WrongShapeError(f"{name} of {array.dtype} {array.shape}")
-    return array
 
 
 def _damaged(path: Path, came: str) -> UserError:

@@ -23,6 +23,8 @@ POLICY = (
     "img-src data: blob:; media-src data: blob:; connect-src data: blob:"
 )
 """A page that is one file loads nothing from anywhere, and can send nothing either."""
+COUNTING = ("script-src", "script-src 'wasm-unsafe-eval'")
+"""What a page may do besides that hears with hama: machine code of its own (``assets/web/speech/multiply.js``)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def player_module(found: Sources) -> str:
 def page(found: Sources, meta: Mapping[str, Any], data: bytes) -> str:
     """One HTML file with everything in it; ``data`` is the avatar file."""
     inside = base64.b64encode(data).decode("ascii")
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    allowed = POLICY.replace(*COUNTING) if "hama" in meta else POLICY
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{allowed}">'
     files = f'<script type="text/plain" id="avatar-file">{inside}</script>'
     return _filled(found, meta, policy, files, inline(player_script(found)))
 
@@ -67,6 +70,8 @@ def split_page(found: Sources, meta: Mapping[str, Any]) -> str:
 def _filled(found: Sources, meta: Mapping[str, Any], policy: str, files: str, player: str) -> str:
     subject = str(meta["subject"])
     made = f"gaussavatar {meta['program']}" + (f", recipe {meta['recipe']}" if meta["recipe"] else "")
+    if "hama" in meta:
+        made += f"; hears with {meta['hama']['made']}"
     texts = {"subject": subject, "title": f"{subject} (synthetic)", "consent": meta["consent"], "made": made}
     texts["source"] = meta["source"] or "not recorded"
     values = {name: html.escape(str(text)) for name, text in texts.items()}

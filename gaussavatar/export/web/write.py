@@ -32,6 +32,7 @@ def write(
     tell: Callable[[str], None],
     quality: str,
     force: bool,
+    features: str,
     audio: Path | None,
     split: bool,
 ) -> int:
@@ -44,6 +45,7 @@ def write(
         tell: is told size and quality of the avatar's file before anything is written.
         quality: small, normal or full.
         force: see :func:`gaussavatar.export.gsa.file.avatar_file`.
+        features: see there.
         audio: a sound that visitors can play.
         split: a folder instead of one file.
 
@@ -55,7 +57,7 @@ def write(
         check_folder(path)
     found = sources()
     sections, facts = sound_inside(audio)
-    made = avatar_file(avatar, quality, force, sections, facts)
+    made = avatar_file(avatar, quality, force, features, sections, facts)
     for line in made.said:
         tell(line)
     meta = unpack(made.data)[0]
