@@ -40,6 +40,9 @@ class ClipOptions:
     blendshapes: Path | None = None
     """A face_landmarker.task, for its 52 blendshapes."""
 
+    replace: bool = False
+    """Replace what another video gave, where it is in the folder."""
+
     def request(self) -> FitRequest:
         """What a fit or a tracking is asked for."""
         from gaussavatar.fitting.request import FitRequest
@@ -53,4 +56,5 @@ class ClipOptions:
             head=self.head,
             parser=self.seg_model,
             blendshapes=self.blendshapes,
+            replace=self.replace,
         )

@@ -47,7 +47,9 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
     """
     clip = _clip(out / "clip", progress)
     who, consent = "the demo's actor, who does not exist", "not needed"
-    fitted = fit(FitRequest(clip, out / "avatar", "demo", subject=who, consent=consent), progress)
+    # The actor of another version is another video of nobody.
+    request = FitRequest(clip, out / "avatar", "demo", subject=who, consent=consent, replace=True)
+    fitted = fit(request, progress)
     sentence = out / "sentence.wav"
     make_voice_sentence(sentence, SENTENCE_SEED, SENTENCE_SECONDS)
     video = speak(sentence, fitted.avatar, out / "talk.mp4", progress)

@@ -14,6 +14,7 @@ from gaussavatar.audio.blend import heard_together
 from gaussavatar.audio.features.beside import check_beside
 from gaussavatar.audio.features.registry import BEST, best_features, feature_facts, open_features
 from gaussavatar.errors import UserError
+from gaussavatar.fitting.ownership import settled, write_owner
 from gaussavatar.fitting.preparation import Job, preparation_stages, told_quality
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest, FitResult, check_request
@@ -60,8 +61,8 @@ def track(request: FitRequest, progress: Progress) -> Path:
         UserError: whatever is wrong with the video or the request.
     """
     job = _job(request, "tracks", progress)
-    require_video(probe(request.video))
     with only_writer(job.layout.folder), frame_parallel():
+        write_owner(job.request, job.layout)
         run_stages(preparation_stages(job), job.capture.manifest, progress)
     return job.capture.folder
 
@@ -77,11 +78,10 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     _say_what_is_missing(job)
     device = choose_device(request.device)
     perceptual_net(job.config.training)
-    info = probe(request.video)
-    require_video(info)
-    require_sound(info)
+    require_sound(probe(request.video))
     check_beside(job.config.audio.features, request.video)
     with only_writer(job.layout.folder), frame_parallel():
+        write_owner(job.request, job.layout)
         run_stages(fit_stages(job, device), job.capture.manifest, progress)
     seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())
     progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")
@@ -107,5 +107,8 @@ def fit_stages(job: Job, device: torch.device) -> tuple[Stage, ...]:
 
 def _job(request: FitRequest, base: str, progress: Progress) -> Job:
     check_request(request)
-    layout = FitLayout(request.out or Path(base) / request.video.stem)
-    return Job(request, load_recipe(request.recipe, request.overrides), layout, progress)
+    config = load_recipe(request.recipe, request.overrides)
+    require_video(probe(request.video))
+    request = settled(request, base, progress)
+    assert request.out is not None
+    return Job(request, config, FitLayout(request.out), progress)

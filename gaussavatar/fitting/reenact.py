@@ -21,6 +21,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.fit import only_writer
+from gaussavatar.fitting.ownership import settled, write_owner
 from gaussavatar.fitting.preparation import Job, preparation_stages, usable_landmarks
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
@@ -100,10 +101,13 @@ def track_other(video: Path, folder: Path | None, progress: Progress) -> Capture
         UserError: no video, or no face in it.
     """
     require_video(probe(video))
-    layout = FitLayout(folder or Path("tracks") / video.stem)
-    job = Job(FitRequest(video, layout.folder), load_recipe("default", ()), layout, progress)
+    request = settled(FitRequest(video, folder), "tracks", progress)
+    assert request.out is not None
+    layout = FitLayout(request.out)
+    job = Job(request, load_recipe("default", ()), layout, progress)
     stages = tuple(stage for stage in preparation_stages(job) if stage.name in STAGES)
     with only_writer(layout.folder), frame_parallel():
+        write_owner(request, layout)
         run_stages(stages, job.capture.manifest, progress)
     return job.capture
 

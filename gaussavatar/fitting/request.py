@@ -45,6 +45,8 @@ class FitRequest:
     """A better segmentation model, a file of the user's."""
     blendshapes: Path | None = None
     """A ``face_landmarker.task``, a file of the user's."""
+    replace: bool = False
+    """Whether what another video gave may be replaced in the folder."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ class FitLayout:
         return self.folder / ".lock"
 
     @property
+    def owner(self) -> Path:
+        """Which video it is of, and what was said of the person."""
+        return self.folder / "video.json"
+
+    @property
     def capture(self) -> CaptureLayout:
         """The clip as it was prepared."""
         return CaptureLayout(self.folder / CAPTURE)
