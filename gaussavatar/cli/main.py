@@ -18,6 +18,7 @@ from gaussavatar.cli.evaluate import Evaluate
 from gaussavatar.cli.export import Export
 from gaussavatar.cli.fit import Fit
 from gaussavatar.cli.head import Head
+from gaussavatar.cli.live import Live
 from gaussavatar.cli.speak import Speak
 from gaussavatar.cli.track import Track
 from gaussavatar.cli.view import View
@@ -26,6 +27,7 @@ VERBS: dict[str, type] = {
     "fit": Fit,
     "speak": Speak,
     "view": View,
+    "live": Live,
     "track": Track,
     "evaluate": Evaluate,
     "export": Export,

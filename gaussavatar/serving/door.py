@@ -52,6 +52,8 @@ class DoorConfig:
     """Host names that are answered while there is no token: another one is a foreign page's trick with DNS."""
     largest: int = 2**20
     """Bytes of the largest message that a socket may send; its connection ends at a larger one."""
+    ping: float = 20.0
+    """Seconds after which a silent socket is asked whether it lives, and seconds that it has to answer."""
 
 
 def new_token() -> str:
@@ -88,6 +90,12 @@ class Door:
         """Talk over a socket that was let in, until it ends."""
         raise NotImplementedError
 
+    async def opened(self) -> None:
+        """Called in the loop when the port is had, before anybody is waited for."""
+
+    async def closing(self) -> None:
+        """Called in the loop before sockets are closed."""
+
     async def answered(self, path: str) -> Response:
         """The answer to a request for a path."""
         return await asyncio.to_thread(self._of_files, path)
@@ -107,6 +115,9 @@ class Door:
                 process_request=self._answer,
                 select_subprotocol=lambda _, offered: offered[0] if offered else None,
                 max_size=config.largest,
+                ping_interval=config.ping,
+                ping_timeout=config.ping,
+                close_timeout=2,
                 compression=None,
                 server_header=None,
                 logger=_QUIET,
@@ -117,8 +128,10 @@ class Door:
             ready.set_exception(UserError(f"port {config.port} of {config.host} to be free", str(error), do))
             return
         async with server:
+            await self.opened()
             ready.set_result(None)
             await self._stop.wait()
+            await self.closing()
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A file, a refusal, or None: the request goes on to become a socket."""

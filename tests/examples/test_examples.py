@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.arkit import ArkitCurves
 from gaussavatar.motion.files import read_motion
 from gaussavatar.motion.track import MotionTrack
+from gaussavatar.serving.address import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
@@ -37,7 +39,7 @@ def run(name: str, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_says_how_to_run_it_and_is_tested() -> None:
     names = [path.name for path in sorted(EXAMPLES.glob("*.py"))]
-    assert len(names) == 6
+    assert len(names) == 7
     for name in names:
         text = (EXAMPLES / name).read_text()
         assert f"python examples/{name} " in text.split('"""')[1]
@@ -111,3 +113,21 @@ def test_a_clip_is_fitted(tmp_path: Path) -> None:
     done = run("01_fit_a_clip.py", tmp_path / "clip" / "actor.mp4", tmp_path / "me", RECIPE)
     assert done.returncode == 0, done.stderr
     assert "lips follow with r" in done.stdout and (tmp_path / "me" / "avatar.json").exists()
+
+
+def test_a_program_feeds_a_live_page(toy_avatar: Path, sound: Path) -> None:
+    pytest.importorskip("aiortc", reason="the extra stream is not installed")
+    port = free_port("127.0.0.1", 8190)
+    words = ["-m", "gaussavatar.cli", "live", str(toy_avatar), "--port", str(port), "--no-open-browser"]
+    server = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert server.stdout is not None and f"http://localhost:{port}" in server.stdout.readline()
+        done = run("07_feed_a_live_page.py", sound, f"ws://localhost:{port}/feed?session=demo")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split("\n")[0].strip() == "welcome" and "finished 2.0" in done.stdout
+        again = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+        assert again.returncode != 0 and f"port {port}" in again.stderr and "Traceback" not in again.stderr
+        server.send_signal(signal.SIGINT)
+        assert "live closed" in server.communicate(timeout=20)[0]
+    finally:
+        server.kill()

@@ -1,0 +1,249 @@
+"""The server: its door, its sessions, the threads that make their frames."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import webbrowser
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from websockets.asyncio.server import ServerConnection
+
+from gaussavatar.avatar.avatar import Avatar
+from gaussavatar.avatar.live.session import LONGEST
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.errors import UserError
+from gaussavatar.export.gsa.beside import pack_beside, packed_path
+from gaussavatar.interrupts import interrupt_answered
+from gaussavatar.live.client import FULL, POLICY, Client, refuse
+from gaussavatar.live.config import LiveConfig
+from gaussavatar.live.limits import LARGEST_MESSAGE, LINGER, MESSAGES_PER_SECOND, SESSION
+from gaussavatar.live.pacer import Pacer
+from gaussavatar.live.peer import Peer
+from gaussavatar.live.record import Recorder
+from gaussavatar.live.session import Session
+from gaussavatar.live.sound import RATE
+from gaussavatar.live.stdin import follow_stdin
+from gaussavatar.serving.address import is_loopback, page_address, say_who_sees
+from gaussavatar.serving.door import Door, DoorConfig, Served, new_token
+from gaussavatar.serving.player import web_file
+from gaussavatar.speak.text.registry import engines, usable
+
+PACERS = 2
+EVERYBODY = "everybody"
+"""Name of the session that a shared server has."""
+
+PING = 8.0
+"""Seconds after which a client that is silent is asked whether it lives, and seconds that it has to answer."""
+
+
+class LiveServer(Door):
+    """Serves an avatar between :meth:`open` and :meth:`close`."""
+
+    def __init__(self, config: LiveConfig, avatar: Avatar, drawn_from: bytes | None, says_text: bool) -> None:
+        """Prepare.
+
+        Args:
+            config: what is asked for.
+            avatar: who speaks.
+            drawn_from: the avatar's file for the browser; None where pictures are drawn here.
+            says_text: whether a speech engine is there.
+        """
+        token = "" if is_loopback(config.host) else new_token()
+        super().__init__(DoorConfig(config.host, config.port, token, largest=LARGEST_MESSAGE, ping=PING), self._file)
+        self.asked, self.avatar = config, avatar
+        self.sessions: dict[str, Session] = {}
+        self.peers: set[Peer] = set()
+        self._making: dict[str, asyncio.Task[Session]] = {}
+        self._drawn_from, self._says_text = drawn_from, says_text
+        self._connected: Counter[str] = Counter()
+        self._recorded = 0
+        self._lock = threading.Lock()
+
+    @property
+    def visitors(self) -> int:
+        """How many pages are connected."""
+        return self._connected["/live"]
+
+    @property
+    def full(self) -> str:
+        """What a visitor is told for whom there is no place."""
+        return f"All places are taken, {self.asked.most_visitors} visitors are here already; come back later."
+
+    def welcome(self, session: Session, may_speak: bool) -> dict[str, Any]:
+        """What a client is told first."""
+        live = session.live
+        return {
+            "kind": "welcome",
+            "session": session.name,
+            "name": self.avatar.name,
+            "render": self.asked.render,
+            "fps": 25,
+            "look_ahead": round(live.look_ahead, 4),
+            "delay": round(live.delay, 4),
+            "may_speak": may_speak,
+            "text": self._says_text and may_speak,
+            "stun": self.asked.stun,
+            "limits": {
+                "message_bytes": LARGEST_MESSAGE,
+                "messages_per_second": MESSAGES_PER_SECOND,
+                "queued_seconds": LONGEST,
+            },
+        }
+
+    def new_peer(
+        self,
+        tell: Callable[[dict[str, Any]], None],
+        heard: Callable[[np.ndarray, int], None],
+        lost: Callable[[], None],
+    ) -> Peer:
+        """A WebRTC connection for a page."""
+        peer = Peer(self.asked.render == "server", self.asked.stun, tell, heard, lost)
+        self.peers.add(peer)
+        return peer
+
+    async def opened(self) -> None:
+        """Begin to make frames; a shared session is there before its first visitor."""
+        self.pacers = [Pacer(self._loop, self._broken) for _ in range(PACERS)]
+        if self.asked.shared:
+            session = await self._session("")
+            if self.asked.stdin_rate is not None:
+                follow_stdin(session, self.asked.stdin_rate, self._loop, say)
+
+    async def closing(self) -> None:
+        """End every session; recordings get their names."""
+        await asyncio.gather(*(peer.close() for peer in list(self.peers)))
+        for pacer in self.pacers:
+            await asyncio.to_thread(pacer.close)
+
+    async def socket(self, connection: ServerConnection) -> None:
+        """Talk to a page (/live) or a program that speaks (/feed)."""
+        split = urlsplit(connection.request.path if connection.request is not None else "")
+        if split.path not in ("/live", "/feed"):
+            return await refuse(connection, POLICY, "no such socket", "sockets are at /live and /feed")
+        named = parse_qs(split.query).get("session", [""])[0]
+        if named and not SESSION.fullmatch(named):
+            return await refuse(connection, POLICY, "session", "a session's name is 1 to 64 letters, digits, - or _")
+        if self._connected[split.path] >= self.asked.most_visitors:
+            return await refuse(connection, FULL, "full", self.full)
+        self._connected[split.path] += 1
+        try:
+            session = await self._session(named)
+            may_speak = split.path == "/feed" or not self.asked.shared
+            await Client(self, session, connection, may_speak).talk()
+            self._loop.call_later(LINGER, self._leave, session)
+        except UserError as error:
+            await refuse(connection, POLICY, "no session", str(error))
+        finally:
+            self._connected[split.path] -= 1
+
+    async def _session(self, named: str) -> Session:
+        """The session of a name, which is made where there is none.
+
+        Raises:
+            UserError: it cannot be made.
+        """
+        name = EVERYBODY if self.asked.shared else named or secrets.token_urlsafe(9)
+        if name in self.sessions:
+            return self.sessions[name]
+        if name not in self._making:
+            self._making[name] = asyncio.create_task(self._make(name))
+        # Who waits may vanish; others wait for the same.
+        return await asyncio.shield(self._making[name])
+
+    async def _make(self, name: str) -> Session:
+        try:
+            session = await asyncio.to_thread(self._new_session, name)
+        finally:
+            del self._making[name]
+        self.sessions[name] = session
+        min(self.pacers, key=len).add(session)
+        return session
+
+    def _new_session(self, name: str) -> Session:
+        asked = self.asked
+        pictures = asked.render == "server" or asked.record is not None
+        live = self.avatar.live(
+            render="image" if pictures else "motion",
+            hearing=asked.hearing,
+            size=asked.size,
+            background=asked.background,
+            rate=RATE,
+        )
+        return Session(name, live, None if asked.record is None else self._recorder(asked.record))
+
+    def _recorder(self, path: Path) -> Recorder:
+        """The first session's recording has the name that was asked for, later ones a number more."""
+        with self._lock:
+            self._recorded += 1
+            number = self._recorded
+        own = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        subject = self.avatar.loaded.record.subject
+        facts = {
+            "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
+            "title": f"{subject} (synthetic)",
+        }
+        return Recorder(own, facts)
+
+    def _leave(self, session: Session) -> None:
+        """End a session in which nobody is any more."""
+        if session.clients or self.asked.shared or self.sessions.get(session.name) is not session:
+            return
+        del self.sessions[session.name]
+        self._end(session)
+
+    def _end(self, session: Session) -> None:
+        for pacer in self.pacers:
+            pacer.remove(session)
+
+    def _broken(self, session: Session) -> None:
+        self.sessions.pop(session.name, None)
+        for client in list(session.clients):
+            if isinstance(client, Client):
+                client.part("this session has failed; the server's terminal says why")
+
+    def _file(self, path: str) -> Served | None:
+        if path in ("/", "/index.html"):
+            path = "/web/live/index.html"
+        if path == "/avatar.gsa" and self._drawn_from is not None:
+            data = self._drawn_from
+            return Served("application/octet-stream", lambda: data)
+        return web_file(path.removeprefix("/web/")) if path.startswith("/web/") else None
+
+
+def say(text: str) -> None:
+    """Write a line for who started the server."""
+    print(text, flush=True)
+
+
+def serve_live(asked: LiveConfig, open_browser: bool) -> None:
+    """Serve an avatar until interrupted.
+
+    Raises:
+        UserError: the avatar cannot be loaded or drawn by a browser, or the port cannot be had.
+    """
+    avatar = Avatar(load_avatar(asked.avatar))
+    drawn_from = None
+    if asked.render == "client":
+        path = packed_path(asked.avatar)
+        drawn_from = pack_beside(asked.avatar, avatar.loaded) if path is None else path.read_bytes()
+    server = LiveServer(asked, avatar, drawn_from, any(usable(engine, asked.voice.voice) for engine in engines()))
+    server.open()
+    address = page_address(asked.host, asked.port, server.config.token)
+    say(f"live: {address} (Ctrl-C ends it)")
+    say_who_sees(asked.host)
+    if open_browser:
+        webbrowser.open(address)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        interrupt_answered()
+        say("live closed")
+    finally:
+        server.close()

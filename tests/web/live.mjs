@@ -1,0 +1,19 @@
+// What the live page does with what comes: live.mjs unpack FILE..., or live.mjs heard FILE (JSON of calls), a line for each.
+import { readFileSync } from "node:fs";
+import { Waiting, unpack } from "../../assets/web/live/frames.js";
+import { Heard } from "../../assets/web/live/heard.js";
+
+const [what, ...files] = process.argv.slice(2);
+const said = (value) => console.log(JSON.stringify(value, (_, one) => (one instanceof Float32Array ? [...one] : one)));
+const bytes = (file) => { const data = readFileSync(file); return data.buffer.slice(data.byteOffset, data.byteOffset + data.length); };
+const tried = (work) => { try { return work(); } catch (error) { return error instanceof RangeError ? error.message : String(error.stack); } };
+
+if (what === "unpack") files.forEach((file) => said(tried(() => unpack(bytes(file)))));
+if (what === "heard") {
+  const heard = new Heard();
+  for (const [call, ...values] of JSON.parse(readFileSync(files[0]))) said(heard[call](...values) ?? null);
+}
+if (what === "waiting") {
+  const waiting = new Waiting(4);
+  for (const [call, value] of JSON.parse(readFileSync(files[0]))) said(call === "put" ? (waiting.put({ index: value }), waiting.frames.length) : waiting.take(value)?.index ?? null);
+}

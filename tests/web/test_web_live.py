@@ -1,0 +1,85 @@
+"""The live page's arithmetic in node: motion that Python packed, and which frame is heard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from gaussavatar.avatar.live.records import LiveMotion
+
+FRAME = 1920
+TURN = 2**32
+
+
+def test_motion_comes_as_it_was_packed(script: Callable, tmp_path: Path) -> None:
+    rng, motions, paths = np.random.default_rng(0), [], []
+    for number, (m, u) in enumerate([(16, 7), (1, 0), (32, 30)]):
+        pose = np.concatenate([Rotation.random(random_state=number).as_matrix(), rng.normal(size=(3, 1))], 1)
+        codes, upper = (rng.normal(0, 2, n).astype(np.float32) for n in (m, u))
+        motions.append(LiveMotion(codes, upper, pose.astype(np.float32), place=700 * number))
+        paths.append(tmp_path / f"{number}.bin")
+        paths[-1].write_bytes(motions[-1].packed(2**31 + number, speaking=number == 1))
+    small = LiveMotion(np.float32([6e-6, -0.0, 65504.0]), np.zeros(0, np.float32), motions[0].T_camera_world, 0)
+    paths.append(tmp_path / "small.bin")
+    paths[-1].write_bytes(small.packed())
+    for number, (motion, told) in enumerate(zip((*motions, small), script("live.mjs", "unpack", *paths), strict=True)):
+        np.testing.assert_array_equal(told["codes"], motion.codes.astype(np.float16))
+        np.testing.assert_array_equal(told["upper"], motion.upper.astype(np.float16))
+        np.testing.assert_allclose(np.reshape(told["pose"], (3, 4)), motion.T_camera_world, atol=2e-3)
+        assert told["place"] == motion.place and told["speaking"] == (number == 1)
+        assert told["index"] == (2**31 + number if number < 3 else 0)
+
+
+def test_what_is_no_motion_is_refused(script: Callable, tmp_path: Path) -> None:
+    whole = LiveMotion(np.zeros(3, np.float32), np.zeros(2, np.float32), np.eye(3, 4, dtype=np.float32), 0).packed()
+    for number, data in enumerate((b"", whole[:11], whole[:-1], whole + b"\0")):
+        (tmp_path / f"{number}").write_bytes(data)
+    told = script("live.mjs", "unpack", *(tmp_path / f"{n}" for n in range(4)))
+    assert all("motion" in text for text in told), told
+
+
+def heard(script: Callable, tmp_path: Path, calls: list[list[Any]]) -> list[Any]:
+    (tmp_path / "calls.json").write_text(json.dumps(calls))
+    return [
+        line
+        for line, call in zip(script("live.mjs", "heard", tmp_path / "calls.json"), calls, strict=True)
+        if call[0] == "at"
+    ]
+
+
+@pytest.mark.parametrize("first", [5000, TURN - 3 * FRAME, TURN - 1], ids=["usual", "the clock begins anew", "odd"])
+def test_the_frame_that_is_heard_follows_the_packets(script: Callable, tmp_path: Path, first: int) -> None:
+    calls: list[list[Any]] = [["at", 0, 0], ["anchor", 100, first]]
+    for packet in range(20):
+        calls.append(["note", (first + 960 * packet) % TURN, 1000 + 20 * packet])
+        # The same packet is told of again, for its second half.
+        calls.append(["note", (first + 960 * packet) % TURN, 1010 + 20 * packet])
+    calls += [["at", 1385, 0], ["at", 1385, 100], ["at", 1399, 0], ["at", 1450, 0], ["at", 1700, 0]]
+    nothing, *told = heard(script, tmp_path, calls)
+    assert nothing is None
+    frames = [one["frame"] for one in told]
+    # The packet of 1380 ms holds the sound of frame 109.5 to 110; no sound beyond it was heard.
+    assert frames == pytest.approx([109.625, 107.125, 109.975, 110.0, 110.0])
+    assert [one["halted"] for one in told] == [0, 0, 0, 0, 320]
+
+
+def test_a_buffer_that_jumps_takes_the_picture_along(script: Callable, tmp_path: Path) -> None:
+    calls: list[list[Any]] = [["anchor", 0, 0], ["note", 0, 0], ["note", 960, 20], ["note", 100 * 960, 2020]]
+    told = heard(script, tmp_path, [*calls, ["at", 2025, 0], ["note", 101 * 960, 2030], ["at", 2031, 0]])
+    assert [one["frame"] for one in told] == pytest.approx([50.125, 50.525])
+    assert [one["halted"] for one in told] == [0, 0]
+
+
+def test_frames_are_shown_in_their_order_and_once(script: Callable, tmp_path: Path) -> None:
+    calls = [["take", 9], ["put", 3], ["put", 2], ["put", 3], ["take", 1.9], ["take", 2.5], ["take", 2.9], ["put", 2]]
+    calls += [["put", 7], ["put", 5], ["put", 4], ["put", 6], ["take", 6.1], ["take", 99]]
+    (tmp_path / "calls.json").write_text(json.dumps(calls))
+    told = script("live.mjs", "waiting", tmp_path / "calls.json")
+    # Frame 2 was shown before it came again; of five only the four newest are kept.
+    assert told == [None, 1, 2, 2, None, 2, None, 1, 2, 3, 4, 4, 6, 7]
