@@ -25,7 +25,7 @@ from gaussavatar.avatar.driving import (
     over_filmed,
     transparent_frames,
 )
-from gaussavatar.avatar.folder import find_avatar
+from gaussavatar.avatar.finding import find_avatar
 from gaussavatar.avatar.idle import idle_motion
 from gaussavatar.avatar.live.opening import RATE, Render, open_live
 from gaussavatar.avatar.live.session import Live, Pace

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaussavatar.avatar.finding import HEADER, require_header
 from gaussavatar.avatar.record import (
     FORMAT,
     TRACK,
@@ -17,11 +18,8 @@ from gaussavatar.avatar.record import (
 from gaussavatar.errors import UserError
 from gaussavatar.storage import file_digest, read_json, write_json
 
-HEADER = "avatar.json"
 WEIGHTS, UNDER, PLATE = "avatar.safetensors", "under.mp4", "plate.png"
 MATTE, TORSO = "matte.mp4", "torso.safetensors"
-CAPTURE = "capture"
-"""Folder of the clip that an avatar was fitted to; only measuring needs it."""
 
 FILES = (WEIGHTS, TRACK, UNDER, PLATE)
 OPTIONAL = (MATTE, TORSO)
@@ -51,12 +49,7 @@ def open_folder(folder: Path) -> AvatarFolder:
     Raises:
         UserError: not an avatar, a newer version, or a missing or damaged file.
     """
-    if not folder.is_dir():
-        state = "a file" if folder.exists() else "no such folder"
-        raise UserError("an avatar folder", f"{folder} ({state})", "run gaussavatar fit VIDEO first")
-    if not (folder / HEADER).exists():
-        state = "an unfinished fit" if (folder / CAPTURE).exists() else "no avatar.json"
-        raise UserError(f"an avatar in {folder}", state, "run gaussavatar fit again; it continues where it stopped")
+    require_header(folder)
     path = folder / HEADER
     header = read_json(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("version"), int):
@@ -75,19 +68,3 @@ def open_folder(folder: Path) -> AvatarFolder:
         if file.stat().st_size != entry.get("bytes") or file_digest(file) != entry.get("sha256"):
             raise UserError(f"{name} as it was fitted", "a damaged file", "restore it or fit the avatar again")
     return AvatarFolder(folder, record_from_plain(header, path))
-
-
-def find_avatar(avatar: Path | None, base: Path = Path("avatars")) -> Path:
-    """The named avatar folder, or the one fitted last below ``base``.
-
-    Raises:
-        UserError: there is none.
-    """
-    if avatar is not None:
-        return avatar
-    found = sorted(base.glob(f"*/{HEADER}"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UserError(
-            "an avatar below ./avatars", "none", "run gaussavatar fit VIDEO first, or name one with --avatar"
-        )
-    return found[-1].parent

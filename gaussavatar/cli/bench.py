@@ -103,7 +103,7 @@ class Voice(Figures):
 
     def measure(self) -> Mapping[str, Any]:
         """Render the lips under the sound."""
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.bench.voice import bench_voice
 
         return _printed(bench_voice(find_avatar(self.avatar), self.audio), 20, ".4g")
@@ -148,7 +148,7 @@ class Lips(Figures):
 
     def measure(self) -> Mapping[str, Any]:
         """Fit the audio networks on parts of the clips."""
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.bench.lips_table import format_lips, lips_rows, run_lips_table, summarise_lips
         from gaussavatar.errors import UserError
         from gaussavatar.progress import TerminalProgress
@@ -191,7 +191,7 @@ class Closure(Figures):
 
     def measure(self) -> Mapping[str, Any]:
         """Drive the avatar's codes."""
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.bench.closure import bench_closure
 
         return _printed(bench_closure(find_avatar(self.avatar), self.audio), 22, ".3f")

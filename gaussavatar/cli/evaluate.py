@@ -38,7 +38,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate, then print the figures."""
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.evaluate.evaluate import evaluate_avatar
         from gaussavatar.evaluate.speech_tables import speech_lines
         from gaussavatar.progress import TerminalProgress

@@ -100,7 +100,7 @@ class Export:
         """Write the file and say where it is."""
         if self.format not in HOLDS:
             raise UserError(f"a format: {', '.join(HOLDS)}", repr(self.format), "name one of these with --format")
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.export.registry import export_avatar
 
         if self.format in FILMS:
@@ -126,7 +126,7 @@ class Export:
 
     def _tracked_head(self, folder: Path) -> dict[str, Path]:
         """The head's mesh where the avatar still has what was captured, and the format takes one."""
-        from gaussavatar.avatar.folder import CAPTURE
+        from gaussavatar.avatar.finding import CAPTURE
         from gaussavatar.capture.layout import CaptureLayout
 
         writer, head = WRITERS.get(self.format), CaptureLayout(folder / CAPTURE).head
@@ -142,7 +142,7 @@ class Export:
         if self.set:
             raise UserError("no --set for pictures and videos", " ".join(self.set), "leave it out")
         self._check()
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.avatar.load import load_avatar
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.offline import speak

@@ -11,7 +11,7 @@ import tyro
 
 from gaussavatar import __version__
 from gaussavatar.cli.bench import Bench
-from gaussavatar.cli.common import run_verb
+from gaussavatar.cli.common import complain, run_verb
 from gaussavatar.cli.demo import Demo
 from gaussavatar.cli.doctor import Doctor
 from gaussavatar.cli.evaluate import Evaluate
@@ -22,6 +22,7 @@ from gaussavatar.cli.live import Live
 from gaussavatar.cli.speak import Speak
 from gaussavatar.cli.track import Track
 from gaussavatar.cli.view import View
+from gaussavatar.errors import UserError
 
 VERBS: dict[str, type] = {
     "fit": Fit,
@@ -73,11 +74,26 @@ def parse(words: Sequence[str]) -> Any:
 
 def main() -> None:
     """Entry point of the ``gaussavatar`` command."""
+    _open_streams()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        sys.exit(complain(UserError("a working folder", "one that was deleted", "change to another with cd")))
     # Frames fill the cores here. Threads inside small matrix operations only wait for each other, and idle OpenMP
     # threads must not spin on the cores that the frames need. Both are read when numpy and torch are loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run())
+
+
+def _open_streams() -> None:
+    """Let nothing that is printed end the program: not a name that the terminal cannot show, nor a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

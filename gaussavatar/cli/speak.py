@@ -114,6 +114,9 @@ class Speak:
         elif self.save_curves is not None:
             raise UserError("one sound for --save-curves", f"{len(self.audio)}", "save motions, or say them one by one")
         self.controls.check()
+        from gaussavatar.avatar.finding import find_avatar
+
+        find_avatar(self.avatar)
 
     def _wish(self) -> VideoWish:
         from gaussavatar.speak.wish import VideoWish
@@ -121,7 +124,7 @@ class Speak:
         return VideoWish(self.background, self.torso, self.fps, self.size, self.crop, self.start, self.stop)
 
     def _one(self) -> int:
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.avatar.load import load_avatar
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.offline import speak
@@ -164,7 +167,7 @@ class Speak:
             yield path
 
     def _several(self) -> int:
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.avatar.load import load_avatar
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.speak.batch import speak_each

@@ -57,7 +57,7 @@ class View:
         if self.mode == "player" and not self.live:
             self._pages(folders)
             return
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.view.live import find_fit
         from gaussavatar.view.server import serve
 
@@ -81,7 +81,8 @@ class View:
 
     def _pages(self, folders: tuple[Path, ...]) -> None:
         """Pages that draw themselves; what is wrong with their files is said before anything is opened."""
-        from gaussavatar.avatar.folder import find_avatar, open_folder
+        from gaussavatar.avatar.finding import find_avatar
+        from gaussavatar.avatar.folder import open_folder
         from gaussavatar.serving.address import free_port
         from gaussavatar.view.pages import Asked, serve_pages
 

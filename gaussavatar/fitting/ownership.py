@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gaussavatar.avatar.folder import HEADER
+from gaussavatar.avatar.finding import HEADER
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.request import FitRequest
 from gaussavatar.media.probe import probe

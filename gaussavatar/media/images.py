@@ -15,16 +15,21 @@ JPEG_QUALITY = 95
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Read an image file as RGB.
+    """Read an image file as RGB; what is transparent in it lies over white.
 
     Raises:
         UserError: no such file, or not an image.
     """
     if not path.is_file():
         raise UserError(f"an image at {path}", "no such file", "check the path")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise UserError(f"an image at {path}", "a file that is not one", "give a png or jpg file")
+    whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and whole.shape[:2] == image.shape[:2]:
+        alpha = whole[..., 3:].astype(np.float32) / np.iinfo(whole.dtype).max
+        image = np.rint(alpha * image + 255 * (1 - alpha)).astype(np.uint8)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

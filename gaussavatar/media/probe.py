@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gaussavatar.errors import UserError
 from gaussavatar.media.colour import Colour
-from gaussavatar.media.process import LOCAL_ONLY, file_url
+from gaussavatar.media.process import LOCAL_ONLY
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -93,7 +93,9 @@ def opened(path: Path) -> Iterator[InputContainer]:
     import av
 
     try:
-        container = av.open(file_url(path), options={"protocol_whitelist": LOCAL_ONLY}, metadata_errors="replace")
+        container = av.open(
+            f"file:{path.absolute()}", options={"protocol_whitelist": LOCAL_ONLY}, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _not_media(path) from error
     with container:

@@ -86,8 +86,9 @@ def _new_enough(binary: str, modified: int) -> bool:
 def running(command: Sequence[str], **pipes: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """Run ffmpeg; yields the process and its messages' file, and kills it when the block is left early."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **pipes},
-                                   stderr=log, bufsize=-1 if "stdout" not in pipes else 0)  # fmt: skip
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **pipes, "stderr": log}
+        words = [named(word) for word in command]
+        process = subprocess.Popen(words, **streams, bufsize=-1 if "stdout" not in pipes else 0)
         try:
             yield process, log
         finally:
@@ -121,9 +122,20 @@ def last_messages(log: IO[bytes]) -> list[str]:
     return [cleaned for line in lines if (cleaned := re.sub(r"^\[[^\]]*\] *", "", line).strip())]
 
 
+_STAND_IN = 0x10FF00
+"""Bytes of a name that are no UTF-8 stand as these characters while ffmpeg-python has it, which encodes all text."""
+
+
 def file_url(path: Path) -> str:
     """The path as an ffmpeg address that no name (colon, leading dash) can turn into anything else."""
-    return f"file:{path.absolute()}"
+    return "file:" + re.sub(
+        r"[\udc80-\udcff]", lambda byte: chr(_STAND_IN + ord(byte[0]) - 0xDC00), str(path.absolute())
+    )
+
+
+def named(word: str) -> str:
+    """A word of a command line with the bytes of :func:`file_url` as the system has them."""
+    return re.sub(r"[\U0010ff80-\U0010ffff]", lambda byte: chr(ord(byte[0]) - _STAND_IN + 0xDC00), word)
 
 
 def undecodable(path: Path, messages: Sequence[str]) -> UserError:

@@ -34,7 +34,7 @@ def write_video(
     crf: int = 16,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write frames as H.264 mp4 with the given sound file, exactly as long as the sound.
+    """Write frames as H.264 (VP9 in .webm) with the given sound file, exactly as long as the sound.
 
     Args:
         path: The mp4 file, replaced atomically.
@@ -81,6 +81,12 @@ def encode(
             raise _unwritable(path, last_messages(log))
 
 
+_H264: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "preset": "fast", "movflags": "+faststart"}
+_WEBM: dict[str, Any] = {
+    "vcodec": "libvpx-vp9", "pix_fmt": "yuv420p", "video_bitrate": 0, "deadline": "good", "cpu-used": 4, "row-mt": 1,
+}  # fmt: skip
+
+
 def _write_command(
     target: Path,
     fps: float,
@@ -91,7 +97,7 @@ def _write_command(
     metadata: Mapping[str, str],
 ) -> list[str]:
     picture = picture_input("rgb24", fps, size, seconds)
-    common: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "preset": "fast", "movflags": "+faststart"}
+    common = dict(_WEBM if target.suffix.lower() == ".webm" else _H264)
     if seconds is not None:
         common["t"] = f"{seconds:.6f}"
     return compile_output([picture, *sounds], target, {**common, "map_metadata": -1, **options}, metadata)

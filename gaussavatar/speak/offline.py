@@ -47,6 +47,7 @@ from gaussavatar.types import VIDEO_FPS, Waveform
 
 SERIES = (".png", ".gif")
 """Endings of what is written at once, however long, and has no sound: numbered pictures, and a GIF."""
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 
 _SLACK = 1.0
 """Seconds by which a motion may be shorter or longer than its sound."""
@@ -141,6 +142,9 @@ def check_outputs(
     """
     if out.is_dir():
         raise UserError("a file name for --out", f"the folder {out}", "add a name such as talk.mp4")
+    if out.suffix.lower() not in (*VIDEOS, *SERIES):
+        wanted, do = ", ".join((*VIDEOS, *SERIES)), "name one such as talk.mp4"
+        raise UserError(f"a file for --out that ends in {wanted}", f"{out}", do)
     if clear and out.suffix.lower() != ".png":
         require_alpha(out)
     written = [path for path in saved if path is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaussavatar.avatar.folder import CAPTURE
+from gaussavatar.avatar.finding import CAPTURE
 from gaussavatar.capture.layout import CaptureLayout
 
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.own_range import OwnRange
-from gaussavatar.avatar.folder import HEADER, MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS
+from gaussavatar.avatar.finding import HEADER
+from gaussavatar.avatar.folder import MATTE, PLATE, TORSO, TRACK, UNDER, WEIGHTS
 from gaussavatar.avatar.load import model_shapes
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import write_torso

@@ -11,7 +11,7 @@ import numpy as np
 import viser
 from jaxtyping import Float32
 
-from gaussavatar.avatar.folder import CAPTURE
+from gaussavatar.avatar.finding import CAPTURE
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError

@@ -112,7 +112,7 @@ class Shown:
         self._put_masks(index, loaded, frames)
 
     def _put_masks(self, index: int, loaded: LoadedAvatar, frames: FrameStore) -> None:
-        from gaussavatar.avatar.folder import CAPTURE
+        from gaussavatar.avatar.finding import CAPTURE
         from gaussavatar.view.masks import legend, mask_png, parts_of
 
         parts = parts_of(loaded.path / CAPTURE, loaded.size, len(frames))
@@ -133,7 +133,7 @@ def filmed(loaded: LoadedAvatar) -> tuple[FrameStore, int] | None:
     """The real frames of an avatar's clip and which of them its filmed track begins with; None without them."""
     import numpy as np
 
-    from gaussavatar.avatar.folder import CAPTURE
+    from gaussavatar.avatar.finding import CAPTURE
     from gaussavatar.capture.layout import CaptureLayout
     from gaussavatar.storage import FrameStore
     from gaussavatar.tracking.face.motion import load_motion

@@ -11,7 +11,8 @@ import pytest
 
 from gaussavatar.audio.drive import DriveConfig, codes_for_audio
 from gaussavatar.audio.gate import GateConfig
-from gaussavatar.avatar.folder import HEADER, open_folder, write_record
+from gaussavatar.avatar.finding import HEADER
+from gaussavatar.avatar.folder import open_folder, write_record
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.record import VERSION, record_from_plain, record_to_plain
 from gaussavatar.errors import UserError

@@ -190,3 +190,25 @@ def test_a_written_video_says_what_its_colours_are(tmp_path: Path) -> None:
     colour = probe(tmp_path / "a.mp4").colour
     assert (colour.primaries, colour.transfer, colour.matrix, colour.range) == (1, 1, 1, 1)
     assert b"colrnclx" in (tmp_path / "a.mp4").read_bytes()
+
+
+def test_names_that_are_no_utf8(make_clip, tmp_path: Path) -> None:
+    clip = make_clip("plain.mp4", plain(COLOUR, "64x64"), "sine=300:d=2", *H264)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    os.rename(clip, odd)
+    assert probe(odd).seconds == pytest.approx(2, abs=0.05) and len(list(read_frames(odd, width=16, height=16))) == 50
+    out = odd.with_name("out \udcff.webm")
+    write_video(out, [np.zeros((32, 32, 3), np.uint8)], 25, (32, 32), audio=odd)
+    assert probe(out).seconds == pytest.approx(2, abs=0.05) and probe(out).codec == "vp9"
+
+
+def test_what_is_transparent_in_a_picture_lies_over_white(tmp_path: Path) -> None:
+    from gaussavatar.media.images import read_image, write_image
+
+    picture = np.zeros((4, 4, 4), np.uint8)
+    picture[:2] = (200, 0, 0, 255)
+    picture[2:] = (200, 0, 0, 0)
+    write_image(tmp_path / "a.png", picture)
+    assert (read_image(tmp_path / "a.png")[0, 0] == (200, 0, 0)).all() and (
+        read_image(tmp_path / "a.png")[3] == 255
+    ).all()
