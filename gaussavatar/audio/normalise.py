@@ -126,3 +126,66 @@ class RunningNormaliser:
         if self._initial is not None:
             fresh = self._initial.towards(fresh, min(1.0, self._n / self._warm))
         self._now, self._next = self._next, fresh
+
+
+class StatisticsSoFar:
+    """Statistics of what was heard of a voice so far, to normalise with what is known by the time that it is needed.
+
+    Unlike :class:`RunningNormaliser` it does not normalise rows as they come: whoever needs a stretch again, or late,
+    normalises it by everything that was heard until then, which for the first words is much better
+    (docs/live.md). Statistics are taken anew when a twelfth more was heard than at the last time, at the latest after
+    two seconds.
+
+    Args:
+        statistics_of: the statistics of a stretch of raw features.
+        activity: how much of each row of a stretch is speech.
+        rate: feature frames per second.
+        known: statistics of the same voice from before; they fade as the voice itself is heard.
+        memory_seconds: how far back it reaches.
+    """
+
+    TRUST = 4.0
+    """Seconds of speech after which what is heard counts as much as what was known before."""
+
+    def __init__(
+        self,
+        statistics_of: Callable[[np.ndarray], AudioStatistics],
+        activity: Callable[[np.ndarray], np.ndarray],
+        rate: int,
+        known: AudioStatistics | None = None,
+        memory_seconds: float = 30.0,
+    ) -> None:
+        self._statistics_of, self._activity, self._rate, self._known = statistics_of, activity, rate, known
+        self._memory = int(memory_seconds * rate)
+        self._heard: list[np.ndarray] = []
+        self._n = self._next = 0
+        self._spoken = 0.0
+        self._now = known
+
+    @property
+    def seconds(self) -> float:
+        """How much was heard."""
+        return self._n / self._rate
+
+    @property
+    def statistics(self) -> AudioStatistics | None:
+        """The newest; None where nothing was heard or known."""
+        return self._now
+
+    def hear(self, raw: Float32[np.ndarray, "t d"]) -> None:
+        """Take raw feature frames."""
+        if not len(raw):
+            return
+        self._heard.append(raw)
+        self._n += len(raw)
+        if self._n < self._next:
+            return
+        heard = np.concatenate(self._heard)[-self._memory :]
+        self._heard = [heard]
+        fresh = self._statistics_of(heard)
+        if self._known is not None:
+            self._spoken = max(self._spoken, float(self._activity(heard).sum()) / self._rate)
+            share = self._spoken**2 / (self._spoken**2 + self.TRUST**2)
+            fresh = self._known.towards(fresh, share)
+        self._now = fresh
+        self._next = self._n + min(2 * self._rate, max(self._rate // 20, self._n // 12))

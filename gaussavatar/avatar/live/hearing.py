@@ -1,11 +1,15 @@
 """From sound that is still coming to mouth codes: what :mod:`gaussavatar.audio.drive` does of a whole sound.
 
-What comes out does not depend on the pieces in which the sound came.
+Features are taken as sound comes, and normalised only when a frame's mouth is asked for, by everything that was heard
+of the voice until then: of a sentence that comes at once, as speech engines send it, that is nearly what the whole
+file would give.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -14,7 +18,7 @@ from jaxtyping import Float32
 from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.drive import DriveConfig, answers_of, spoken
 from gaussavatar.audio.encoder import AudioEncoder, heard_by
-from gaussavatar.audio.normalise import AudioStatistics, RunningNormaliser
+from gaussavatar.audio.normalise import AudioStatistics, StatisticsSoFar, normalise
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
 
 PER_FRAME = ANALYSIS_RATE // VIDEO_FPS
@@ -31,7 +35,7 @@ class Hearing:
         encoder: the network.
         closed: codes of the closed mouth.
         drive: gain and gate.
-        initial: statistics of features to start with.
+        known: statistics of the voice's features, from before.
 
     Raises:
         UserError: what the network hears is not installed here, or cannot be had of sound that is still coming.
@@ -42,14 +46,16 @@ class Hearing:
         encoder: AudioEncoder | Blend,
         closed: Float32[np.ndarray, "m"],
         drive: DriveConfig,
-        initial: AudioStatistics | None = None,
+        known: AudioStatistics | None = None,
     ) -> None:
         self.encoder, self.closed, self.drive = encoder, closed, drive
         self.feature = heard_by(encoder.config)
         self.feature.stream()
         self.window = self.feature.facts.window
-        self.normaliser = RunningNormaliser(self.feature.statistics, self.window.rate, initial)
-        self._voice = (1.0, 0.0)
+        self.voice = StatisticsSoFar(self.feature.statistics, self.feature.activity, self.window.rate, known)
+        # A network that takes longer than a frame would hold up frames that are due: it works beside them.
+        self.worker = None if self.feature.facts.stream_alike else ThreadPoolExecutor(1, "gaussavatar-hearing")
+        self._range = (1.0, 0.0)
         self._told: deque[np.ndarray] = deque(maxlen=VOICE_MEMORY)
         self._until = VOICE_STEP
 
@@ -62,6 +68,11 @@ class Hearing:
         """A new sound of the same voice, with silence before it."""
         return HearingStream(self)
 
+    def close(self) -> None:
+        """Let the thread go; what it works on is not waited for."""
+        if self.worker is not None:
+            self.worker.shutdown(wait=False, cancel_futures=True)
+
     def codes_of(self, windows: Float32[np.ndarray, "n w d"]) -> Float32[np.ndarray, "n m"]:
         """Mouth codes of normalised windows, in the person's range under the voice as it was heard so far."""
         answers, gate = answers_of(self.encoder, windows, self.drive, self.feature)
@@ -70,7 +81,7 @@ class Hearing:
         made, start = [], 0
         while start < len(answers):
             rows = slice(start, min(len(answers), start + self._until))
-            made.append(spoken(self.encoder, answers[rows], gate[rows], self.closed, self.drive, self._voice))
+            made.append(spoken(self.encoder, answers[rows], gate[rows], self.closed, self.drive, self._range))
             self._told.extend(answers[rows][gate[rows] > 0.5])
             self._until -= rows.stop - rows.start
             if self._until == 0:
@@ -82,7 +93,7 @@ class Hearing:
     def _ask(self) -> None:
         if len(self._told) > 1 and self.encoder.range is not None:
             told = torch.from_numpy(np.stack(self._told))
-            self._voice = self.encoder.range.of_voice(told, self.encoder.centre.cpu())
+            self._range = self.encoder.range.of_voice(told, self.encoder.centre.cpu())
 
 
 class HearingStream:
@@ -91,77 +102,71 @@ class HearingStream:
     def __init__(self, hearing: Hearing) -> None:
         self._hearing = hearing
         self._features = hearing.feature.stream()
-        self._rows = np.zeros((0, hearing.feature.facts.dimension), np.float32)
+        self._raw = np.zeros((0, hearing.feature.facts.dimension), np.float32)
         self._first = 0
         """Number of the feature frame that the first of the rows is."""
-        self._begun = False
-        self._samples = 0
-        self.frames = 0
-        """Video frames whose codes were given so far."""
+        self._samples = self._given = 0
+        self._whole = False
+        self._jobs: deque[Future[np.ndarray]] = deque()
 
-    def push(self, samples: Float32[np.ndarray, "s"]) -> Float32[np.ndarray, "n m"]:
-        """Take 16 kHz samples, and give the codes of the video frames that became known."""
-        self._samples += len(samples)
-        self._hear(self._features.push(samples))
-        return self._told()
+    @property
+    def ahead(self) -> int:
+        """Video frames whose sound was taken, besides those that were told."""
+        return self._samples // PER_FRAME - self._given
 
-    def finish(self) -> Float32[np.ndarray, "n m"]:
-        """The remaining frames, as if silence followed: as many in all as the sound lasts, rounded up."""
-        if self._samples:
-            self._hear(self._features.finish())
-        known = self._hearing.normaliser.statistics
-        if known is None:
-            return self._none()
-        if not self._begun:
-            self._begin(known)
+    @property
+    def ready(self) -> int:
+        """Video frames whose mouths can be told now, besides those that were."""
+        while self._jobs and self._jobs[0].done():
+            self._keep(self._jobs.popleft().result())
+        if self._whole and not self._jobs:
+            return -(-self._samples // PER_FRAME) - self._given
         window = self._hearing.window
-        self._append(np.repeat(known.silence[None], 2 * window.length + window.rate // VIDEO_FPS, axis=0))
-        return self._told(-(-self._samples // PER_FRAME))
-
-    def _hear(self, raw: np.ndarray) -> None:
-        normaliser, window = self._hearing.normaliser, self._hearing.window
-        if not self._begun and (known := normaliser.statistics) is not None and not len(self._rows):
-            self._begin(known)
-        # Row by row until what lies before the sound is known: then nothing depends on the pieces.
-        wanted = int(window.centres(np.array([0]))[0]) + window.radius + 1
-        at = 0
-        while not self._begun and at < len(raw):
-            self._append(normaliser.push(raw[at : at + 1]))
-            at += 1
-            if len(self._rows) == wanted:
-                assert normaliser.statistics is not None
-                self._begin(normaliser.statistics)
-        self._append(normaliser.push(raw[at:]))
-
-    def _begin(self, known: AudioStatistics) -> None:
-        """Before the sound lies silence."""
-        before = self._hearing.window.radius
-        self._rows = np.concatenate([np.repeat(known.silence[None], before, axis=0).astype(np.float32), self._rows])
-        self._first, self._begun = -before, True
-
-    def _append(self, rows: np.ndarray) -> None:
-        if len(rows):
-            self._rows = np.concatenate([self._rows, rows.astype(np.float32)])
-
-    def _told(self, until: int | None = None) -> np.ndarray:
-        """Codes of the frames whose windows are whole; ``until`` some frame."""
-        if not self._begun:
-            return self._none()
-        window = self._hearing.window
-        last = self._first + len(self._rows) - 1 - window.radius
-        # Half a frame's feature frames before its centre, and rounding: count down from a sure bound.
+        last = self._first + len(self._raw) - 1 - window.radius
+        # Rounding of centres: count down from a sure bound.
         count = last * VIDEO_FPS // window.rate + 2
-        while count > self.frames and int(window.centres(np.array([count - 1]))[0]) > last:
+        while count > self._given and int(window.centres(np.array([count - 1]))[0]) > last:
             count -= 1
-        count = count if until is None else min(count, until)
-        if count <= self.frames:
-            return self._none()
-        centres = window.centres(np.arange(self.frames, count))
-        codes = self._hearing.codes_of(self._rows[centres[:, None] + window.steps - self._first])
-        self.frames = count
-        gone = max(0, int(window.centres(np.array([count]))[0]) - window.radius - self._first)
-        self._rows, self._first = self._rows[gone:], self._first + gone
+        return max(0, count - self._given)
+
+    @property
+    def told(self) -> bool:
+        """Whether all of a finished sound is known."""
+        return self._whole and not self._jobs
+
+    def push(self, samples: Float32[np.ndarray, "s"]) -> None:
+        """Take 16 kHz samples."""
+        self._samples += len(samples)
+        self._do(self._features.push, samples)
+
+    def finish(self) -> None:
+        """The sound ends, and silence follows: there are as many frames in all as it lasts, rounded up."""
+        if self._samples:
+            self._do(self._features.finish)
+        self._whole = True
+
+    def take(self, count: int) -> Float32[np.ndarray, "count m"]:
+        """The mouth codes of the next ``count`` frames, at most :attr:`ready`."""
+        hearing, window = self._hearing, self._hearing.window
+        known = hearing.voice.statistics or hearing.feature.statistics(self._raw)
+        places = window.centres(np.arange(self._given, self._given + count))[:, None] + window.steps - self._first
+        seen = self._raw[: int(places[-1, -1]) + 1]
+        outside = (places < 0) | (places >= len(seen))
+        rows = np.concatenate([normalise(seen, known), known.silence[None].astype(np.float32)])
+        codes = hearing.codes_of(rows[np.where(outside, len(seen), places)])
+        self._given += count
+        gone = max(0, int(window.centres(np.array([self._given]))[0]) - window.radius - self._first)
+        self._raw, self._first = self._raw[gone:], self._first + gone
         return codes
 
-    def _none(self) -> np.ndarray:
-        return np.zeros((0, len(self._hearing.closed)), np.float32)
+    def _do(self, work: Callable[..., np.ndarray], *what: np.ndarray) -> None:
+        """At once, or in the hearing's own thread."""
+        if self._hearing.worker is None:
+            self._keep(work(*what))
+        else:
+            self._jobs.append(self._hearing.worker.submit(work, *what))
+
+    def _keep(self, raw: np.ndarray) -> None:
+        if len(raw):
+            self._raw = np.concatenate([self._raw, raw])
+            self._hearing.voice.hear(raw)

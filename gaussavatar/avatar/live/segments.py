@@ -15,6 +15,8 @@ from gaussavatar.types import ANALYSIS_RATE
 
 PIECE = 0.32
 """Seconds of sound that are heard at a time, where so much is there: the network is quicker for many frames."""
+TOGETHER = 8
+"""Frames whose mouths are told at a time, where so many are known."""
 
 
 class Segment:
@@ -42,6 +44,7 @@ class Segment:
         self._audio: deque[np.ndarray] = deque()
         self._audio_samples = 0
         self._whole = False
+        self._last = hearing.closed.astype(np.float32)
 
     def push(self, samples: Int16[np.ndarray, "t"], rate: int) -> None:
         """Take a piece; nothing is worked out yet."""
@@ -50,25 +53,37 @@ class Segment:
             self.seconds += len(samples) / rate
 
     @property
+    def ahead(self) -> int:
+        """Frames whose sound was handed to the network, besides those that were given out."""
+        return len(self._codes) + (0 if self._stream is None else self._stream.ahead)
+
+    @property
     def ready(self) -> int:
         """Frames that can be given out now."""
-        there = len(self._codes)
-        return there if self._whole else min(there, self._audio_samples // (self._rate // FPS))
+        known = len(self._codes) + (0 if self._stream is None else self._stream.ready)
+        if self.heard:
+            return self._length - self.given
+        return min(known, self._audio_samples // (self._rate // FPS))
 
     @property
     def heard(self) -> bool:
-        """Whether all of a closed segment has been worked out."""
-        return self._whole
+        """Whether all of a closed segment was heard."""
+        return self._whole and (self._stream is None or self._stream.told)
 
     @property
     def over(self) -> bool:
         """Whether all of a closed segment has been given out."""
-        return self._whole and not self._codes
+        return self._whole and self.given >= self._length
 
     @property
     def position(self) -> float:
         """Seconds of its sound that were given out."""
         return min(self.given * FRAME, self.seconds)
+
+    @property
+    def _length(self) -> int:
+        """Frames of its sound, the last one filled up with silence."""
+        return max(1, ceil(round(self.seconds * FPS, 6)))
 
     def advance(self) -> bool:
         """Hear the next piece of what waits; False where nothing waits, and nothing is left to be done."""
@@ -81,13 +96,7 @@ class Segment:
             return False
         self._end_of_rate()
         if self._stream is not None:
-            self._codes.extend(self._stream.finish())
-        # Every frame of codes has its sound, and the other way round, whatever the rounding of the two rates.
-        frames = max(1, ceil(round(self.seconds * FPS, 6))) - self.given
-        while len(self._codes) > frames:
-            self._codes.pop()
-        while 0 < len(self._codes) < frames:
-            self._codes.append(self._codes[-1])
+            self._stream.finish()
         self._whole = True
         return True
 
@@ -104,7 +113,14 @@ class Segment:
             parts.append(np.zeros(count, np.int16))
         self._audio_samples = max(0, self._audio_samples - self._rate // FPS)
         self.given += 1
-        return self._codes.popleft(), np.concatenate(parts)
+        return self._next_codes(), np.concatenate(parts)
+
+    def _next_codes(self) -> Float32[np.ndarray, "m"]:
+        if not self._codes and self._stream is not None and (known := min(TOGETHER, self._stream.ready)) > 0:
+            self._codes.extend(self._stream.take(known))
+        # Rounding of two rates may leave the last frame of sound without one of its own.
+        self._last = self._codes.popleft() if self._codes else self._last
+        return self._last
 
     def _next_piece(self) -> tuple[np.ndarray, int]:
         """Up to :data:`PIECE` of what waits at one rate."""
@@ -144,4 +160,4 @@ class Segment:
     def _listen(self, samples: np.ndarray) -> None:
         self._stream = self._stream or self._hearing.stream()
         if len(samples):
-            self._codes.extend(self._stream.push(samples))
+            self._stream.push(samples)

@@ -27,6 +27,10 @@ PATIENCE = 2.0
 """Seconds of frames that are given out at once after nobody asked; the clock is put back by what is beyond."""
 PREPARED = 12
 """Frames of speech whose mouths are known before they are due, where the sound is there."""
+PREPARED_NEW, AT_ONCE = 75, 2
+"""The same while a voice is new, and how many pieces more are heard for it per frame."""
+KNOWN = 6.0
+"""Seconds after which a voice is no longer new."""
 OPENING, CLOSING, BREAKING = 3, 5, 3
 """Frames over which the lips go over from rest to speech, from speech to rest, and to rest after an interruption."""
 _LATE_KEPT = 1000
@@ -116,7 +120,7 @@ class Live:
 
     @property
     def delay(self) -> float:
-        """Seconds from a sample that is pushed as it is spoken to when it is heard, where nothing else waits."""
+        """Seconds from when a sample is pushed as it is spoken to when it is heard, where nothing waits; at most."""
         return sum(self.latencies.values())
 
     @property
@@ -201,6 +205,7 @@ class Live:
         with self._turn:
             self._segments.clear()
             self._inbox.clear()
+            self._hearing.close()
             if self._painter is not None:
                 self._painter.close()
 
@@ -303,13 +308,17 @@ class Live:
         return LiveEvent(kind, position, interrupted, number)  # type: ignore[arg-type]
 
     def _prepare(self) -> None:
-        """Hear what is there until enough frames are known, and no more."""
-        ready = 0
+        """Hear what is there until enough frames are known; of a new voice more, for it is heard the better."""
+        new = self._hearing.voice.seconds < KNOWN
+        extra = AT_ONCE if new else 0
+        ahead = 0
         for segment in self._segments:
-            while ready + segment.ready < PREPARED and segment.advance():
+            while ahead + segment.ahead < PREPARED and segment.advance():
                 pass
-            ready += segment.ready
-            if ready >= PREPARED or not segment.heard:
+            while extra and ahead + segment.ahead < PREPARED_NEW and segment.advance():
+                extra -= 1
+            ahead += segment.ahead
+            if ahead >= PREPARED or not segment.heard:
                 return
 
     def _said(self) -> tuple[Float32[np.ndarray, "m"] | None, Int16[np.ndarray, "s"], int]:
