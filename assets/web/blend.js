@@ -2,6 +2,7 @@
 // activation and model/shading.py have them. Everything is kept channel by channel: row r of n Gaussians begins at r n.
 
 import { motionWidth } from "./gsa.js";
+import { openSums } from "./kernels.js";
 
 /** Rows of activated Gaussians: mean, quaternion (wxyz, any length), scale, opacity, colour. */
 export const ROWS = { position: 0, rotation: 3, scale: 7, opacity: 10, color: 11, count: 14 };
@@ -81,7 +82,9 @@ export class Blender {
     this.n = branch.n;
     /** Activated Gaussians, rows as in ROWS. */
     this.rows = new Float32Array(branch.base);
-    this.motion = new Float32Array(motionWidth(branch.moves) * branch.moving);
+    const width = motionWidth(branch.moves);
+    this.sums = branch.moving && branch.basis ? openSums(branch, width) : null;
+    this.motion = this.sums?.motion ?? new Float32Array(width * branch.moving);
     this.colors = branch.base.slice(ROWS.color * branch.n);
     this.codes = this.turn = null;
     activateRange(this.rows, branch.base, branch.n, 0, branch.n);
@@ -96,7 +99,7 @@ export class Blender {
   update(codes, pose) {
     const { branch } = this, moved = !same(this.codes, codes);
     if (moved && branch.moving && branch.basis) {
-      sumBases(this.motion, branch, weightsOf(branch, codes));
+      sumBases(this.motion, branch, weightsOf(branch, codes), this.sums);
       this.#activate();
     }
     this.codes = Float32Array.from(codes);
@@ -143,8 +146,8 @@ function activateRange(rows, raw, n, begin, end, only) {
   }
 }
 
-/** Sum of all bases times their weights, row by row and four bases at a time. */
-function sumBases(motion, { basis, scale, moving }, weights) {
+/** Sum of all bases times their weights, row by row; four bases at a time where there are no kernels. */
+function sumBases(motion, { basis, scale, moving }, weights, kernels) {
   const width = motion.length / moving;
   const used = new Int32Array(weights.length + 3), factors = new Float64Array(weights.length + 3);
   for (let row = 0; row < width; row++) {
@@ -152,6 +155,10 @@ function sumBases(motion, { basis, scale, moving }, weights) {
     for (let k = 0; k < weights.length; k++) {
       const factor = weights[k] * scale[k * width + row];
       if (factor !== 0) (used[count] = (k * width + row) * moving), (factors[count++] = factor);
+    }
+    if (kernels) {
+      kernels.row(row, used, factors, count);
+      continue;
     }
     // The last group of four is filled up with nothing times the first basis.
     used.fill(0, count), factors.fill(0, count);

@@ -3,6 +3,7 @@
 
 import { Blender } from "./blend.js";
 import { compose, rasterize } from "./cpu.js";
+import { Easel } from "./easel.js";
 import { cameraOf, Projector } from "./project.js";
 
 /** Draws frames of an avatar. */
@@ -14,7 +15,7 @@ export class Painter {
     // Nearest first: the face lies over the mouth, whatever their depths.
     this.blenders = [branches.face, branches.mouth].filter(Boolean).map((branch) => new Blender(branch));
     this.projector = new Projector();
-    this.cards = {};
+    this.cards = {}, this.easel = null;
   }
 
   /**
@@ -35,10 +36,13 @@ export class Painter {
     for (const blender of this.blenders) blender.update(codes.subarray(0, blender.branch.codes), pose);
     const camera = cameraOf(view, K, width, height);
     if (!under) return this.projector.run(this.blenders, camera, splats, true);
-    const found = this.projector.run(this.blenders, camera, this.splats);
-    this.splats = found.splats;
-    this.picture = rasterize(found.splats, found.count, width, height, this.picture);
-    return { pixels: compose(this.picture, width, height, this.#filled(under), pixels) };
+    const filled = this.#filled(under), total = this.blenders.reduce((sum, { n }) => sum + n, 0);
+    this.easel = Easel.for(this.easel, total, width, height, filled);
+    const { splats: found, count } = this.projector.run(this.blenders, camera, this.easel?.splats ?? this.found);
+    if (this.easel) return { pixels: this.easel.paint(count, filled, pixels) };
+    this.found = found;
+    this.picture = rasterize(found, count, width, height, this.picture);
+    return { pixels: compose(this.picture, width, height, filled, pixels) };
   }
 
   #filled(under) {

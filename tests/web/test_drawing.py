@@ -42,20 +42,22 @@ def drawn_by_us(
     return to_bytes(composite(*layers, under).clamp(0, 1))[0]
 
 
-def drawn_by_node(script: Script, gsa: Path, folder: Path, jobs: list[dict]) -> list[np.ndarray]:
+def drawn_by_node(script: Script, gsa: Path, folder: Path, jobs: list[dict], how: str = "kernels") -> list[np.ndarray]:
     for number, job in enumerate(jobs):
         job["out"] = str(folder / f"{number}.rgba")
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    script("draw.mjs", gsa, folder / "jobs.json")
+    told = script("draw.mjs", gsa, folder / "jobs.json", *(["plain"] if how == "plain" else []))
+    assert told == [{"kernels": how == "kernels"}] * len(jobs)
     return [np.fromfile(job["out"], np.uint8).reshape(job["side"], job["side"], 4) for job in jobs]
 
 
-@pytest.mark.parametrize("side", [256, 512])
+@pytest.mark.parametrize("how", ["kernels", "plain"])
+@pytest.mark.parametrize("side", [256, 512, 99])
 def test_node_draws_what_we_draw(
-    script: Script, odd_avatar: LoadedAvatar, odd_gsa: Path, tmp_path: Path, side: int
+    script: Script, odd_avatar: LoadedAvatar, odd_gsa: Path, tmp_path: Path, side: int, how: str
 ) -> None:
     jobs = [frame_job(odd_avatar, index, side, GREY) for index in FRAMES]
-    pictures, file = drawn_by_node(script, odd_gsa, tmp_path, jobs), read_gsa(odd_gsa)
+    pictures, file = drawn_by_node(script, odd_gsa, tmp_path, jobs, how), read_gsa(odd_gsa)
     ours = [drawn_by_us(odd_avatar, file, index, side) for index in FRAMES]
     assert [psnr(a[..., :3], b) >= 60 for a, b in zip(pictures, ours, strict=True)] == [True] * 3
     assert psnr(ours[0], ours[1]) < 35, "the frames differ, and so a picture of another one would be seen"
@@ -75,15 +77,22 @@ def test_node_draws_from_elsewhere_under_the_same_light(
     assert psnr(picture[..., :3], drawn_by_us(odd_avatar, file, 11, 256)) < 30
 
 
+@pytest.mark.parametrize("how", ["kernels", "plain"])
 def test_alone_before_nothing_the_head_is_straight_rgba(
-    script: Script, odd_avatar: LoadedAvatar, odd_gsa: Path, tmp_path: Path
+    script: Script, odd_avatar: LoadedAvatar, odd_gsa: Path, tmp_path: Path, how: str
 ) -> None:
     clear, white = (frame_job(odd_avatar, 0, 256, (1, 1, 1)) for _ in range(2))
     clear["color"] = None
-    first, second = (picture.astype(float) for picture in drawn_by_node(script, odd_gsa, tmp_path, [clear, white]))
+    first, second = (picture.astype(float) for picture in drawn_by_node(script, odd_gsa, tmp_path, [clear, white], how))
     alpha = first[..., 3:] / 255
     assert alpha.min() == 0 and alpha.max() > 0.99 and ((alpha > 0.2) & (alpha < 0.8)).sum() > 200
     assert np.abs(alpha * first[..., :3] + (1 - alpha) * 255 - second[..., :3]).max() <= 2
+
+
+def test_kernels_lay_cards_as_plain_javascript_does(script: Script, odd_gsa: Path) -> None:
+    for told in script("cards.mjs", odd_gsa):
+        assert told["kernels"] and told["psnr"] > 55 and told["most"] <= 2, told
+        assert told["spread"] > 20, "there is something to be seen"
 
 
 def test_what_did_not_change_is_not_done_again(script: Script, odd_gsa: Path) -> None:
