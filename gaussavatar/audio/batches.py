@@ -151,7 +151,7 @@ class AudioBatcher:
         self.config = config = config or BatchConfig()
         heard = list(voices(feature, waveform, config, seed)) if isinstance(waveform, Waveform) else list(waveform)
         generator = torch.Generator().manual_seed(seed + 1)
-        own = feature.statistics(heard[0].raw)
+        own = self.own = feature.statistics(heard[0].raw)
         self._window = feature.facts.window
         self._clean = _padded(normalise(heard[0].raw, own), own.silence)
         bank, silence = [], []

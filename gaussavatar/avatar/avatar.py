@@ -184,6 +184,7 @@ class Avatar:
         background: str | Path = "plate",
         torso: TorsoKind = "real",
         clock: Callable[[], float] = time.monotonic,
+        voice: Sound | None = None,
     ) -> Live:
         """A live session: sound is pushed as it comes, frames of motion or pictures with their sound are taken.
 
@@ -199,13 +200,15 @@ class Avatar:
             background: of pictures, see :meth:`frames`.
             torso: of pictures, see :meth:`frames`.
             clock: what time it is, in seconds; for tests and for programs with a clock of their own.
+            voice: the voice that will speak, where it is known: a recording of it, or ``own`` for the person's. Then
+                lips are right from the first word of a sound that comes as it is spoken.
 
         Raises:
             UserError: a wish that cannot be had, or audio features that cannot follow sound that is still coming.
         """
         return open_live(
             self.loaded, render=render, hearing=hearing, seed=seed, buffer=buffer, cushion=cushion, rate=rate,
-            size=size, background=background, torso=torso, clock=clock,
+            size=size, background=background, torso=torso, clock=clock, voice=voice,
         )  # fmt: skip
 
     def codes_of_opening(self, opening: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n m"]:

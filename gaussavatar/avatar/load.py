@@ -20,6 +20,7 @@ from gaussavatar.avatar.folder import PLATE, TRACK, WEIGHTS, open_folder
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import load_torso
+from gaussavatar.avatar.voice import stored_voice
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
 from gaussavatar.model.avatar import AvatarModel
@@ -152,6 +153,7 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood
         torso=load_torso(path, record),
         arkit=stored_map(arrays),
         accents=stored_accents(arrays),
+        voice=stored_voice(arrays),
         hearing=hearing,
     )
 

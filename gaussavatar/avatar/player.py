@@ -15,6 +15,7 @@ from torch import Tensor
 from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.drive import codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder
+from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.avatar.accents import Accents
 from gaussavatar.avatar.arkit import ArkitMap
 from gaussavatar.avatar.folder import MATTE, UNDER
@@ -54,6 +55,8 @@ class LoadedAvatar:
     """The person's own map from ARKit's shapes; None in an avatar that was fitted before there was one."""
     accents: Accents | None = None
     """What of brows and head follows the stress of speech; None in an avatar that was fitted before that was asked."""
+    voice: AudioStatistics | None = None
+    """The person's own voice, over all features that its networks hear; None in an avatar from before it was kept."""
     hearing: str = "best"
     """Which of its audio networks ``encoder`` is: ``best`` or ``light``."""
 

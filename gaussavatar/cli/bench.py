@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import UseAppendAction, arg, subcommand
+from tyro.conf import Positional, UseAppendAction, arg, subcommand
 
 from gaussavatar.cli.common import say, shown
 
@@ -198,6 +198,30 @@ class Closure(Figures):
 
 
 @dataclass(frozen=True)
+class Live(Figures):
+    """A live session under a pretended clock: latencies, cost, lips against the file's, interruptions, memory."""
+
+    avatar: Annotated[Path | None, Positional] = None
+    """Avatar folder; the one fitted last below ./avatars when not given."""
+
+    sound: Annotated[Path | None, Positional] = None
+    """Sound that it says; syllables of noise when not given."""
+
+    hearing: Literal["light", "best"] = "light"
+    """Which of its audio networks hears."""
+
+    minutes: float = 60.0
+    """Pretended length of the session whose memory is watched; 0 leaves it out."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Run the sessions."""
+        from gaussavatar.avatar.finding import find_avatar
+        from gaussavatar.bench.live import bench_live
+
+        return _printed(bench_live(find_avatar(self.avatar), self.sound, self.hearing, self.minutes), 52, ".4g")
+
+
+@dataclass(frozen=True)
 class Ablations(Figures):
     """One fit per design choice on a clip, and a table of their figures."""
 
@@ -240,7 +264,7 @@ class Ablations(Figures):
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure the rasterizer, a training step, tracking, or an avatar's lips; raster when no bench is named."""
+    """Measure the rasterizer, a training step, tracking, an avatar's lips, or it live; raster when none is named."""
 
     what: (
         Annotated[Raster, subcommand("raster")]
@@ -249,6 +273,7 @@ class Bench:
         | Annotated[Voice, subcommand("voice")]
         | Annotated[Lips, subcommand("lips")]
         | Annotated[Closure, subcommand("closure")]
+        | Annotated[Live, subcommand("live")]
         | Annotated[Ablations, subcommand("ablations")]
     ) = field(default_factory=Raster)
 

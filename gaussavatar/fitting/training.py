@@ -18,6 +18,7 @@ from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.avatar.folder import write_record
 from gaussavatar.avatar.record import record_from_plain, record_to_plain
+from gaussavatar.avatar.voice import voice_arrays
 from gaussavatar.capture.store import load_capture
 from gaussavatar.evaluate.evaluate import evaluate_avatar
 from gaussavatar.fitting.preparation import Job, file_key_of
@@ -116,7 +117,8 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     final_poses(layout.poses, clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
     torso = later[0].torso.cpu() if later else None
-    more, parts = _expression(job, prepared), (run.model, run.encoder, clip, prepared.closed, plate, torso)
+    more = _expression(job, prepared) | voice_arrays(prepared.heard.own)
+    parts = (run.model, run.encoder, clip, prepared.closed, plate, torso)
     facts = _trained_facts(job, prepared.segmentation)
     if networks.light is not None:
         more |= light_arrays(networks.light, networks.blend)

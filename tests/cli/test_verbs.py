@@ -36,6 +36,7 @@ BENCHES = {
         "--jobs",
     },  # fmt: skip
     "closure": {"--out", "--avatar", "--audio"},
+    "live": {"--out", "--hearing", "--minutes"},
     "ablations": {"--out", "--video", "--recipe", "--set", "--seeds", "--only", "--folder", "--table"},
 }
 HEADS = {"list": set(), "show": {"--expression", "--out"}, "install": {"--name"}, "remove": set()}

@@ -130,6 +130,11 @@ class HearingStream:
         return max(0, count - self._given)
 
     @property
+    def working(self) -> bool:
+        """Whether the hearing's thread is at work on it."""
+        return any(not job.done() for job in self._jobs)
+
+    @property
     def told(self) -> bool:
         """Whether all of a finished sound is known."""
         return self._whole and not self._jobs

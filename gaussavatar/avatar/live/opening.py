@@ -17,7 +17,9 @@ from gaussavatar.avatar.live.session import Live, Pace
 from gaussavatar.avatar.load import Hearing as Heard
 from gaussavatar.avatar.load import hearing_of
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.avatar.voice import known_voice
 from gaussavatar.errors import UserError
+from gaussavatar.media.sound import Sound
 
 Render = Literal["motion", "image"]
 RATE = 48_000
@@ -37,6 +39,7 @@ def open_live(
     background: str | Path,
     torso: TorsoKind,
     clock: Callable[[], float],
+    voice: Sound | str | None = None,
 ) -> Live:
     """See :meth:`gaussavatar.Avatar.live`.
 
@@ -54,7 +57,9 @@ def open_live(
     if isinstance(rate, bool) or not isinstance(rate, int) or not 8000 <= rate <= 192_000 or rate % FPS:
         do = "give 16000, 24000, 44100 or 48000"
         raise UserError(f"a rate of 8000 to 192000 samples per second, a multiple of {FPS}", repr(rate), do)
-    heard = Hearing(hearing_of(avatar, hearing), avatar.closed.cpu().numpy(), avatar.record.drive)
+    encoder = hearing_of(avatar, hearing)
+    known = known_voice(avatar, encoder.config.features, voice)
+    heard = Hearing(encoder, avatar.closed.cpu().numpy(), avatar.record.drive, known)
     presence = Presence(person_of(avatar), secrets.randbits(63) if seed is None else seed)
     painter = Painter(avatar, size, background, torso) if render == "image" else None
     return Live(heard, presence, painter, rate, Pace(float(buffer), float(cushion)), clock)

@@ -66,6 +66,11 @@ class Segment:
         return min(known, self._audio_samples // (self._rate // FPS))
 
     @property
+    def working(self) -> bool:
+        """Whether a thread is at work on it."""
+        return self._stream is not None and self._stream.working
+
+    @property
     def heard(self) -> bool:
         """Whether all of a closed segment was heard."""
         return self._whole and (self._stream is None or self._stream.told)

@@ -218,6 +218,12 @@ class Live:
         self.close()
 
     @property
+    def working(self) -> bool:
+        """Whether a network that takes long is at work on sound that is there."""
+        with self._turn:
+            return any(segment.working for segment in self._segments)
+
+    @property
     def _cushion(self) -> int:
         return math.ceil(self._pace.cushion * FPS - 1e-9)
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import hashlib
 import struct
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +19,7 @@ import pytest
 from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.avatar.live.records import FRAME, LiveEvent, LiveFrame
 from gaussavatar.avatar.live.session import Live
+from gaussavatar.avatar.voice import known_voice, stored_voice, voice_arrays
 from gaussavatar.errors import UserError
 
 RATE = 16_000
@@ -355,3 +362,98 @@ def test_nothing_pushed_nothing_said(avatar: Avatar) -> None:
     frames = run(live, clock, 5)
     assert [event.kind for _, event in events_of(frames)] == ["start", "end", "finished"]
     assert sum(frame.speaking for frame in frames) == 1
+
+
+def test_a_voice_that_is_known_is_heard_right_from_its_first_word(avatar: Avatar) -> None:
+    sound = babble(4.0)
+    whole = avatar.motion_for((sound, RATE)).mouth_codes[:20]
+
+    def away(**known: object) -> float:
+        live, clock = session(avatar, **known)
+        frames = run(live, clock, 40, lambda index: live.push(sound[index * 640 : (index + 1) * 640], RATE))
+        said = np.array([frame.motion.codes for frame in frames if frame.speaking])[3:20]
+        return float(np.abs(said - whole[3:]).mean())
+
+    assert away(voice=(sound, RATE)) < 0.5 * away()
+    with pytest.raises(UserError, match="own voice"):
+        session(avatar, voice="own")
+    arrays = voice_arrays(known_voice(avatar.loaded, ("mel",), (sound, RATE)))
+    kept = Avatar(replace(avatar.loaded, voice=stored_voice(arrays)))
+    live, clock = session(kept, voice="own")
+    assert live.poll()
+
+
+def test_lips_head_and_torso_do_not_jump_between_rest_and_speech(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sounds = {20: babble(1.3, seed=1), 80: babble(0.7, seed=2), 110: babble(2.0, seed=3)}
+
+    def act(index: int) -> None:
+        if index in sounds:
+            live.push(sounds[index], RATE)
+            live.flush()
+        if index == 130:
+            live.clear()
+
+    frames = run(live, clock, 200, act)
+    speaking = np.array([frame.speaking for frame in frames])
+    steps = np.abs(np.diff([frame.motion.codes for frame in frames], axis=0)).max(axis=1)
+    within = speaking[1:] & speaking[:-1]
+    # Going over is no quicker than speech itself.
+    assert steps[~within].max() < 1.2 * steps[within].max()
+    poses = np.array([frame.motion.T_camera_world[:, 3] for frame in frames])
+    filmed = np.abs(np.diff(avatar.filmed.T_camera_world[:, :3, 3], axis=0)).max()
+    assert np.abs(np.diff(poses, axis=0)).max() < 1.5 * filmed
+    assert np.abs(np.diff([frame.motion.place for frame in frames])).max() <= 2
+
+
+def test_a_listener_nods_where_the_other_sides_phrases_end(avatar: Avatar) -> None:
+    def nods(phrases: np.ndarray) -> float:
+        live, clock = session(avatar, seed=5)
+        frames = run(live, clock, 300, lambda index: live.listen(phrases[index * 640 : (index + 1) * 640], RATE))
+        assert not heard(frames).any()
+        down = np.array([frame.motion.T_camera_world[2, 1] for frame in frames])
+        return float(np.ptp(down))
+
+    talk = np.concatenate([np.concatenate([babble(1.6, seed=k), np.zeros(RATE, np.int16)]) for k in range(5)])
+    assert nods(talk) > nods(np.zeros_like(talk)) + 0.02
+
+
+def test_another_process_makes_the_same_person(avatar: Avatar, toy_avatar: Path) -> None:
+    program = (
+        "import sys, hashlib, numpy as np, gaussavatar\n"
+        "now = [0.0]\n"
+        "live = gaussavatar.load_avatar(sys.argv[1]).live(seed=11, clock=lambda: now[0])\n"
+        "told = hashlib.sha256()\n"
+        "for k in range(200):\n"
+        "    now[0] = k / 25\n"
+        "    for frame in live.poll():\n"
+        "        told.update(frame.packed())\n"
+        "print(told.hexdigest())\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program, str(toy_avatar)], capture_output=True, text=True, check=True)
+    live, clock = session(avatar, seed=11)
+    here = hashlib.sha256()
+    for frame in run(live, clock, 200):
+        here.update(frame.packed())
+    assert told.stdout.strip() == here.hexdigest()
+
+
+def test_minutes_of_speech_and_rest_leave_nothing_behind(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sound = babble(5.0)
+
+    def turn() -> int:
+        run(live, clock, 150, lambda index: None if index else (live.push(sound, RATE), live.flush()) and None)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    # Of a voice half a minute is kept; after that nothing grows.
+    for _ in range(7):
+        turn()
+    tracemalloc.start()
+    try:
+        held = [turn() for _ in range(5)]
+    finally:
+        tracemalloc.stop()
+    assert max(held[3:]) - max(held[:3]) < 300_000
+    assert live.stats.queued_seconds == pytest.approx(0.0)
