@@ -10,6 +10,8 @@ import { motionOfTable } from "./tables.js";
 
 // Where the processor draws, the page's other work gets what is left of so many pictures a second.
 const MOST_RATE = { gl: 1e3, cpu: 41 };
+// Milliseconds after which an element that left the page is taken for gone: what draws it is freed until it comes back.
+const GONE = 1e3;
 const STYLE = `
 :host { display: inline-block; position: relative; width: 20rem; aspect-ratio: 1; overflow: hidden; contain: content; }
 :host([hidden]) { display: none; }
@@ -41,6 +43,8 @@ export class GaussAvatar extends HTMLElement {
   #busy = false;
   #raf = 0;
   #soon = false;
+  #leaving = 0;
+  #kept = null;
   #timer = 0;
   #drawn = "";
   #last = 0;
@@ -59,8 +63,10 @@ export class GaussAvatar extends HTMLElement {
   }
 
   connectedCallback() {
+    clearTimeout(this.#leaving);
     this.#watch();
-    if (this.hasAttribute("src") && !this.#gsa) this.#fetch(this.getAttribute("src"));
+    if (this.#kept) this.#begin(this.#kept).catch((error) => this.#fail(error));
+    else if (this.hasAttribute("src") && !this.#gsa) this.#fetch(this.getAttribute("src"));
   }
 
   disconnectedCallback() {
@@ -68,6 +74,8 @@ export class GaussAvatar extends HTMLElement {
     this.#seen = false;
     this.#speaker?.clear();
     this.#settle();
+    clearTimeout(this.#leaving);
+    this.#leaving = setTimeout(() => this.#release(), GONE);
   }
 
   attributeChangedCallback(name, before, value) {
@@ -273,7 +281,7 @@ export class GaussAvatar extends HTMLElement {
 
   async #begin(gsa) {
     const stage = new Stage(this.shadowRoot, gsa, () => ((this.#drawn = ""), this.#wake()));
-    this.#gsa = gsa, this.#stage = stage, this.#person = new Person(gsa);
+    this.#gsa = gsa, this.#kept = null, this.#stage = stage, this.#person = new Person(gsa);
     const { yaw, pitch } = gsa.meta.orbit ?? {}, limits = (pair) => (Array.isArray(pair) && pair.length === 2 ? pair : [0, 0]);
     this.#orbit.limits = { yaw: limits(yaw), pitch: limits(pitch) };
     this.#clock = 0;
@@ -450,13 +458,21 @@ export class GaussAvatar extends HTMLElement {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
+  /** Free everything but the avatar itself. */
+  #release() {
+    const gsa = this.#gsa, own = this.#own;
+    if (this.isConnected || !gsa) return;
+    this.#close();
+    this.#kept = gsa, this.#own = own;
+  }
+
   #close() {
     cancelAnimationFrame(this.#raf), clearTimeout(this.#timer);
     this.#raf = this.#timer = 0;
     this.#stage?.close();
     this.#speaker?.close();
     this.#torso?.close();
-    this.#gsa = this.#stage = this.#torso = this.#person = this.#speaker = null, this.#playing = false;
+    this.#gsa = this.#kept = this.#stage = this.#torso = this.#person = this.#speaker = null, this.#playing = false;
     this.#own = {}, this.#drawn = "", this.#busy = false;
   }
 }

@@ -194,6 +194,23 @@ def test_bad_background_is_said(page: Page) -> None:
     assert picture(page)[..., 3].max() == 255
 
 
+def test_what_left_the_page_for_good_is_freed_and_comes_back(page: Page) -> None:
+    page.evaluate(
+        "window.ended = 0; const { terminate } = Worker.prototype;"
+        "Worker.prototype.terminate = function () { window.ended++; terminate.call(this); };"
+        "const other = document.createElement('section'); document.body.prepend(other); other.append(avatar)"
+    )
+    page.evaluate("new Promise((done) => setTimeout(done, 1300))")
+    assert page.evaluate("ended") == 0 and frames_within(page, 1.0) > 3, "it was only moved"
+    page.evaluate("avatar.remove()")
+    page.wait_for("ended === 1")
+    assert page.evaluate("avatar.drawnBy") == ""
+    page.evaluate("document.body.prepend(avatar)")
+    page.wait_for("avatar.drawnBy")
+    assert frames_within(page, 1.0) > 3 and page.evaluate("ended") == 1
+    assert page.errors == []
+
+
 SOUND = """(() => {
   const context = new OfflineAudioContext(1, 16000 * 2, 16000), buffer = context.createBuffer(1, 32000, 16000);
   buffer.getChannelData(0).forEach((_, i, all) => (all[i] = 0.4 * Math.sin(i * (0.1 + 0.05 * Math.sin(i / 900)))));
