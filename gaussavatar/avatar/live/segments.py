@@ -15,6 +15,8 @@ from gaussavatar.types import ANALYSIS_RATE
 
 PIECE = 0.32
 """Seconds of sound that are heard at a time, where so much is there: the network is quicker for many frames."""
+LITTLE = 0.12
+"""Seconds of sound that comes as it is spoken, and waits for more while it can: to be heard together."""
 TOGETHER = 8
 """Frames whose mouths are told at a time, where so many are known."""
 
@@ -51,6 +53,12 @@ class Segment:
         if len(samples):
             self._waiting.append((samples, rate))
             self.seconds += len(samples) / rate
+
+    @property
+    def in_time(self) -> bool:
+        """Whether what waits may wait for more: it is little, and enough is known for this frame and the next."""
+        waiting = sum(len(samples) / rate for samples, rate in self._waiting)
+        return self.playing and not self.closed and waiting < LITTLE and self.ready >= 2
 
     @property
     def ahead(self) -> int:

@@ -299,9 +299,9 @@ class Live:
                 self._pending.append(self._event("end", segment, True))
             self._pending.append(self._event("finished", segment, True))
             self._dropped += segment.seconds - segment.position
-        if self._was_speaking:
-            self._fade = (self._codes - self._hearing.closed, 0, BREAKING)
-            self._was_speaking = False
+        # Also where it rests already because sound ran out: lips that still close do so in the shorter time.
+        self._fade = (self._codes - self._hearing.closed, 0, BREAKING)
+        self._was_speaking = False
         self._segments.clear()
         self._count()
 
@@ -319,6 +319,8 @@ class Live:
         extra = AT_ONCE if new else 0
         ahead = 0
         for segment in self._segments:
+            if segment.in_time:
+                return
             while ahead + segment.ahead < PREPARED and segment.advance():
                 pass
             while extra and ahead + segment.ahead < PREPARED_NEW and segment.advance():

@@ -173,6 +173,19 @@ def test_an_interrupted_mouth_is_shut_after_three_frames_and_does_not_jump(avata
     assert 0.1 * open_by < away[1] < 0.4 * open_by
 
 
+def test_lips_that_close_because_sound_ran_out_are_shut_by_an_interruption(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    live.push(babble(1.0), RATE)
+    frames = run(live, clock, 1)
+    while not any(event.kind == "late" for event in frames[-1].events):
+        frames += run(live, clock, 1)
+    live.clear()
+    after = run(live, clock, 3)
+    away = [float(np.abs(frame.motion.codes - avatar.rest.mouth_codes).max()) for frame in (frames[-1], *after)]
+    assert away[0] > 0.02
+    assert away[3] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_what_is_said_after_an_interruption_is_said(avatar: Avatar) -> None:
     live, clock = session(avatar)
     live.push(babble(5.0), RATE)
