@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 import threading
 import webbrowser
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+from aiortc.exceptions import InvalidStateError
 from websockets.asyncio.server import ServerConnection
 
 from gaussavatar.avatar.avatar import Avatar
@@ -110,6 +112,7 @@ class LiveServer(Door):
 
     async def opened(self) -> None:
         """Begin to make frames; a shared session is there before its first visitor."""
+        self._loop.set_exception_handler(_unless_gone)
         self.pacers = [Pacer(self._loop, self._broken) for _ in range(PACERS)]
         if self.asked.shared:
             session = await self._session("")
@@ -217,6 +220,12 @@ class LiveServer(Door):
         return web_file(path.removeprefix("/web/")) if path.startswith("/web/") else None
 
 
+def _unless_gone(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what nobody caught; but that a visitor goes while aiortc still connects is no news."""
+    if not isinstance(context.get("exception"), InvalidStateError | ConnectionError):
+        loop.default_exception_handler(context)
+
+
 def say(text: str) -> None:
     """Write a line for who started the server."""
     print(text, flush=True)
@@ -234,6 +243,8 @@ def serve_live(asked: LiveConfig, open_browser: bool) -> None:
         path = packed_path(asked.avatar)
         drawn_from = pack_beside(asked.avatar, avatar.loaded) if path is None else path.read_bytes()
     server = LiveServer(asked, avatar, drawn_from, any(usable(engine, asked.voice.voice) for engine in engines()))
+    # The loop waits for the interpreter after every packet; threads that make frames give it up sooner.
+    sys.setswitchinterval(0.001)
     server.open()
     address = page_address(asked.host, asked.port, server.config.token)
     say(f"live: {address} (Ctrl-C ends it)")

@@ -72,7 +72,8 @@ class Session:
         self._speak()
         self._unspoken.extend(one.packets)
         self._speak(1)
-        loop.call_later(HALF, self._speak)
+        if self._unspoken:
+            loop.call_later(HALF, self._speak)
 
     def _speak(self, most: int = 2) -> None:
         """Send packets that wait."""

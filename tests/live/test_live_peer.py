@@ -170,7 +170,8 @@ def test_encoded_sound_is_whole_and_in_its_place() -> None:
     packets = [
         packet for k in range(20) for packet in voice.packets(sound[k * SAMPLES : (k + 1) * SAMPLES], (k + 7) * SAMPLES)
     ]
-    assert np.diff([packet.pts for packet in packets]).tolist() == [960] * 39
+    # Silence is 40 ms a packet, which was encoded before; sound, and the silence after it, 20 ms.
+    assert np.diff([packet.pts for packet in packets]).tolist() == [1920] * 5 + [960] * 6 + [1920] * 11
     codec = av.CodecContext.create("libopus", "r")
     codec.sample_rate, codec.layout, codec.format = RATE, "mono", "s16"  # type: ignore[attr-defined]
     frames = [frame.to_ndarray().ravel() for packet in packets for frame in codec.decode(av.Packet(bytes(packet)))]

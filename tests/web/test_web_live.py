@@ -64,8 +64,8 @@ def test_the_frame_that_is_heard_follows_the_packets(script: Callable, tmp_path:
     nothing, *told = heard(script, tmp_path, calls)
     assert nothing is None
     frames = [one["frame"] for one in told]
-    # The packet of 1380 ms holds the sound of frame 109.5 to 110; no sound beyond it was heard.
-    assert frames == pytest.approx([109.625, 107.125, 109.975, 110.0, 110.0])
+    # The packet of 1380 ms begins in frame 109.5 and holds 40 ms at most; no sound beyond it was heard.
+    assert frames == pytest.approx([109.625, 107.125, 109.975, 110.5, 110.5])
     assert [one["halted"] for one in told] == [0, 0, 0, 0, 320]
 
 

@@ -5,6 +5,9 @@ import { Heard } from "./heard.js";
 
 const LATE = 150, SMOOTH = 0.1;
 
+// Frames in which the mouth of who is interrupted closes.
+const CLOSING = 4;
+
 /** What the browser says of the last packet that left the jitter buffer, or null. */
 function source(receiver) {
   const [found] = receiver?.getSynchronizationSources?.() ?? [];
@@ -22,6 +25,9 @@ export class Drive {
   #events = [];
   #told;
   #alone = false;
+  #hurry = null;
+  #place = 0;
+  #pace = 0;
 
   /**
    * @param {GaussAvatar|null} avatar none where pictures come as video.
@@ -45,6 +51,8 @@ export class Drive {
   /** What happened in a frame, which is told when it is heard. @param {{frame: number}} event */
   event(event) {
     this.#events.push({ ...event, came: performance.now() });
+    // Who is interrupted is silent at once, and the mouth waits for no sound any more.
+    if (event.event === "finished" && event.interrupted) this.#hurry = event.frame + CLOSING;
   }
 
   /** Where a frame is in the sound. @param {{frame: number, rtp: number}} message */
@@ -55,7 +63,7 @@ export class Drive {
   /** Begin anew, with another connection. */
   clear() {
     this.#waiting.clear(), this.#heard = new Heard(), this.#came.clear();
-    this.#events.length = 0, this.position = null;
+    this.#events.length = 0, this.position = null, this.#hurry = null;
   }
 
   /** Show what is due. @param {RTCRtpReceiver|null} receiver of the sound */
@@ -66,6 +74,11 @@ export class Drive {
     const place = this.#heard.at(now + this.lead, this.latency);
     this.#tell(now, place);
     if (!this.#avatar) return;
+    if (this.#hurry !== null) {
+      this.#show(this.#waiting.take(Infinity), now);
+      if (this.#waiting.shown >= this.#hurry) this.#hurry = null;
+      return;
+    }
     if (!place) return this.#show(this.#waiting.take(this.#oldest(now)), now);
     this.position = place.frame;
     if (place.halted) return this.#rest();
@@ -90,7 +103,10 @@ export class Drive {
     if (!frame || !avatar.meta) return;
     this.#alone = false;
     avatar.codes = frame.codes, avatar.upper = frame.upper, avatar.pose = frame.pose;
-    avatar.follow(frame.place, 1);
+    // The torso's film runs while its track does; where the head only sways it stands, and is sought.
+    const step = Math.abs(frame.place - this.#place);
+    this.#place = frame.place, this.#pace += 0.3 * (Math.min(step, 2) - this.#pace);
+    avatar.follow(frame.place, this.#pace > 0.5 ? this.#pace : 0);
     const came = this.#came.get(frame.index);
     if (came !== undefined) this.waited += SMOOTH * (now - came - this.waited);
     this.log?.push([now, frame.index]);

@@ -3,8 +3,8 @@
 
 const RATE = 48000, FRAME = RATE / 25, TURN = 2 ** 32;
 
-/** Milliseconds of sound that a packet holds. */
-export const PACKET = 20;
+/** Milliseconds of sound that a packet holds at most: speech 20, silence 40. */
+export const PACKET = 40;
 
 /** Milliseconds without a packet after which the sound counts as halted. */
 export const HALTED = 200;

@@ -14,10 +14,15 @@ let drive = null, welcome = null, context = null, track = null, trip = 0, connec
 const tell = (text, problem = false) => (($("told").textContent = text), $("told").classList.toggle("problem", problem));
 const press = (button, on) => button.setAttribute("aria-pressed", on);
 
+// What is on its way is not heard any more; the volume comes back where the interruption would have been heard.
+let hushed = 0;
+const volume = (value) => (clearTimeout(hushed), (sound.volume = video.volume = value));
+const hush = () => (volume(0), (hushed = setTimeout(() => volume(1), 1500)));
+
 const happened = (event) => {
   if (event.event === "start") tell("");
   $("stage").classList.toggle("speaking", event.event === "start" || (event.event === "late" && $("stage").classList.contains("speaking")));
-  if (event.event === "finished" && event.interrupted) tell(`Interrupted after ${event.position.toFixed(1)} s.`), (sound.volume = video.volume = 1);
+  if (event.event === "finished" && event.interrupted) tell(`Interrupted after ${event.position.toFixed(1)} s.`), volume(1);
   page.events.push({ ...event, at: performance.now() });
   if (page.events.length > 500) page.events.shift();
 };
@@ -60,7 +65,10 @@ link.addEventListener("refused", ({ detail: { code } }) => {
   $("state").textContent = code === 1013 ? "Full" : "Not let in";
   press($("connect"), false), ($("connect").textContent = "Connect");
 });
-link.addEventListener("message", ({ detail }) => (detail.event ? drive.event(detail) : heard[detail.kind]?.(detail)));
+link.addEventListener("message", ({ detail }) => {
+  if (detail.event === "finished" && detail.interrupted) hush();
+  return detail.event ? drive.event(detail) : heard[detail.kind]?.(detail);
+});
 link.addEventListener("motion", ({ detail }) => drive.motion(detail));
 link.addEventListener("clock", ({ detail }) => drive.clock(detail));
 link.addEventListener("stream", ({ detail }) => {
@@ -100,9 +108,7 @@ const actions = {
   },
   stop() {
     player.stop();
-    // What is on its way is not heard any more either; the volume comes back with the end that the server tells.
-    sound.volume = video.volume = 0;
-    setTimeout(() => (sound.volume = video.volume = 1), 400);
+    hush();
     link.send({ kind: "clear" });
   },
 };
