@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import tempfile
 import threading
 import time
 import webbrowser
 from pathlib import Path
 
+import numpy as np
 import viser
 
 from gaussavatar.avatar.avatar import Avatar
@@ -42,6 +44,9 @@ HEARD_RATE = 24_000
 READ_OUT_EVERY = 0.25
 """Seconds between updates of what is read out: a page redraws its controls for every change."""
 
+ARRIVING = 1.5
+"""Seconds in which a new page's camera may still be viser's own, from the side, before it goes where it was sent."""
+
 
 class Viewer:
     """The page of one avatar: reads cameras and controls, has states of them drawn, sends what was drawn."""
@@ -70,6 +75,7 @@ class Viewer:
         self._wishes = (Controls().wishes, Controls().seed)
         self._watch = watch
         self._paces: dict[int, Pace] = {}
+        self._arrived: dict[int, float] = {}
         self._splat_rate = Rate()
         self._splats_sent: ViewState | None = None
         self._rate, self._read_out = "", 0.0
@@ -138,6 +144,8 @@ class Viewer:
             self._fulfil((controls.wishes, controls.seed))
         for gone in self._paces.keys() - clients.keys():
             del self._paces[gone]
+        for gone in self._arrived.keys() - clients.keys():
+            del self._arrived[gone]
         if controls.drawn == "splats" and controls.seen == "orbit":
             return self._send_splats(self.state(seconds, self._start, LARGEST, controls))
         if self.splats.hide():
@@ -166,7 +174,7 @@ class Viewer:
     def _send_picture(self, number: int, client: viser.ClientHandle, seconds: float, controls: Controls) -> bool:
         """Send a page its picture, unless it has it; returns whether it was sent."""
         own, now = client.camera, time.monotonic()
-        if own.update_timestamp == 0.0:
+        if own.update_timestamp == 0.0 or (controls.seen == "orbit" and not self._stands(number, own.position, now)):
             return False
         pace = self._paces.setdefault(number, Pace())
         camera = BrowserCamera(tuple(own.wxyz), tuple(own.position), own.fov, own.aspect)
@@ -183,6 +191,14 @@ class Viewer:
         size, took = (image.shape[1], image.shape[0]), time.perf_counter() - started
         pace.sent(whole, moving, size, took)
         self._rate = pace.rate.tell(time.monotonic(), took, size)
+        return True
+
+    def _stands(self, number: int, position: np.ndarray, now: float) -> bool:
+        """Whether a page's camera is one that somebody wants: a new page may first tell where viser's own would stand."""
+        arrived = self._arrived.setdefault(number, now)
+        if now - arrived < ARRIVING and not np.allclose(position, self._start.position, atol=0.05):
+            return False
+        self._arrived[number] = -math.inf
         return True
 
     def _send_splats(self, state: ViewState) -> bool:

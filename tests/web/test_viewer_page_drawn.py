@@ -92,6 +92,34 @@ def test_sliders_and_wishes_reach_the_picture(opened: tuple[PageServer, Page]) -
     panels(server)["mouth"].put_back()
 
 
+def test_arrow_keys_on_a_slider_leave_the_camera_where_it_is(opened: tuple[PageServer, Page]) -> None:
+    _, page = opened
+    page.evaluate(
+        "window.posted = []; const { postMessage } = Worker.prototype;"
+        "Worker.prototype.postMessage = function (message, rest) {"
+        " if (message.codes) posted.push([...message.view].some((value, i) => Math.abs(value - message.pose[i]) > 1e-4));"
+        " return postMessage.call(this, message, rest); }"
+    )
+
+    def turned_by_arrows(focused: str) -> bool:
+        page.evaluate(f"{focused}.focus(), posted.length = 0, 1")
+        for kind in ("keyDown", "keyUp") * 3:
+            page.call(
+                "Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39
+            )
+        page.wait_for("posted.length > 0")
+        time.sleep(0.3)
+        return page.evaluate("posted.some(Boolean)")
+
+    before = page.evaluate("Number(document.getElementById('seek').value)")
+    assert not turned_by_arrows("document.getElementById('seek')")
+    assert page.evaluate("Number(document.getElementById('seek').value)") > before, "the slider went on"
+    page.wait_for("Boolean(document.getElementById('panels').contentDocument?.querySelector('[role=slider]'))")
+    assert not turned_by_arrows("document.getElementById('panels').contentDocument.querySelector('[role=slider]')")
+    assert turned_by_arrows(AVATAR), "on the avatar they turn it"
+    page.evaluate("gaussavatarViewer.actions.front(), 1")
+
+
 def test_it_looks_inside_and_comes_back(opened: tuple[PageServer, Page]) -> None:
     server, page = opened
     session = next(iter(server.sessions.values()))

@@ -13,7 +13,7 @@ import viser
 
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.serving.address import free_port
-from gaussavatar.view import panels
+from gaussavatar.view import panels, server
 from gaussavatar.view.frames import PUSHED
 from gaussavatar.view.panels.playback import EPOCH_KEY, audio_element, heard_epoch
 from gaussavatar.view.server import Viewer
@@ -124,6 +124,29 @@ def test_the_mouth_of_splats_stays_behind_the_face_for_each_page(
     viewer.panels["playback"].toggle()
     time.sleep(0.1)
     assert viewer.step() and not viewer.splats._mouths, "a page that is gone"
+
+
+def test_the_first_picture_of_a_page_is_from_where_it_was_sent(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, pictures = Client(viewer, 1.0), []
+    page.scene = SimpleNamespace(set_background_image=lambda image, *_, **__: pictures.append(image))
+    monkeypatch.setattr(viewer.server, "get_clients", lambda: {3: page})
+    page.camera.position = np.array([3.0, 0.0, 0.0])
+    assert not viewer.step() and not pictures, "viser's own camera, before the page was told of ours"
+    page.camera.position = np.array(viewer._start.position)
+    assert viewer.step() and len(pictures) == 1
+    page.camera.position = np.array([3.0, 0.0, 0.0])
+    assert viewer.step(), "later it is where somebody went"
+
+
+def test_a_page_that_stays_elsewhere_is_shown_that(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, pictures = Client(viewer, 1.0), []
+    page.scene = SimpleNamespace(set_background_image=lambda image, *_, **__: pictures.append(image))
+    page.camera.position = np.array([0.3, 0.0, -0.7])
+    monkeypatch.setattr(viewer.server, "get_clients", lambda: {3: page})
+    monkeypatch.setattr(server, "ARRIVING", 0.05)
+    assert not viewer.step()
+    time.sleep(0.1)
+    assert viewer.step() and len(pictures) == 1
 
 
 def test_splats_stand_before_the_grey_and_not_as_filmed(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
