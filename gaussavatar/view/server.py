@@ -194,7 +194,7 @@ class Viewer:
         return True
 
     def _stands(self, number: int, position: np.ndarray, now: float) -> bool:
-        """Whether a page's camera is one that somebody wants: a new page may first tell where viser's own would stand."""
+        """Whether a page looks from where it was sent or went: a new one may first tell viser's own place."""
         arrived = self._arrived.setdefault(number, now)
         if now - arrived < ARRIVING and not np.allclose(position, self._start.position, atol=0.05):
             return False

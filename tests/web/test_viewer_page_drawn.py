@@ -97,7 +97,8 @@ def test_arrow_keys_on_a_slider_leave_the_camera_where_it_is(opened: tuple[PageS
     page.evaluate(
         "window.posted = []; const { postMessage } = Worker.prototype;"
         "Worker.prototype.postMessage = function (message, rest) {"
-        " if (message.codes) posted.push([...message.view].some((value, i) => Math.abs(value - message.pose[i]) > 1e-4));"
+        " const { codes, view, pose } = message;"
+        " if (codes) posted.push([...view].some((value, i) => Math.abs(value - pose[i]) > 1e-4));"
         " return postMessage.call(this, message, rest); }"
     )
 

@@ -30,12 +30,14 @@ PLACE = "scriptUrl"
 """Name, in a bundle, of the function that gives the address of another script that is inside it."""
 _MODULE_TYPE = re.compile(rf"({PLACE}\([^()]*\))\s*,\s*\{{\s*type:\s*[\"']module[\"']\s*\}}")
 
-_SCRIPT_URL = """const __scripts = %s;
+_SCRIPT_URL = """const __scripts = { %s };
 function scriptUrl(name) {
+  const parts = __scripts[name]().map(([variable, made, given]) => `const ${variable} = (${made})(${given});\\n`);
   // An AudioWorklet of a page from disk takes data: addresses only; a worker takes both.
-  return "data:text/javascript;charset=utf-8," + encodeURIComponent(__scripts[name]);
+  return "data:text/javascript;charset=utf-8," + encodeURIComponent('"use strict";\\n' + parts.join(""));
 }
 """
+"""Another script is put together from the functions that the bundle has anyway: their text is in it once."""
 
 
 class BundleError(Exception):
@@ -83,10 +85,25 @@ def as_module(sources: Mapping[str, str], entry: str) -> str:
 
 def _body(sources: Mapping[str, str], entry: str) -> str:
     modules = in_order(sources, entry)
-    started = sorted({path for module in modules for path in module.scripts})
-    inner = {path: bundle(sources, path) for path in started}
-    parts = [_SCRIPT_URL % json.dumps(inner)] if started else []
-    return "".join(['"use strict";\n', *parts, *map(_as_function, modules)])
+    started = {
+        path: in_order(sources, path) for path in sorted({path for module in modules for path in module.scripts})
+    }
+    inner = {module.path: module for script in started.values() for module in script}
+    if nested := [path for path, module in inner.items() if module.scripts]:
+        raise BundleError(f"{nested[0]} starts a script, and is itself part of one")
+    parts = []
+    if started:
+        lists = (f"{json.dumps(path)}: () => [{', '.join(map(_told, script))}]" for path, script in started.items())
+        parts.append(_SCRIPT_URL % ", ".join(lists))
+    done = {module.path for module in modules}
+    parts.extend(_factory(module) for path, module in inner.items() if path not in done)
+    for module in modules:
+        shared = module.path in inner
+        made = _made(module.path) if shared else f"({_function(module)})"
+        parts.append(
+            (_factory(module) if shared else "") + f"const {_variable(module.path)} = {made}({_given(module)});\n"
+        )
+    return "".join(['"use strict";\n', *parts])
 
 
 def in_order(sources: Mapping[str, str], entry: str) -> list[Module]:
@@ -173,15 +190,27 @@ def _names(braces: str) -> list[tuple[str, str]]:
     return [(part[0], part[-1]) for part in words]
 
 
-def _as_function(module: Module) -> str:
+def _function(module: Module) -> str:
     parameters = ", ".join(pattern for pattern, _ in module.imports)
-    arguments = ", ".join(_variable(path) for _, path in module.imports)
     exports = ", ".join(f"{outside}: {inside}" for outside, inside in module.exports)
     # The value is read when the module has run; our modules do not export what changes later.
-    return (
-        f"const {_variable(module.path)} = (function ({parameters}) {{\n{module.body}\n"
-        f"return {{ {exports} }};\n}})({arguments});\n"
-    )
+    return f"function ({parameters}) {{\n{module.body}\nreturn {{ {exports} }};\n}}"
+
+
+def _factory(module: Module) -> str:
+    return f"const {_made(module.path)} = {_function(module)};\n"
+
+
+def _given(module: Module) -> str:
+    return ", ".join(_variable(path) for _, path in module.imports)
+
+
+def _told(module: Module) -> str:
+    return f"[{json.dumps(_variable(module.path))}, {_made(module.path)}, {json.dumps(_given(module))}]"
+
+
+def _made(path: str) -> str:
+    return "_" + _variable(path)
 
 
 def _variable(path: str) -> str:

@@ -96,6 +96,11 @@ def test_a_workers_script_is_inside(tmp_path: Path) -> None:
     assert "module" not in taken_apart("main.js", started).body, "the script in it is a classic one"
 
 
+def test_what_page_and_worker_share_is_in_the_page_once() -> None:
+    code = bundle(SOURCES, "main.js")
+    assert [code.count(text) for text in ("(a, b) => a + b", "add(data, 1)", "double(4)")] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     "text, part",
     [
