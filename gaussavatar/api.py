@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,16 +14,17 @@ from jaxtyping import UInt8
 from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.avatar.behind import TorsoKind
 from gaussavatar.errors import UserError
-from gaussavatar.fitting import fit as fitting
-from gaussavatar.fitting import reenact as reenacting
-from gaussavatar.fitting.request import FitRequest, FitResult, dump_request, read_request
 from gaussavatar.media.images import write_image
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack
+from gaussavatar.packages import require_tracking
 from gaussavatar.progress import Progress, QuietProgress, TerminalProgress
 from gaussavatar.speak.offline import speak
 from gaussavatar.speak.text import registry as texts
 from gaussavatar.speak.wish import VideoWish
+
+if TYPE_CHECKING:
+    from gaussavatar.fitting.request import FitRequest, FitResult
 
 __all__ = ["fit", "load_avatar", "reenact", "save_picture", "save_video", "say_text", "track"]
 
@@ -73,6 +74,9 @@ def fit(
         UserError: whatever is wrong with the video or the wishes, before the hours are spent.
         TypeError: a fact that there is not.
     """
+    require_tracking("fit")
+    from gaussavatar.fitting import fit as fitting
+
     request = _request(video, out, recipe, settings, facts)
     return fitting.fit(request, _progress(show_progress))
 
@@ -101,6 +105,9 @@ def track(
         UserError: whatever is wrong with the video or the wishes.
         TypeError: a fact that there is not.
     """
+    require_tracking("track")
+    from gaussavatar.fitting import fit as fitting
+
     return fitting.track(_request(video, out, "default", settings, facts), _progress(show_progress))
 
 
@@ -176,6 +183,9 @@ def reenact(
     Raises:
         UserError: no video, or no face in most of it.
     """
+    require_tracking("reenact")
+    from gaussavatar.fitting import reenact as reenacting
+
     loaded = avatar.loaded if isinstance(avatar, Avatar) else load_avatar(avatar).loaded
     where = None if folder is None else Path(folder)
     return reenacting.reenact(loaded, Path(video), None, None, _progress(show_progress), where)[1]
@@ -213,6 +223,8 @@ def _request(
     settings: Mapping[str, Any] | Sequence[str],
     facts: Mapping[str, Any],
 ) -> FitRequest:
+    from gaussavatar.fitting.request import FitRequest, dump_request, read_request
+
     lines = settings
     if isinstance(settings, Mapping):
         # JSON is YAML, so that texts, numbers and lists arrive as what they are.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaussavatar.cli.common import print_metrics, say, shown
+from gaussavatar.packages import require_tracking
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Demo:
 
     def run(self) -> None:
         """Run the main job from end to end."""
+        require_tracking("demo")
         from gaussavatar.fitting.demo import run_demo
         from gaussavatar.progress import TerminalProgress
 

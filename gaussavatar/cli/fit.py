@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from gaussavatar.cli.clip import ClipOptions
 from gaussavatar.cli.common import print_metrics, say, shown
+from gaussavatar.packages import require_tracking
 
 if TYPE_CHECKING:
     from gaussavatar.fitting.request import FitRequest
@@ -53,6 +54,7 @@ class Fit(ClipOptions):
 
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""
+        require_tracking("fit")
         from gaussavatar.fitting.fit import fit
         from gaussavatar.progress import TerminalProgress
 

@@ -14,6 +14,7 @@ from tyro.conf import arg
 from gaussavatar.cli.common import complain, require_files, say, shown
 from gaussavatar.cli.controls import ControlOptions
 from gaussavatar.errors import EXIT_USER_ERROR, UserError
+from gaussavatar.packages import require_tracking
 
 if TYPE_CHECKING:
     from gaussavatar.speak.wish import VideoWish
@@ -116,6 +117,8 @@ class Speak:
         self.controls.check()
         from gaussavatar.avatar.finding import find_avatar
 
+        if self.video is not None:
+            require_tracking("speak --video")
         find_avatar(self.avatar)
 
     def _wish(self) -> VideoWish:

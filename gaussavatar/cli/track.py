@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from gaussavatar.cli.clip import ClipOptions
 from gaussavatar.cli.common import print_quality, say, shown
+from gaussavatar.packages import require_tracking
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Track(ClipOptions):
 
     def run(self) -> None:
         """Track, then say where the result is."""
+        require_tracking("track")
         from gaussavatar.capture.layout import CaptureLayout
         from gaussavatar.fitting.fit import track
         from gaussavatar.progress import TerminalProgress

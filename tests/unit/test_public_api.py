@@ -49,7 +49,7 @@ def test_a_type_checker_sees_the_same_names() -> None:
 def test_what_is_said_in_python_is_what_is_asked_for(monkeypatch: pytest.MonkeyPatch, types_unchecked: None) -> None:
     asked: list[FitRequest] = []
     result = FitResult(Path("out"), {}, Path("out/report.html"))
-    monkeypatch.setattr(api.fitting, "fit", lambda request, progress: asked.append(request) or result)
+    monkeypatch.setattr("gaussavatar.fitting.fit.fit", lambda request, progress: asked.append(request) or result)
     settings = {"model.face.count": 500, "training.perceptual_weights": "a b.pth"}
     fitted = api.fit("me.mp4", "out", recipe="preview", settings=settings, subject="me", seed=7, parser="seg.onnx")
     assert fitted is result
