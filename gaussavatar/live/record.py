@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from gaussavatar.avatar.live.records import LiveFrame
@@ -86,7 +87,7 @@ class Recorder:
                     raise UserError("a frame to record", "none", "let the session live longer")
                 for stream in self._streams:
                     self._container.mux(stream.encode(None))
-        except (UserError, OSError, av.FFmpegError) as error:
+        except (UserError, OSError, FFmpegError) as error:
             do = "look at the disk, and at what was recorded"
             self.problem = error if isinstance(error, UserError) else UserError("to record", str(error), do)
         # Who puts must not find it full for ever.

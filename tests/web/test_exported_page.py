@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_page_from_disk_speaks_the_sound_inside(page: Page, toy_avatar: Path, so
     assert page.evaluate("told") == ["start", "end"] and page.evaluate("document.getElementById('stop').disabled")
     assert page.evaluate("document.getElementById('play').textContent") == "Play buzz"
     assert page.errors == []
+
+
+def test_workers_of_the_page_may_run_the_kernels(page: Page) -> None:
+    # What the driver itself evaluates is under no policy; a worker is under the page's.
+    empty = "new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0))"
+    script = f"try {{ {empty}; postMessage(1) }} catch {{ postMessage(0) }}"
+    page.evaluate(
+        "window.runs = null; const trial = new Worker('data:text/javascript,' + encodeURIComponent("
+        f"{json.dumps(script)})); trial.onmessage = ({{ data }}) => (runs = [data])"
+    )
+    page.wait_for("window.runs")
+    assert page.evaluate("runs") == [1]
 
 
 def test_page_hears_the_microphone_and_stops(page: Page) -> None:

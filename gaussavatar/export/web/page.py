@@ -19,12 +19,11 @@ GLOBAL = "GaussAvatarPlayer"
 AVATAR_FILE = "avatar.gsa"
 BANNER = "/* The player of gaussavatar. SPDX-License-Identifier: Apache-2.0 */\n"
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' data: blob:; worker-src data: blob:; style-src 'unsafe-inline'; "
-    "img-src data: blob:; media-src data: blob:; connect-src data: blob:"
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' data: blob:; worker-src data: blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; connect-src data: blob:"
 )
-"""A page that is one file loads nothing from anywhere, and can send nothing either."""
-COUNTING = ("script-src", "script-src 'wasm-unsafe-eval'")
-"""What a page may do besides that hears with hama: machine code of its own (``assets/web/speech/multiply.js``)."""
+"""A page that is one file loads nothing from anywhere, and can send nothing either. It may run WebAssembly, which the
+player writes itself (``assets/web/kernels.js``, ``assets/web/speech/multiply.js``)."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ def player_module(found: Sources) -> str:
 def page(found: Sources, meta: Mapping[str, Any], data: bytes) -> str:
     """One HTML file with everything in it; ``data`` is the avatar file."""
     inside = base64.b64encode(data).decode("ascii")
-    allowed = POLICY.replace(*COUNTING) if "hama" in meta else POLICY
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{allowed}">'
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     files = f'<script type="text/plain" id="avatar-file">{inside}</script>'
     return _filled(found, meta, policy, files, inline(player_script(found)))
 
