@@ -1,4 +1,4 @@
-"""Frames that show something else than the person's bare face: hands before it, another person."""
+"""Frames that show something else than the person's bare face: hands before it, another person, a fade."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from gaussavatar.capture.fades import find_faded
 from gaussavatar.capture.hands import hands_over_face
 from gaussavatar.capture.identity import find_strangers
 from gaussavatar.capture.layout import CaptureLayout
@@ -23,17 +24,18 @@ class Marks:
 
     hands: Bool[np.ndarray, "n"]
     strangers: Bool[np.ndarray, "n"]
+    faded: Bool[np.ndarray, "n"]
 
     @property
     def any(self) -> Bool[np.ndarray, "n"]:
         """Frames with any mark."""
-        return self.hands | self.strangers
+        return self.hands | self.strangers | self.faded
 
 
 def find_marks(frames: FrameStore, landmarks: Landmarks, progress: Progress) -> Marks:
-    """Look for hands before the face and for other people."""
+    """Look for hands before the face, for other people and for fades."""
     strangers = find_strangers(frames, landmarks, progress)
-    return Marks(hands_over_face(frames, landmarks, progress), strangers)
+    return Marks(hands_over_face(frames, landmarks, progress), strangers, find_faded(frames, landmarks))
 
 
 def without_marked(landmarks: Landmarks, marks: Marks) -> Landmarks:
@@ -48,8 +50,8 @@ def unmarked(tracking: Tracking, marks: Marks) -> Tracking:
 
 def save_marks(folder: Path, marks: Marks) -> None:
     """Write ``marks.safetensors`` into a capture folder, atomically."""
-    arrays = {"hands": marks.hands.astype(np.uint8), "strangers": marks.strangers.astype(np.uint8)}
-    write_arrays(CaptureLayout(folder).marks, arrays)
+    kinds = {"hands": marks.hands, "strangers": marks.strangers, "faded": marks.faded}
+    write_arrays(CaptureLayout(folder).marks, {name: mark.astype(np.uint8) for name, mark in kinds.items()})
 
 
 def load_marks(folder: Path) -> Marks:
@@ -61,6 +63,8 @@ def load_marks(folder: Path) -> Marks:
     path = CaptureLayout(folder).marks
     arrays, _ = read_arrays(path)
     try:
-        return Marks(arrays["hands"].astype(bool), arrays["strangers"].astype(bool))
+        hands, strangers = arrays["hands"].astype(bool), arrays["strangers"].astype(bool)
+        # A capture from before fades were looked for has none.
+        return Marks(hands, strangers, arrays.get("faded", np.zeros(len(hands), np.uint8)).astype(bool))
     except KeyError as error:
         raise UserError(f"marks in {path}", f"a damaged file ({error!r})", "delete it and run again") from error

@@ -19,6 +19,12 @@ _MIN_FACE_SHARE = 0.4
 
 _FEW_STRANGERS = 0.1
 
+_TURNED_SHARE = 2 / 3
+"""Part of the samples with a face that is better seen after the same turn, from which on the video is turned."""
+
+_FADED = 0.6
+"""Lightness of a face against the clip's usual one, below which it is in the dark: a fade, not another person."""
+
 _SAME_FACE_COLOURS = 0.15
 _SAME_PICTURE_COLOURS = 0.12
 _SAME_SHAPE = 0.02
@@ -53,6 +59,16 @@ class Sample:
     points: Float32[np.ndarray, "478 3"] | None = None
     face_colours: Float[np.ndarray, "c"] | None = None
     picture_colours: Float[np.ndarray, "c"] | None = None
+    turn: int = 0
+    """The clockwise turn, in degrees, after which a face is seen best."""
+
+    @property
+    def lightness(self) -> float:
+        """Mean lightness of the face, 0 to 1."""
+        assert self.face_colours is not None
+        bins = _LAB_BINS[0][2]
+        part = self.face_colours[:bins]
+        return float(part @ (np.arange(bins) + 0.5) / (bins * part.sum()))
 
     @property
     def face_px(self) -> float:
@@ -95,8 +111,10 @@ def check_samples(samples: Sequence[Sample], name: str, min_face_px: float) -> l
     """Refuse a clip without one clear person; returns the samples that show that person.
 
     Raises:
-        UserError: no face, two faces of like size, a face that is too small, or a cut to another person.
+        UserError: a turned picture, no face, two faces of like size, a face that is too small, or a cut to another
+            person.
     """
+    _check_upright(samples, name)
     seen = [sample for sample in samples if sample.points is not None]
     if len(seen) < max(1, _MIN_FACE_SHARE * len(samples)):
         came = "no face" if not seen else f"a face in only {len(seen)} of {len(samples)} sampled frames"
@@ -116,8 +134,18 @@ def check_samples(samples: Sequence[Sample], name: str, min_face_px: float) -> l
     return check_one_person(seen, name)
 
 
+def _check_upright(samples: Sequence[Sample], name: str) -> None:
+    found = [sample.turn for sample in samples if sample.turn or sample.points is not None]
+    for turn, came in ((180, "one that is upside down"), (90, "one on its side"), (270, "one on its side")):
+        if found and found.count(turn) >= _TURNED_SHARE * len(found):
+            do = f"turn it by {turn} degrees: ffmpeg -display_rotation {-turn % 360} -i {name} -c copy upright.mp4"
+            raise UserError(f"an upright picture in {name}", came, do)
+
+
 def check_one_person(seen: Sequence[Sample], name: str) -> list[Sample]:
     """Refuse a clip that cuts to another person; samples of one person are linked by any likeness.
+
+    Faces in the dark of a fade are left out: their colours are nobody's.
 
     A stranger in at most :data:`_FEW_STRANGERS` of the samples is let pass: the frames are found and left out later
     (:mod:`gaussavatar.capture.identity`). Returns the samples without the stranger's.
@@ -125,6 +153,8 @@ def check_one_person(seen: Sequence[Sample], name: str) -> list[Sample]:
     Raises:
         UserError: the samples fall into unlinked groups; says when the second person appears.
     """
+    usual = float(np.median([sample.lightness for sample in seen]))
+    seen = [sample for sample in seen if sample.lightness >= _FADED * usual]
     groups = _linked_groups(_likeness(seen))
     main = max(groups, key=len)
     if len(main) >= (1 - _FEW_STRANGERS) * len(seen):

@@ -63,7 +63,7 @@ def preparation_stages(job: Job) -> tuple[Stage, ...]:
     beside = [file_key(path) for path in files_beside(config.audio.features, request.video).values() if path.is_file()]
     return (
         Stage("capture", 4, (source, plain(config.capture), request.av_offset_ms or 0.0), lambda _: _capture(job)),
-        Stage("landmarks", 4, (), lambda _: _detect(job), ("capture",)),
+        Stage("landmarks", 5, (), lambda _: _detect(job), ("capture",)),
         Stage(
             "tracking",
             8,

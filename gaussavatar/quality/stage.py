@@ -135,7 +135,13 @@ def judge_tracked(tracked: Tracked, pictures: Pictures) -> Quality:
     n = capture.n_frames
     repeated = repeated_frames(pictures) & landmarks.valid
     marks = tracked.marks
-    reasons = {"a hand is before the face": marks.hands, "another person": marks.strangers} if marks else {}
+    reasons = {}
+    if marks is not None:
+        reasons = {
+            "a hand is before the face": marks.hands,
+            "another person": marks.strangers,
+            "the picture is dark": marks.faded,
+        }
     dropped = dropped_frames(landmarks, tracking, reasons)
     bridged, longest_gap = bridged_gaps(landmarks, tracking)
     seen = landmarks.valid if landmarks.valid.any() else np.ones(n, bool)

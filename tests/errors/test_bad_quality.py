@@ -56,7 +56,7 @@ def test_a_damaged_record(tmp_path: Path, content: bytes) -> None:
 
 
 def test_damaged_marks(tmp_path: Path) -> None:
-    save_marks(tmp_path, Marks(np.zeros(3, bool), np.ones(3, bool)))
+    save_marks(tmp_path, Marks(np.zeros(3, bool), np.ones(3, bool), np.zeros(3, bool)))
     assert load_marks(tmp_path).any.all()
     for spoil in (
         lambda path: path.write_bytes(path.read_bytes()[:20]),

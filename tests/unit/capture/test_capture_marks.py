@@ -179,7 +179,7 @@ def test_marks_take_frames_out_and_read_back(people: tuple[FrameStore, Landmarks
     save_marks(tmp_path, marks)
     again = load_marks(tmp_path)
     assert np.array_equal(again.hands, marks.hands) and np.array_equal(again.strangers, marks.strangers)
-    left = without_marked(landmarks, Marks(np.arange(60) < 3, marks.strangers))
+    left = without_marked(landmarks, Marks(np.arange(60) < 3, marks.strangers, marks.faded))
     assert (~left.valid).sum() == 11 + (~landmarks.valid).sum()
     zeros = np.zeros((60, 3), np.float32)
     tracking = Tracking(

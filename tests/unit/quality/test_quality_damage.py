@@ -167,7 +167,7 @@ def test_marked_frames_are_left_out_of_every_figure(person: Person, whole: Quali
     hands, strangers = np.zeros(800, bool), np.zeros(800, bool)
     hands[200:230], strangers[225:240] = True, True
     capture = person.write(tmp_path, flash)
-    save_marks(capture.folder, Marks(hands, strangers))
+    save_marks(capture.folder, Marks(hands, strangers, np.zeros_like(hands)))
     quality = judged(tmp_path)
     assert [(part.start, part.end, part.reason) for part in quality.dropped] == [
         (8.0, 9.2, "a hand is before the face"),

@@ -1,0 +1,35 @@
+"""Frames in the dark of a fade: the person is there, and nothing can be learnt of their colours."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from gaussavatar.storage import FrameStore
+from gaussavatar.types import Landmarks
+
+_STRIDE = 4
+_DARK = 0.6
+"""Mean level of a face against the clip's usual one: below, some two stops of light are missing."""
+
+
+def find_faded(frames: FrameStore, landmarks: Landmarks) -> Bool[np.ndarray, "n"]:
+    """Frames whose face is far darker than it is in most of the clip."""
+    levels = face_levels(frames, landmarks)
+    known = np.isfinite(levels)
+    usual = float(np.median(levels[known])) if known.any() else 0.0
+    return known & (np.nan_to_num(levels) < _DARK * usual)
+
+
+def face_levels(frames: FrameStore, landmarks: Landmarks) -> Float[np.ndarray, "n"]:
+    """Mean pixel value (0..255) of the face's box in every frame; NaN where there is no face."""
+    levels = np.full(len(frames), np.nan)
+    scale = frames.shape[1] / landmarks.size
+    for index in np.flatnonzero(landmarks.valid):
+        points = landmarks.points[index, :, :2] * scale
+        x0, y0 = np.clip(points.min(0), 0, None).astype(int)
+        x1, y1 = np.ceil(points.max(0)).astype(int)
+        face = frames.read(int(index))[y0:y1:_STRIDE, x0:x1:_STRIDE]
+        if face.size:
+            levels[index] = face.mean()
+    return levels
