@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from gaussavatar.errors import UserError
+from gaussavatar.packages import require_stream
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Live:
 
     def run(self) -> None:
         """Serve until interrupted."""
-        from gaussavatar.avatar.folder import find_avatar
+        from gaussavatar.avatar.finding import find_avatar
 
         if not 8000 <= self.rate <= 96000:
             raise UserError("a --rate of 8000 to 96000 samples per second", f"{self.rate}", "give the sound's own rate")
@@ -81,7 +82,7 @@ class Live:
         if len(named) > 1:
             raise UserError("one avatar", f"{len(named)} of them", "name one; start another server for another one")
         folder = find_avatar(named[0] if named else None)
-        _require_stream()
+        require_stream()
         from gaussavatar.live.config import LiveConfig, Voice
         from gaussavatar.live.server import serve_live
 
@@ -101,18 +102,3 @@ class Live:
             voice=Voice(self.engine, self.voice, self.language),
         )
         serve_live(config, self.open_browser)
-
-
-def _require_stream() -> None:
-    """Check that the extra is installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    from importlib.util import find_spec
-
-    missing = [name for name in ("aiortc", "av") if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            "the packages of the extra stream", f"no {' and no '.join(missing)}", "pip install 'gaussavatar[stream]'"
-        )

@@ -39,12 +39,12 @@ def run(name: str, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_says_how_to_run_it_and_is_tested() -> None:
     names = [path.name for path in sorted(EXAMPLES.glob("*.py"))]
-    assert len(names) == 7
+    assert len(names) == 9
     for name in names:
         text = (EXAMPLES / name).read_text()
         assert f"python examples/{name} " in text.split('"""')[1]
         assert f'"{name}"' in Path(__file__).read_text()
-        assert not re.search(r"from gaussavatar\.|import gaussavatar\.", text), "only public names"
+        assert not re.search(r"(from|import) gaussavatar\.(?!live\.frameworks\.)", text), "only public names"
 
 
 def test_speaking_gives_pictures_and_a_video(toy_avatar: Path, sound: Path, tmp_path: Path) -> None:
@@ -102,6 +102,16 @@ def test_a_mistake_ends_in_one_line(tmp_path: Path) -> None:
     done = run("05_new_viewpoint.py", tmp_path / "nobody", tmp_path / "around.png")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith("error: expected an avatar folder") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "framework"), [("08_livekit_agent.py", "livekit"), ("09_pipecat_bot.py", "pipecat")])
+def test_without_its_framework_an_adapter_says_what_to_install(name: str, framework: str) -> None:
+    """The examples themselves run in environments of their own: python -m tests.frameworks.run."""
+    line = f"from gaussavatar.live.frameworks.{framework} import "
+    assert line in (EXAMPLES / name).read_text()
+    words = [sys.executable, "-c", f"import sys; sys.modules[{framework!r}] = None; {line}*"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f'pip install "gaussavatar-play[{framework}]"' in done.stderr
 
 
 @pytest.mark.slow

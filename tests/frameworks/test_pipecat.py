@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("pipecat", reason="pipecat-ai is not here: python -m tests.frameworks.run pipecat")
 
 from pipecat.frames.frames import (
+    InputAudioRawFrame,
     InterruptionFrame,
     OutputImageRawFrame,
     SpeechOutputAudioRawFrame,
@@ -72,3 +78,21 @@ def test_an_interruption_drops_the_rest_and_the_next_sentence_is_whole(avatar) -
     first = loud[0] + 2 * RATE // 25 - int(np.flatnonzero(said)[0])
     assert np.array_equal(after[first : first + len(said)], said)
     assert sum(isinstance(f, TTSStoppedFrame) for f in down) == 1
+
+
+def test_listening_and_nothing_to_say_give_pictures_and_silence(avatar) -> None:
+    user = [InputAudioRawFrame(frame.audio, RATE, 1) for frame in speech(0.5)]
+    down = given(avatar, [*user, SleepFrame(1.0)])
+    pictures = [frame for frame in down if isinstance(frame, OutputImageRawFrame)]
+    assert 23 <= len(pictures) <= 30 and not samples(down).any()
+    assert len({frame.image for frame in pictures}) > 5, "nobody stands that still"
+
+
+def test_the_example_runs(avatar, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "said.wav", babble(1.0), RATE)
+    example = Path(__file__).resolve().parents[2] / "examples" / "09_pipecat_bot.py"
+    words = [sys.executable, str(example), os.environ["GAUSSAVATAR_TEST_AVATAR"], str(tmp_path / "said.wav")]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words[0] == "1.00" and int(words[4]) >= 25, done.stdout

@@ -1,7 +1,9 @@
-"""A face for a LiveKit agent whose sound comes by data stream.
+"""A face for an agent of LiveKit: it joins the room and says the sound that the agent sends it by data stream.
 
-python examples/frameworks/livekit_agent.py AVATAR URL TOKEN
+pip install "gaussavatar-play[livekit]", and then: python examples/08_livekit_agent.py AVATAR ws://localhost:7880 TOKEN
 """
+
+from __future__ import annotations
 
 import asyncio
 import sys
