@@ -8,6 +8,7 @@ import hashlib
 import struct
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -470,3 +471,44 @@ def test_minutes_of_speech_and_rest_leave_nothing_behind(avatar: Avatar) -> None
         tracemalloc.stop()
     assert max(held[3:]) - max(held[:3]) < 300_000
     assert live.stats.queued_seconds == pytest.approx(0.0)
+
+
+def test_half_a_minute_at_once_is_said_whole_and_never_runs_ahead(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sound = babble(30.0)
+    live.push(sound, RATE)
+    live.flush()
+    frames = run(live, clock, 770)
+    np.testing.assert_array_equal(heard([frame for frame in frames if frame.speaking]), sound)
+    assert live.stats.underruns == 0
+    assert live.stats.spoken_seconds == pytest.approx(30.0)
+
+
+def test_long_silence_that_is_pushed_leaves_the_mouth_shut_and_speech_after_it_is_said(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    quiet = np.zeros(640, np.int16)
+    frames = run(live, clock, 300, lambda _: live.push(quiet, RATE))
+    assert max(np.abs(frame.motion.codes - avatar.rest.mouth_codes).max() for frame in frames[20:]) < 0.05
+    sound = babble(1.0)
+    live.push(sound, RATE)
+    live.flush()
+    after = run(live, clock, 60)
+    assert sound.tobytes() in heard(after).tobytes()
+    assert max(np.abs(frame.motion.codes - avatar.rest.mouth_codes).max() for frame in after) > 0.1
+
+
+def test_other_threads_may_push_while_frames_are_taken(avatar: Avatar) -> None:
+    live, clock = session(avatar)
+    sound = babble(4.0)
+
+    def bring() -> None:
+        for start in range(0, len(sound), 333):
+            live.push(sound[start : start + 333], RATE)
+        live.flush()
+
+    other = threading.Thread(target=bring)
+    other.start()
+    frames = run(live, clock, 5)
+    other.join()
+    frames += run(live, clock, 130)
+    np.testing.assert_array_equal(heard([frame for frame in frames if frame.speaking]), sound)
