@@ -142,9 +142,6 @@ def check_outputs(
     """
     if out.is_dir():
         raise UserError("a file name for --out", f"the folder {out}", "add a name such as talk.mp4")
-    if out.suffix.lower() not in (*VIDEOS, *SERIES):
-        wanted, do = ", ".join((*VIDEOS, *SERIES)), "name one such as talk.mp4"
-        raise UserError(f"a file for --out that ends in {wanted}", f"{out}", do)
     if clear and out.suffix.lower() != ".png":
         require_alpha(out)
     written = [path for path in saved if path is not None]
@@ -158,6 +155,9 @@ def check_outputs(
             raise UserError("another file to write than one that is read", f"{path}", "name another one")
         if path.exists() and path.resolve().parent == avatar.resolve():
             raise UserError("a file to write that is no part of the avatar", f"{path}", "name another one")
+    if out.suffix.lower() not in (*VIDEOS, *SERIES):
+        wanted, do = ", ".join((*VIDEOS, *SERIES)), "name one such as talk.mp4"
+        raise UserError(f"a file for --out that ends in {wanted}", f"{out}", do)
 
 
 def in_parts(track: MotionTrack, out: Path) -> bool:

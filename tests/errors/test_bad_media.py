@@ -45,8 +45,8 @@ def test_a_folder_is_not_a_video(message, media: Path) -> None:
         ("silent.mp4", "without audio"),
     ],
 )
-def test_unusable_sound(message, media: Path, tmp_path: Path, name: str, word: str) -> None:
-    line = message("speak", "--audio", media / name, "--avatar", tmp_path)
+def test_unusable_sound(message, media: Path, toy_avatar: Path, name: str, word: str) -> None:
+    line = message("speak", "--audio", media / name, "--avatar", toy_avatar)
     assert word in line
 
 
