@@ -20,7 +20,7 @@ from gaussavatar.live.frameworks.pipecat import AvatarService
 
 
 class Shown(FrameProcessor):
-    """Where your transport's output stands; give it video_out_is_live=True and video_out_framerate=25."""
+    """Where your transport's output stands; give it video_out_is_live=False and video_out_framerate=25."""
 
     pictures = 0
 

@@ -23,7 +23,10 @@ from pipecat.frames.frames import (
     TTSStartedFrame,
     TTSStoppedFrame,
 )
+from pipecat.pipeline.pipeline import Pipeline
 from pipecat.tests.utils import SleepFrame, run_test
+from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import TransportParams
 
 from gaussavatar.live.frameworks.pipecat import AvatarService
 from tests.frameworks.toy import RATE, avatar_here, babble
@@ -96,3 +99,57 @@ def test_the_example_runs(avatar, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
     assert words[0] == "1.00" and int(words[4]) >= 25, done.stdout
+
+
+class Stalling(BaseOutputTransport):
+    """A transport that plays as long as the sound lasts, and now and then half a second longer."""
+
+    def __init__(self) -> None:
+        super().__init__(TransportParams(
+            audio_out_enabled=True, audio_out_sample_rate=RATE, video_out_enabled=True, video_out_width=64,
+            video_out_height=64, video_out_framerate=50,
+        ))  # fmt: skip
+        self.played, self.shown = 0, []
+
+    async def start(self, frame) -> None:
+        await super().start(frame)
+        await self.set_transport_ready(frame)
+
+    async def write_audio_frame(self, frame) -> bool:
+        stall = 0.5 if self.played in (RATE, 2 * RATE) else 0.0
+        await asyncio.sleep(len(frame.audio) / 2 / RATE + stall)
+        self.played += len(frame.audio) // 2
+        return True
+
+    async def write_video_frame(self, frame) -> bool:
+        self.shown.append((frame.image, self.played))
+        return True
+
+
+def test_pictures_stay_with_the_sound_where_the_network_stalls(avatar) -> None:
+    transport, made = Stalling(), []
+
+    class Between(AvatarService):
+        async def push_frame(self, frame, *direction) -> None:
+            if isinstance(frame, OutputImageRawFrame):
+                made.append(frame.image)
+            await super().push_frame(frame, *direction)
+
+    service = Between(avatar.live(render="image", size=64, seed=1, rate=RATE))
+    asyncio.run(run_test(Pipeline([service, transport]), frames_to_send=[*speech(3.0), TTSStoppedFrame()]))
+    order = {image: number for number, image in reversed(list(enumerate(made)))}
+    skews = [played / RATE - order[image] / 25 for image, played in transport.shown if image in order]
+    # In steps of a chunk of sound; pictures by a clock of their own would be half a second ahead, and then a whole one.
+    spread = np.percentile(skews, [0, 50, 95])
+    assert len(skews) > 100 and spread[0] > -0.041 and spread[1] <= 0.041 and spread[2] <= 0.081, spread
+
+
+def test_a_hundred_interruptions_leave_nothing_behind(avatar) -> None:
+    frames = []
+    for _ in range(100):
+        frames += [*speech(1.0), SleepFrame(0.12), InterruptionFrame(), SleepFrame(0.06)]
+    down = given(avatar, [*frames, *speech(0.5), TTSStoppedFrame()])
+    sound, said = samples(down), babble(0.5)
+    assert sum(isinstance(frame, TTSStoppedFrame) for frame in down) == 1
+    last = len(sound) - int(np.flatnonzero(sound[::-1])[0])
+    assert np.array_equal(sound[last - len(said) : last], said)

@@ -103,7 +103,10 @@ class AvatarService(FrameProcessor):
             height, width, channels = frame.image.shape
             self._image = (frame.image.tobytes(), (width, height), "RGBA" if channels == 4 else "RGB")
         if self._image is not None:
-            await self.push_frame(OutputImageRawFrame(*self._image))
+            # Behind the sound before it, and not by a clock of the transport's own, from which sound drifts away.
+            picture = OutputImageRawFrame(*self._image)
+            picture.sync_with_audio = True
+            await self.push_frame(picture)
         await self.push_frame(SpeechOutputAudioRawFrame(frame.audio.tobytes(), self._live.rate, 1))
 
     async def _say_the_rest(self) -> None:
