@@ -15,6 +15,9 @@ const REST = 0.25;
 /** Seconds of sound that are heard at once, and the lag from which on one is told of. */
 const SLICE = 0.25, LAG = 0.06;
 const KEPT = 500;
+/** Seconds of its clock after which a browser is asked how late it is heard: Firefox asked before, while it opens the
+ * loudspeakers, may stand still for ever. */
+const OPENED = 0.3;
 
 const CAPTURE = `registerProcessor("capture", class extends AudioWorkletProcessor {
   constructor() { super(); this.room = new Float32Array(1024); this.at = 0; this.port.onmessage = () => (this.over = true); }
@@ -221,8 +224,8 @@ export class Speaker {
   }
 
   #position() {
-    const { context } = this, latency = this.#now.heard ? (context.outputLatency || context.baseLatency || 0) : 0;
-    return context.currentTime - latency - this.#now.zero;
+    const { context } = this, { currentTime } = context, asked = this.#now.heard && currentTime > OPENED;
+    return currentTime - (asked ? context.outputLatency || context.baseLatency || 0 : 0) - this.#now.zero;
   }
 
   #begin({ zero, length, stop, heard = true, ...more }) {

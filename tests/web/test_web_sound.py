@@ -242,3 +242,17 @@ def test_before_a_click_the_page_says_once_that_it_must_not_play_and_begins_afte
         assert sorted(states.split(",")) == ["blocked", "start"] and untouched("speaker.now().seconds") == 0
         page.evaluate("speaker.context.resume()")
         page.wait_for("said.some(([state]) => state === 'end')")
+
+
+def test_how_late_it_is_heard_is_asked_once_the_loudspeakers_are_open(site: str, page: Page) -> None:
+    """Firefox may stand still for ever when it is asked while it opens them."""
+    page.open(f"{site}/index.html?anew")
+    page.wait_for("window.speaker !== undefined")
+    page.evaluate(
+        "window.asked = []; const { get } = Object.getOwnPropertyDescriptor(AudioContext.prototype, 'outputLatency');"
+        "Object.defineProperty(AudioContext.prototype, 'outputLatency',"
+        " { get() { asked.push(this.currentTime); return get.call(this); } });"
+        "speaker.speak(wav).then(async () => { while (!asked.length) speaker.now(), await wait(15); }), 1"
+    )
+    page.wait_for("asked.length > 0")
+    assert page.evaluate("Math.min(...asked)") > 0.25
