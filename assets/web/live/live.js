@@ -50,7 +50,8 @@ const heard = {
 };
 
 function tick() {
-  const device = context ? 1e3 * (context.outputLatency || context.baseLatency || 0) : 0;
+  // Firefox stands still for ever where it is asked for this while it opens the loudspeakers.
+  const device = context?.currentTime > 0.3 ? 1e3 * (context.outputLatency || context.baseLatency || 0) : 0;
   drive.latency = device;
   drive.step(link.receiver);
   requestAnimationFrame(tick);
