@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gaussavatar.capture.suitability import FADE_SECONDS
 from gaussavatar.storage import FrameStore
-from gaussavatar.types import Landmarks
+from gaussavatar.types import VIDEO_FPS, Landmarks
 
 _STRIDE = 4
 _DARK = 0.6
@@ -14,11 +15,17 @@ _DARK = 0.6
 
 
 def find_faded(frames: FrameStore, landmarks: Landmarks) -> Bool[np.ndarray, "n"]:
-    """Frames whose face is far darker than it is in most of the clip."""
+    """Frames of at most two seconds whose face is far darker than it is in most of the clip."""
     levels = face_levels(frames, landmarks)
     known = np.isfinite(levels)
     usual = float(np.median(levels[known])) if known.any() else 0.0
-    return known & (np.nan_to_num(levels) < _DARK * usual)
+    dark = known & (np.nan_to_num(levels) < _DARK * usual)
+    edges = np.flatnonzero(np.diff(np.pad(dark, 1).astype(np.int8)))
+    for first, stop in edges.reshape(-1, 2):
+        # Who stays in the dark is in another light, which can be learnt.
+        if stop - first > FADE_SECONDS * VIDEO_FPS:
+            dark[first:stop] = False
+    return dark
 
 
 def face_levels(frames: FrameStore, landmarks: Landmarks) -> Float[np.ndarray, "n"]:

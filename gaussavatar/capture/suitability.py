@@ -22,8 +22,9 @@ _FEW_STRANGERS = 0.1
 _TURNED_SHARE = 2 / 3
 """Part of the samples with a face that is better seen after the same turn, from which on the video is turned."""
 
-_FADED = 0.6
-"""Lightness of a face against the clip's usual one, below which it is in the dark: a fade, not another person."""
+_FADED, FADE_SECONDS = 0.6, 2.0
+"""Lightness of a face against the clip's usual one, below which it is in the dark, and how long a fade may last: who is
+dark for longer is somebody else, or somewhere else."""
 
 _SAME_FACE_COLOURS = 0.15
 _SAME_PICTURE_COLOURS = 0.12
@@ -153,8 +154,7 @@ def check_one_person(seen: Sequence[Sample], name: str) -> list[Sample]:
     Raises:
         UserError: the samples fall into unlinked groups; says when the second person appears.
     """
-    usual = float(np.median([sample.lightness for sample in seen]))
-    seen = [sample for sample in seen if sample.lightness >= _FADED * usual]
+    seen = _without_fades(seen)
     groups = _linked_groups(_likeness(seen))
     main = max(groups, key=len)
     if len(main) >= (1 - _FEW_STRANGERS) * len(seen):
@@ -169,6 +169,22 @@ def check_one_person(seen: Sequence[Sample], name: str) -> list[Sample]:
         f"a cut to another at about {moment:.1f} s ({len(strangers)} of {len(seen)} samples differ)",
         "cut the video to one person",
     )
+
+
+def _without_fades(seen: Sequence[Sample]) -> list[Sample]:
+    usual = float(np.median([sample.lightness for sample in seen]))
+    runs: list[list[Sample]] = [[]]
+    for before, sample in zip((None, *seen), seen, strict=False):
+        dark = sample.lightness < _FADED * usual
+        if before is None or dark != (before.lightness < _FADED * usual):
+            runs.append([])
+        runs[-1].append(sample)
+    kept = []
+    for run in runs:
+        short = run and run[-1].seconds - run[0].seconds <= FADE_SECONDS
+        if not (short and run[0].lightness < _FADED * usual):
+            kept += run
+    return kept
 
 
 def main_group(seen: Sequence[Sample], weights: Sequence[float]) -> set[int]:

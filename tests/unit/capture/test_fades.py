@@ -30,6 +30,10 @@ def test_a_fade_is_no_other_person() -> None:
     samples = [sample(index, light) for index, light in enumerate(lights)]
     kept = check_samples(samples, "a.mp4", 100)
     assert [one.seconds for one in kept] == list(range(2, 10))
+    # Who stays in the dark is no fade.
+    long = [sample(20 + index, 0.3) for index in range(6)]
+    with pytest.raises(UserError, match="a cut to another"):
+        check_samples([*samples, *long], "a.mp4", 100)
     blue = np.dstack([FACE[..., 0] // 3, FACE[..., 1] // 3, FACE[..., 2]])
     other = [sample(20 + index, 1.0, face=blue) for index in range(6)]
     for one in other:
