@@ -91,12 +91,13 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """
     require_file(path)
     import av
+    from av.error import FFmpegError
 
     try:
         container = av.open(
             f"file:{path.absolute()}", options={"protocol_whitelist": LOCAL_ONLY}, metadata_errors="replace"
         )
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         raise _not_media(path) from error
     with container:
         if container.format.name.split(",")[0] in _LISTING_DEMUXERS:
@@ -169,13 +170,13 @@ def _picture(container: InputContainer, video: VideoStream) -> dict:
 
 def _rotation(container: InputContainer, video: VideoStream) -> int:
     """The clockwise turn that the first picture asks for, degrees."""
-    import av
+    from av.error import FFmpegError
 
     for count, packet in enumerate(container.demux(video)):
         try:
             for frame in packet.decode():
                 return round(-frame.rotation / 90) * 90 % 360
-        except av.FFmpegError:
+        except FFmpegError:
             pass
         if count >= _FIRST_PACKETS:
             break
@@ -202,7 +203,7 @@ def _demuxed_seconds(path: Path) -> float:
 
     Packets without a time follow each other; where they have no length either, decoded frames are counted.
     """
-    import av
+    from av.error import FFmpegError
 
     for decoding in (False, True):
         ends: dict[int, float] = {}
@@ -217,7 +218,7 @@ def _demuxed_seconds(path: Path) -> float:
                         before = ends.get(index, 0.0)
                         start = before if piece.pts is None else piece.pts * base - first
                         ends[index] = max(before, start + length)
-            except av.FFmpegError:
+            except FFmpegError:
                 pass
         if any(end > 0 for end in ends.values()):
             return max(ends.values())

@@ -192,13 +192,13 @@ def decoded_blocks(
 
 def _frames(container: InputContainer, track: SoundTrack, facts: SoundFacts) -> Iterator[AudioFrame]:
     """The frames of a track; what is damaged is left out, and noted."""
-    import av
+    from av.error import FFmpegError
 
     packets = container.demux(container.streams[track.index])
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             facts.error, facts.ended = str(error.strerror or error), True
             return
         if packet is None:
@@ -206,7 +206,7 @@ def _frames(container: InputContainer, track: SoundTrack, facts: SoundFacts) -> 
         facts.packets += 1
         try:
             frames = packet.decode()
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             facts.error = str(error.strerror or error)
             facts.damaged += 1
             continue
