@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import sys
 import threading
-import webbrowser
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,6 @@ from gaussavatar.avatar.live.session import LONGEST
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.gsa.beside import pack_beside, packed_path
-from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.live.client import FULL, POLICY, Client, refuse
 from gaussavatar.live.config import LiveConfig
 from gaussavatar.live.limits import LARGEST_MESSAGE, LINGER, MESSAGES_PER_SECOND, SESSION
@@ -32,9 +30,10 @@ from gaussavatar.live.record import Recorder
 from gaussavatar.live.session import Session
 from gaussavatar.live.sound import RATE
 from gaussavatar.live.stdin import follow_stdin
-from gaussavatar.serving.address import is_loopback, page_address, say_who_sees
+from gaussavatar.serving.address import is_loopback, page_address
 from gaussavatar.serving.door import Door, DoorConfig, Served, new_token
 from gaussavatar.serving.player import web_file
+from gaussavatar.serving.until import serve_until_stopped
 from gaussavatar.speak.text.registry import engines, usable
 
 PACERS = 2
@@ -247,14 +246,4 @@ def serve_live(asked: LiveConfig, open_browser: bool) -> None:
     sys.setswitchinterval(0.001)
     server.open()
     address = page_address(asked.host, asked.port, server.config.token)
-    say(f"live: {address} (Ctrl-C ends it)")
-    say_who_sees(asked.host)
-    if open_browser:
-        webbrowser.open(address)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        interrupt_answered()
-        say("live closed")
-    finally:
-        server.close()
+    serve_until_stopped("live", address, asked.host, open_browser, server.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import hmac
 import http
@@ -62,7 +63,7 @@ def new_token() -> str:
 
 
 @dataclass
-class Door:
+class Door(abc.ABC):
     """Serves between :meth:`open` and :meth:`close`; who inherits says what is done with a socket."""
 
     config: DoorConfig
@@ -86,15 +87,17 @@ class Door:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=5)
 
+    @abc.abstractmethod
     async def socket(self, connection: ServerConnection) -> None:
         """Talk over a socket that was let in, until it ends."""
-        raise NotImplementedError
 
     async def opened(self) -> None:
         """Called in the loop when the port is had, before anybody is waited for."""
+        return
 
     async def closing(self) -> None:
         """Called in the loop before sockets are closed."""
+        return
 
     async def answered(self, path: str) -> Response:
         """The answer to a request for a path."""

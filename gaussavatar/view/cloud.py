@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import threading
-import webbrowser
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,9 @@ from jaxtyping import Float
 
 from gaussavatar.errors import UserError
 from gaussavatar.head.gaussian_rig import PARAMETERS, read_gaussian_avatar
-from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.gaussians import read_gaussians
 from gaussavatar.serving.address import free_port, page_address
+from gaussavatar.serving.until import serve_until_stopped
 from gaussavatar.types import Activated
 from gaussavatar.view.frames import Splats, covariances
 from gaussavatar.view.orbit import StartView
@@ -80,13 +78,4 @@ def serve_cloud(path: Path, host: str, port: int, open_browser: bool) -> None:
         gaussians = raw.activated()
     page = CloudPage(gaussians, path.resolve().name, host, free_port(host, port))
     address = page_address(host, page.server.get_port())
-    print(f"viewer: {address} (Ctrl-C ends it)", flush=True)
-    if open_browser:
-        webbrowser.open(address)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        interrupt_answered()
-        print("viewer closed", flush=True)
-    finally:
-        page.stop()
+    serve_until_stopped("viewer", address, host, open_browser, page.stop)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaussavatar.errors import UserError
-from gaussavatar.interrupts import interrupt_answered
-from gaussavatar.serving.address import is_loopback, page_address, say_who_sees
+from gaussavatar.serving.address import is_loopback, page_address
 from gaussavatar.serving.door import DoorConfig, Served, new_token
 from gaussavatar.serving.player import web_file
+from gaussavatar.serving.until import serve_until_stopped
 from gaussavatar.view.door import LARGEST_MESSAGE, ViewDoor
 from gaussavatar.view.shown import Shown
 
@@ -153,14 +152,4 @@ def serve_pages(asked: Asked, open_browser: bool) -> None:
     """
     server = PageServer(asked)
     server.open()
-    print(f"viewer: {server.address} (Ctrl-C ends it)", flush=True)
-    say_who_sees(asked.host)
-    if open_browser:
-        webbrowser.open(server.address)
-    try:
-        server.run()
-    except KeyboardInterrupt:
-        interrupt_answered()
-        print("viewer closed", flush=True)
-    finally:
-        server.close()
+    serve_until_stopped("viewer", server.address, asked.host, open_browser, server.close, server.run)

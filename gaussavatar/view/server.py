@@ -8,7 +8,6 @@ import math
 import tempfile
 import threading
 import time
-import webbrowser
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,12 @@ from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.states import mouth_of
-from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.controls import Controls as Wishes
 from gaussavatar.motion.edit import channel_groups, slider_groups
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.serving.address import free_port, page_address
+from gaussavatar.serving.until import serve_until_stopped
 from gaussavatar.types import VIDEO_FPS, Waveform
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.frames import Painter
@@ -265,13 +264,4 @@ def serve(
         FitWatch(follower) if follower is not None else None,
     )
     address = page_address(host, viewer.server.get_port())
-    print(f"viewer: {address} (Ctrl-C ends it)", flush=True)
-    if open_browser:
-        webbrowser.open(address)
-    try:
-        viewer.run()
-    except KeyboardInterrupt:
-        interrupt_answered()
-        print("viewer closed", flush=True)
-    finally:
-        viewer.stop()
+    serve_until_stopped("viewer", address, host, open_browser, viewer.stop, viewer.run)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gaussavatar.errors import UserError
 from gaussavatar.serving.door import Door, DoorConfig, Served, new_token
+from tests.unit.serving.asking import free, get
 
 
 class Echo(Door):
@@ -26,12 +25,6 @@ class Echo(Door):
             await connection.send(message)
 
 
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def opened(request: pytest.FixtureRequest) -> Iterator[Door]:
     config = DoorConfig("127.0.0.1", free(), getattr(request, "param", ""), largest=100)
@@ -39,15 +32,6 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Door]:
     door.open()
     yield door
     door.close()
-
-
-def get(door: Door, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    request = urllib.request.Request(f"http://127.0.0.1:{door.config.port}{path}", headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.read(), dict(answer.headers)
-    except urllib.error.HTTPError as error:
-        return error.code, error.read(), dict(error.headers)
 
 
 def said_again(door: Door, message: str, query: str = "", **options: str) -> str | bytes:

@@ -6,10 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
-import socket
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from gaussavatar.serving.door import DoorConfig, Served, new_token
 from gaussavatar.view.door import ViewDoor as Door
+from tests.unit.serving.asking import free, get
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +27,6 @@ def panels() -> Iterator[int]:
         server.gui.add_button("a button of the panels")
         yield server.get_port()
         server.stop()
-
-
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Heard:
@@ -58,15 +50,6 @@ def opened(panels: int, request: pytest.FixtureRequest) -> Iterator[tuple[Door, 
     door.open()
     yield door, heard
     door.close()
-
-
-def get(door: Door, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    request = urllib.request.Request(f"http://127.0.0.1:{door.config.port}{path}", headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.read(), dict(answer.headers)
-    except urllib.error.HTTPError as error:
-        return error.code, error.read(), dict(error.headers)
 
 
 def test_files_and_panels_stand_behind_one_port(opened: tuple[Door, Heard]) -> None:
