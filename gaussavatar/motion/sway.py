@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.signal import savgol_filter
+from scipy.spatial.distance import cdist
 
 BLOCK = 8.0
 """Seconds of recorded motion whose spectrum each piece of new motion takes."""
@@ -18,6 +19,8 @@ _CUT_COST = 1e-2
 """What passing a cut of the clip costs."""
 _MISSED_COST = 8e-3
 """What ending elsewhere than at the wished-for place costs: less than a cut, which jumps as well."""
+_AT_ONCE = 64
+"""Frames whose distances to all of the track are there at once."""
 _JUMP = 0.006
 """Metres at the neck (three points together) within a frame that only a cut makes."""
 
@@ -84,35 +87,40 @@ def matching_places(
         start: the place of the first frame; None leaves it to the cost.
         end: the place of the last frame, where it can be reached in time and on this side of a cut.
     """
-    t = len(filmed)
+    t, steps = len(filmed), np.arange(-STEP, STEP + 1)
     cost = np.zeros(t) if start is None else np.where(np.arange(t) == start, 0.0, np.inf)
     back = np.zeros((len(wanted), t), np.int8)
-    steps = np.arange(-STEP, STEP + 1)
-    extra = _STEP_COST * np.maximum(np.abs(steps) - 1, 0)
-    # How many cuts lie before each place tells which steps cross one.
-    before = np.concatenate([[0], np.cumsum(cuts(filmed))])
-    padded = np.full((len(steps), t), np.inf)
-    for frame, points in enumerate(wanted):
+    fees = _step_fees(filmed, steps)
+    reached = np.full(t + 2 * STEP, np.inf)
+    better, apart = np.empty(t, bool), np.empty((0, t))
+    for frame in range(len(wanted)):
+        if frame % _AT_ONCE == 0:
+            apart = cdist(wanted[frame : frame + _AT_ONCE], filmed, "sqeuclidean")
         if frame:
-            padded[:] = np.inf
-            for row, step in enumerate(steps.tolist()):
+            reached[STEP : STEP + t] = cost
+            cost, taken = np.full(t, np.inf), back[frame]
+            for step, fee in zip(steps.tolist(), fees, strict=True):
                 # The place before this one was ``place - step``.
-                if step >= 0:
-                    crossed = before[step:] - before[: t - step]
-                    padded[row, step:] = cost[: t - step] + extra[row] + _CUT_COST * crossed
-                else:
-                    crossed = before[-step:] - before[:step]
-                    padded[row, :step] = cost[-step:] + extra[row] + _CUT_COST * crossed
-            best = padded.argmin(axis=0)
-            back[frame] = steps[best]
-            cost = padded[best, np.arange(t)]
-        cost = cost + ((filmed - points) ** 2).sum(axis=1)
+                way = reached[STEP - step : STEP - step + t] + fee
+                np.less(way, cost, out=better)
+                np.minimum(way, cost, out=cost)
+                taken[better] = step
+        cost += apart[frame % _AT_ONCE]
     places = np.empty(len(wanted), int)
     missed = 0.0 if end is None else np.where(np.arange(t) == end, 0.0, _MISSED_COST)
     places[-1] = int((cost + missed).argmin())
     for frame in range(len(wanted) - 1, 0, -1):
         places[frame - 1] = places[frame] - back[frame, places[frame]]
     return places
+
+
+def _step_fees(filmed: Float[np.ndarray, "t p"], steps: Int[np.ndarray, "s"]) -> Float[np.ndarray, "s t"]:
+    """What each step to each place costs, apart from where it leads."""
+    # How many cuts lie before each place tells which steps cross one.
+    before = np.concatenate([[0], np.cumsum(cuts(filmed))])
+    places = np.arange(len(filmed))
+    crossed = before - before[np.clip(places - steps[:, None], 0, len(filmed) - 1)]
+    return (_STEP_COST * np.maximum(np.abs(steps) - 1, 0))[:, None] + _CUT_COST * np.abs(crossed)
 
 
 def cuts(filmed: Float[np.ndarray, "t p"]) -> Bool[np.ndarray, "s"]:

@@ -102,6 +102,9 @@ class Presence:
         self._lid_rows = np.zeros((SPAN, len(self._lids)), np.float32)
         self._places = np.full(SPAN, self._place)
         self._moved = np.zeros((SPAN, 6 + len(self._rest)))
+        self._poses = np.tile(np.eye(4, dtype=np.float32), (SPAN, 1, 1))
+        self._uppers = np.zeros((SPAN, len(self._rest)), np.float32)
+        self._made_for = self._lively
 
     def nod(self, after: float = 0.0, size: float = 1.0) -> None:
         """Nod once, ``after`` some seconds; ``size`` 1 is a small nod of this person's."""
@@ -118,20 +121,23 @@ class Presence:
         """The next frame's upper face, pose of the head, and place of the torso."""
         if self._at == SPAN:
             self._next_span()
-        row, at = self._moved[self._at], self._at
+        at = self._at
         self._at += 1
         # Half a cosine would do as well; a step that is a share of the way left starts at once and never jumps.
         wanted = 1.0 if speaking else CALM
-        step = (1.0 - CALM) / (BLEND_HEAD * FPS)
-        self._lively += float(np.clip(wanted - self._lively, -step, step))
-        share = STILL_UPPER + (1.0 - STILL_UPPER) * (self._lively - CALM) / (1.0 - CALM)
-        upper = np.clip(self._rest + share * row[6:], self._low, self._high)
+        if self._lively != wanted:
+            step = (1.0 - CALM) / (BLEND_HEAD * FPS)
+            self._lively = (
+                min(wanted, self._lively + step) if self._lively < wanted else max(wanted, self._lively - step)
+            )
+        if self._lively != self._made_for:
+            self._make(slice(at, SPAN if self._lively == wanted else at + 1))
+        upper, pose = self._uppers[at], self._poses[at]
         if len(self._eyes) == 2:
             upper[self._eyes] = self._rest[self._eyes] + self._looking(listening)
-        if self._lids:
-            upper[self._lids] = np.maximum(self._rest[self._lids], self._lid_rows[at])
-        pose = deviated(self._mean, self._with_nods(self._lively * row[:6])[None])[0]
-        return upper.astype(np.float32), pose, int(self._places[at])
+        if self._nods:
+            pose = deviated(self._mean, self._with_nods(self._lively * self._moved[at, :6])[None])[0]
+        return upper, pose, int(self._places[at])
 
     def _next_span(self) -> None:
         noise = self._noise.ahead(SPAN + AHEAD)
@@ -142,6 +148,19 @@ class Presence:
         self._noise.drop(SPAN)
         self._lid_rows = self._blinking()
         self._at = 0
+        self._poses, self._uppers = poses[:SPAN], np.empty((SPAN, len(self._rest)), np.float32)
+        self._make(slice(0, SPAN))
+
+    def _make(self, rows: slice) -> None:
+        """Faces and poses of a span's frames as lively as the person is now; all that are left where that stays."""
+        moved, lively = self._moved[rows], self._lively
+        self._poses[rows] = deviated(self._mean, lively * moved[:, :6])
+        share = STILL_UPPER + (1.0 - STILL_UPPER) * (lively - CALM) / (1.0 - CALM)
+        uppers = np.clip(self._rest + share * moved[:, 6:], self._low, self._high)
+        if self._lids:
+            uppers[:, self._lids] = np.maximum(self._rest[self._lids], self._lid_rows[rows])
+        self._uppers[rows] = uppers
+        self._made_for = lively
 
     def _way(self, wanted: Float[np.ndarray, "n p"]) -> Int[np.ndarray, "n"]:
         """Places for the frames to come, from the one before them on, among those that can be reached."""

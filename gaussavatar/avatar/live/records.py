@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Int16, UInt8
-from scipy.spatial.transform import Rotation
 
 FPS = 25
 FRAME = 1.0 / FPS
@@ -18,6 +19,7 @@ SPEAKING = 1
 """Bit of the flags of a packed motion."""
 
 _HEAD = struct.Struct("<IBBBBHH")
+_QUATERNION = struct.Struct("<4e")
 Kind = Literal["start", "end", "finished", "late"]
 
 
@@ -37,7 +39,6 @@ class LiveMotion:
         u32 frame index, u8 flags (1: speaking), u8 m, u8 u, u8 0, u16 place, u16 0, f16 codes[m], f16 upper[u],
         f32 translation[3] in metres, f16 rotation quaternion[4] in the order w, x, y, z.
         """
-        x, y, z, w = Rotation.from_matrix(self.T_camera_world[:, :3].astype(float)).as_quat(canonical=True)
         head = _HEAD.pack(
             index & 0xFFFFFFFF, SPEAKING * speaking, len(self.codes), len(self.upper), 0, self.place & 0xFFFF, 0
         )
@@ -46,8 +47,27 @@ class LiveMotion:
             self.codes.astype("<f2").tobytes(),
             self.upper.astype("<f2").tobytes(),
             self.T_camera_world[:, 3].astype("<f4").tobytes(),
-            np.array([w, x, y, z], "<f2").tobytes(),
+            _QUATERNION.pack(*quaternion(self.T_camera_world[:, :3].tolist())),
         ])  # fmt: skip
+
+
+def quaternion(R: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+    """A rotation matrix as a unit quaternion w, x, y, z with w >= 0.
+
+    Of the four ways to it the one that divides by most (Shepperd 1978, Journal of Guidance and Control 1, 223). One
+    frame at a time, in plain numbers: it is done for every frame of every session.
+    """
+    (a, b, c), (d, e, f), (g, h, i) = R
+    if a + e + i > max(a, e, i):
+        q = (1.0 + a + e + i, h - f, c - g, d - b)
+    elif a >= e and a >= i:
+        q = (h - f, 1.0 + a - e - i, b + d, c + g)
+    elif e >= i:
+        q = (c - g, b + d, 1.0 - a + e - i, f + h)
+    else:
+        q = (d - b, c + g, f + h, 1.0 - a - e + i)
+    length = math.copysign(math.hypot(*q), q[0])
+    return q[0] / length, q[1] / length, q[2] / length, q[3] / length
 
 
 @dataclass(frozen=True)

@@ -366,7 +366,8 @@ class Live:
         left = max(0.0, 1.0 - (step + 1) / frames)
         self._fade = (offset, step + 1, frames)
         self._was_speaking = speaking
-        self._codes = (wanted + offset * (left * left * (3.0 - 2.0 * left))).astype(np.float32)
+        self._codes = wanted if left == 0.0 else wanted + offset * (left * left * (3.0 - 2.0 * left))
+        self._codes = self._codes.astype(np.float32, copy=False)
         return self._codes
 
     def _painted(self, frames: list[LiveFrame], moment: float) -> list[LiveFrame]:

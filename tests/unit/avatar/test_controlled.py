@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -288,3 +289,19 @@ def test_a_torso_does_not_pass_a_cut_of_the_clip_unless_it_must() -> None:
     assert np.abs(np.diff(joined, axis=0)).max() < 0.005 < np.abs(np.diff(filmed, axis=0)).max()
     assert np.allclose(np.diff(joined[200:], axis=0), np.diff(filmed[200:], axis=0))
     assert not cuts(filmed[:100]).any() and cuts(filmed[:1]).shape == (0,)
+
+
+def test_a_torso_takes_the_cheapest_of_all_paths() -> None:
+    rng = np.random.default_rng(0)
+    filmed = 0.002 * rng.normal(size=(7, 9)).cumsum(axis=0)
+    wanted = filmed[rng.integers(7, size=5)] + 0.001 * rng.normal(size=(5, 9))
+    # A step of one is free, one of two costs what it costs, a longer one is none.
+    fees = {0: 0.0, 1: 0.0, 2: 4e-7}
+    costs = {
+        path: sum(((filmed[place] - point) ** 2).sum() for place, point in zip(path, wanted, strict=True))
+        + sum(fees[abs(b - a)] for a, b in pairwise(path))
+        for path in product(range(7), repeat=5)
+        if path[0] == 3 and all(abs(b - a) <= 2 for a, b in pairwise(path))
+    }
+    assert not cuts(filmed).any()
+    assert tuple(matching_places(filmed, wanted, start=3).tolist()) == min(costs, key=costs.__getitem__)

@@ -9,8 +9,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from gaussavatar.avatar.avatar import Avatar
+from gaussavatar.avatar.live.records import quaternion
 from tests.unit.avatar.live.sessions import RATE, babble, events_of, heard, run, session
 
 
@@ -126,6 +128,15 @@ def test_minutes_of_speech_and_rest_leave_nothing_behind(avatar: Avatar) -> None
         tracemalloc.stop()
     assert max(held[3:]) - max(held[:3]) < 300_000
     assert live.stats.queued_seconds == pytest.approx(0.0)
+
+
+def test_a_quaternion_is_that_of_its_rotation_whichever_part_is_the_largest() -> None:
+    halves = [[np.pi, 0, 0], [0, np.pi, 0], [0, 0, np.pi], [0, 0, 0]]
+    turns = Rotation.concatenate([Rotation.random(200, random_state=0), Rotation.from_rotvec(halves)])
+    for R in turns.as_matrix():
+        w, x, y, z = quaternion(R.tolist())
+        assert w >= 0
+        np.testing.assert_allclose(Rotation.from_quat([x, y, z, w]).as_matrix(), R, atol=1e-12)
 
 
 def test_packed_motion_reads_back(avatar: Avatar) -> None:
