@@ -14,7 +14,15 @@ class UserError(Exception):
     """
 
     def __init__(self, expected: str, came: str, do: str) -> None:
-        self.expected = expected
-        self.came = came
-        self.do = do
-        super().__init__(f"expected {expected}, got {came}; {do}")
+        self.expected, self.came, self.do = map(_on_one_line, (expected, came, do))
+        super().__init__(f"expected {self.expected}, got {self.came}; {self.do}")
+
+
+_LONGEST = 1000
+
+
+def _on_one_line(text: str) -> str:
+    """A part as a terminal can show it: what a file says of itself may hold line ends, escapes, or a novel."""
+    start = str(text)[: _LONGEST + 1]
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in start)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,24 +61,49 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def require_plain(path: Path, most: int) -> None:
+    """Refuse what cannot be read to its end: pipes, devices, and files beyond all measure. What is missing passes.
+
+    Raises:
+        UserError: it is no plain file, or has more than ``most`` bytes.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"a file at {path}", "a link to itself", "give the file itself") from error
+        return
+    if stat.S_ISDIR(facts.st_mode):
+        raise UserError(f"a file at {path}", "a folder", "name a file")
+    if not stat.S_ISREG(facts.st_mode):
+        raise UserError(f"a file at {path}", "a pipe or device", "save it as a file first")
+    if facts.st_size > most:
+        came = f"one of {facts.st_size >> 20} MiB"
+        raise UserError(f"a file of at most {most >> 20} MiB at {path}", came, "give the right file")
+
+
+MOST_JSON = 64 << 20
+"""Bytes of JSON that are read; curves of an hour are a third of it."""
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
         UserError: the file is missing or is not JSON.
     """
+    require_plain(path, MOST_JSON)
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
         raise UserError(
             f"the file {path.name} in {path.parent}", "no such file", "run the command that made the folder again"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    # Python refuses numbers of thousands of digits with a plain ValueError.
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"JSON in {path}", f"a damaged file ({error})", "delete it and run again, or restore it"
         ) from error
-    except IsADirectoryError as error:
-        raise UserError(f"JSON in {path}", "a folder", "move it away and run again") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -111,6 +137,10 @@ def _order_metadata(path: Path) -> None:
         file.write(text.ljust(length))
 
 
+MOST_ARRAYS = 64 << 30
+"""Bytes of arrays that are read: those of hours of video have a few gigabytes."""
+
+
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a safetensors file: arrays by name, and its string metadata.
 
@@ -119,6 +149,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    require_plain(path, MOST_ARRAYS)
     try:
         with safe_open(path, framework="numpy") as handle:
             arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118

@@ -16,11 +16,13 @@ from gaussavatar.avatar.record import (
     record_to_plain,
 )
 from gaussavatar.errors import UserError
-from gaussavatar.storage import file_digest, read_json, write_json
+from gaussavatar.storage import file_digest, read_json, require_plain, write_json
 
 WEIGHTS, UNDER, PLATE = "avatar.safetensors", "under.mp4", "plate.png"
 MATTE, TORSO = "matte.mp4", "torso.safetensors"
 
+LARGEST = 2 << 30
+"""Bytes of a file of an avatar; the largest of a long clip's has 200 MB."""
 FILES = (WEIGHTS, TRACK, UNDER, PLATE)
 OPTIONAL = (MATTE, TORSO)
 """Files that older avatars, or those without a torso branch, do not have."""
@@ -63,8 +65,11 @@ def open_folder(folder: Path) -> AvatarFolder:
         raise UserError(f"a list of files in {path}", "something else", "restore it or fit the avatar again")
     for name in (*FILES, *(name for name in OPTIONAL if name in listed)):
         file, entry = folder / name, listed.get(name, {})
+        require_plain(file, LARGEST)
         if not file.exists():
             raise UserError(f"the file {name} in {folder}", "no such file", "restore it or fit the avatar again")
+        if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"the file {name} in {folder}", "a link that leads out of it", "copy the file itself there")
         if file.stat().st_size != entry.get("bytes") or file_digest(file) != entry.get("sha256"):
             raise UserError(f"{name} as it was fitted", "a damaged file", "restore it or fit the avatar again")
     return AvatarFolder(folder, record_from_plain(header, path))

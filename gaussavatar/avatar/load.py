@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import nn
 
 from gaussavatar.audio.blend import Blend
@@ -16,7 +17,19 @@ from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.features.registry import LIGHT
 from gaussavatar.avatar.accents import stored_accents
 from gaussavatar.avatar.arkit import stored_map
-from gaussavatar.avatar.folder import PLATE, TRACK, WEIGHTS, open_folder
+from gaussavatar.avatar.checked import (
+    DO,
+    check_besides,
+    check_branches,
+    check_numbers,
+    check_record,
+    check_track,
+    check_video,
+    check_weights,
+    encoder_shapes,
+)
+from gaussavatar.avatar.finding import HEADER
+from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, open_folder
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import load_torso
@@ -97,6 +110,31 @@ def _hearing(
     return blend.eval().requires_grad_(False)
 
 
+def _checked_arrays(path: Path, record: AvatarRecord) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The arrays of an avatar's weights and of its track, which go with its header.
+
+    Raises:
+        UserError: they do not; nothing of the size that the header speaks of was made.
+    """
+    check_record(record, path / HEADER)
+    arrays, _ = read_arrays(path / WEIGHTS)
+    check_numbers(arrays, path / WEIGHTS)
+    with torch.device("meta"):
+        model = blank_model(record.model, record.shapes, record.expression_names)
+    check_weights(arrays, model.state_dict(), path / WEIGHTS, "model.avatar.")
+    check_weights(arrays, encoder_shapes(record.encoder), path / WEIGHTS, "model.encoder.")
+    if record.light is not None:
+        check_weights(arrays, encoder_shapes(record.light), path / WEIGHTS, "light.")
+    check_branches(arrays, "model.avatar.", path / WEIGHTS, record.shapes.get("rig_vertices", 0))
+    check_besides(arrays, record, path / WEIGHTS)
+    track, _ = read_arrays(path / TRACK)
+    check_track(track, record, path / TRACK)
+    for name in (UNDER, MATTE):
+        if name == UNDER or record.has(name):
+            check_video(path / name, record)
+    return arrays, track
+
+
 def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> MotionTrack:
     """The track of an avatar's own file: each frame is its own place."""
     places = np.arange(len(arrays["upper"]))
@@ -123,8 +161,7 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood
     record = open_folder(path).record
     if ood is not None:
         record = replace(record, drive=replace(record.drive, ood=float(ood)))
-    arrays, _ = read_arrays(path / WEIGHTS)
-    track, _ = read_arrays(path / TRACK)
+    arrays, track = _checked_arrays(path, record)
     model = blank_model(record.model, record.shapes, record.expression_names)
     encoder = AudioEncoder(record.encoder)
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -149,13 +186,21 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood
         mouth_open_direction=arrays["mouth_open_direction"],
         filmed=filmed_track(track, record),
         K=track["K"],
-        plate=read_image(path / PLATE),
-        torso=load_torso(path, record),
+        plate=_plate(path / PLATE, record),
+        torso=load_torso(path, record, len(track["T_camera_world"])),
         arkit=stored_map(arrays),
         accents=stored_accents(arrays),
         voice=stored_voice(arrays),
         hearing=hearing,
     )
+
+
+def _plate(path: Path, record: AvatarRecord) -> UInt8[np.ndarray, "h w 3"]:
+    plate = read_image(path)
+    if plate.shape[:2] != (record.image_size, record.image_size):
+        came = f"one of {plate.shape[1]} x {plate.shape[0]}"
+        raise UserError(f"a picture of {record.image_size} x {record.image_size} at {path}", came, DO)
+    return plate
 
 
 def hearing_of(avatar: LoadedAvatar, hearing: Hearing) -> AudioEncoder | Blend:

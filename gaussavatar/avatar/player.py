@@ -245,6 +245,9 @@ class LoadedAvatar:
         with frame_writer(path, (self.size, self.size, channels)) as writer:
             for frame in read_frames(self.path / name, width=self.size, height=self.size, fps=None):
                 writer.append(frame[..., :channels])
+        if writer.count != len(self.filmed):
+            expected = f"{len(self.filmed)} pictures in {self.path / name}, one per frame of the track"
+            raise UserError(expected, f"{writer.count}", "fetch the avatar again, or fit it anew")
         return FrameStore(path)
 
 

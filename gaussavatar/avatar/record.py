@@ -101,8 +101,10 @@ def record_from_plain(header: Mapping[str, Any], path: Path) -> AvatarRecord:
         record = msgspec.convert(values, AvatarRecord)
     except msgspec.ValidationError as error:
         raise UserError(f"the fields of an avatar in {path}", str(error), do) from error
-    if isinstance(header.get("version"), bool) or not 16 <= record.image_size <= 8192 or not 0 < record.held_out < 1:
-        came = f"version {header.get('version')}, image_size {record.image_size}, held_out {record.held_out}"
+    version = header.get("version")
+    counts = isinstance(version, int) and not isinstance(version, bool) and version >= 1
+    if not counts or not 16 <= record.image_size <= 8192 or not 0 < record.held_out < 1:
+        came = f"version {version}, image_size {record.image_size}, held_out {record.held_out}"
         raise UserError(f"values of an avatar in {path}", came, do)
     unknown = unknown_fields(values, msgspec.to_builtins(record))
     if unknown:

@@ -10,9 +10,12 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from gaussavatar.avatar.checked import DO, check_branches, check_numbers, check_weights, require_array
 from gaussavatar.avatar.folder import TORSO
 from gaussavatar.avatar.record import AvatarRecord
-from gaussavatar.model.torso import Torso, torso_from
+from gaussavatar.errors import UserError
+from gaussavatar.model.torso import Torso, blank_torso, torso_from
+from gaussavatar.motion.poses import are_poses
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import Activated, Cameras, Rendered
@@ -67,9 +70,22 @@ def write_torso(folder: Path, torso: Torso, T_camera_torso: Float32[np.ndarray, 
     write_arrays(folder / TORSO, arrays | {"T_camera_torso": T_camera_torso.astype(np.float32)})
 
 
-def load_torso(folder: Path, record: AvatarRecord) -> LoadedTorso | None:
-    """The torso branch of an avatar, or None where it was fitted without one."""
+def load_torso(folder: Path, record: AvatarRecord, frames: int) -> LoadedTorso | None:
+    """The torso branch of an avatar, or None where it was fitted without one.
+
+    Raises:
+        UserError: its file is damaged, or is not one of ``frames`` frames.
+    """
     if not record.has(TORSO):
         return None
-    arrays, _ = read_arrays(folder / TORSO)
-    return LoadedTorso(torso_from(arrays), arrays["T_camera_torso"])
+    path = folder / TORSO
+    arrays, _ = read_arrays(path)
+    check_numbers(arrays, path)
+    means = require_array(arrays, "gaussians.means", (None, 3), path)
+    with torch.device("meta"):
+        check_weights(arrays, blank_torso(len(means)).state_dict(), path)
+    check_branches(arrays, "", path)
+    T_camera_torso = require_array(arrays, "T_camera_torso", (frames, 4, 4), path)
+    if not are_poses(T_camera_torso):
+        raise UserError(f"poses as T_camera_torso of {path}", "other matrices", DO)
+    return LoadedTorso(torso_from(arrays), T_camera_torso)

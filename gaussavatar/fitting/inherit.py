@@ -9,36 +9,18 @@ number, from 0.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gaussavatar.errors import UserError
+from gaussavatar.fitting.plain_yaml import read_yaml
 from gaussavatar.resources import resource
+from gaussavatar.storage import require_plain
 
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which ``4e-5`` is a number, as in YAML 1.2; PyYAML's 1.1 wants ``4.0e-5``."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def read_yaml(text: str) -> Any:
-    """Plain data of a text in YAML.
-
-    Raises:
-        yaml.YAMLError: it is none.
-    """
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+MOST_BYTES = 1 << 16
+"""Of a recipe; the longest of the package has 4 kB."""
 
 
 def recipe_names() -> list[str]:
@@ -79,7 +61,7 @@ def _resolved(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         )
     values = _read(path, children)
     parent = values.pop("extends", None)
-    if parent is not None and not isinstance(parent, str):
+    if parent is not None and not (isinstance(parent, str) and parent.isprintable()):
         raise UserError(f"the name of a recipe in extends of {path.name}", repr(parent), "name one recipe")
     _check_stages(values, path.name)
     if parent is not None:
@@ -89,16 +71,13 @@ def _resolved(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    require_plain(path, MOST_BYTES)
     try:
         values = _unshared(read_yaml(path.read_text()))
     except FileNotFoundError as error:
         came = repr(path.stem if path.parent == resource("recipes") else str(path))
         came += f" ({children[-1].name} extends it)" if children else ""
         raise UserError(f"a recipe: {', '.join(recipe_names())} or a .yaml file", came, "name one of these") from error
-    except IsADirectoryError as error:
-        raise UserError(f"a recipe in YAML at {path}", "a folder", "name a file in it") from error
-    except RecursionError as error:
-        raise UserError(f"YAML in {path}", "a value that holds itself", "mend the file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
     if not isinstance(values, dict | None):

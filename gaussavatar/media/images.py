@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -9,9 +10,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
-from gaussavatar.storage import atomic_path
+from gaussavatar.storage import atomic_path, require_plain
 
 JPEG_QUALITY = 95
+MOST_PIXELS, MOST_BYTES = 120_000_000, 1 << 30
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -22,7 +24,9 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """
     if not path.is_file():
         raise UserError(f"an image at {path}", "no such file", "check the path")
+    require_plain(path, MOST_BYTES)
     data = np.fromfile(path, np.uint8)
+    _check_size(data, path)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise UserError(f"an image at {path}", "a file that is not one", "give a png or jpg file")
@@ -31,6 +35,29 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         alpha = whole[..., 3:].astype(np.float32) / np.iinfo(whole.dtype).max
         image = np.rint(alpha * image + 255 * (1 - alpha)).astype(np.uint8)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _check_size(data: UInt8[np.ndarray, "n"], path: Path) -> None:
+    """Refuse a picture that says that it is larger than any camera's; pictures without their rows say so, too."""
+    import io
+
+    from PIL import Image
+
+    try:
+        # Pillow has a limit of its own, and warns of half of it, while it looks at the head alone.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data.tobytes())) as seen:
+            width, height = seen.size
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "more") from error
+    # Of what Pillow does not know OpenCV has to decide.
+    except (OSError, ValueError, SyntaxError):
+        return
+    if width * height > MOST_PIXELS:
+        raise _too_large(path, f"{width} x {height}")
+
+
+def _too_large(path: Path, came: str) -> UserError:
+    return UserError(f"an image of at most {MOST_PIXELS // 10**6} megapixels at {path}", came, "make it smaller")
 
 
 def write_image(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:

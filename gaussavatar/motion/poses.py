@@ -59,3 +59,10 @@ def deviated(mean: Float[np.ndarray, "4 4"], by: Float[np.ndarray, "n 6"]) -> Fl
 def neck_points(T: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 9"]:
     """Where :data:`NECK` lies in the camera's space, metres: what torsos are compared by."""
     return (NECK @ T[:, :3, :3].astype(float).swapaxes(1, 2) + T[:, None, :3, 3]).reshape(len(T), -1)
+
+
+def are_poses(T: Float[np.ndarray, "n 4 4"]) -> bool:
+    """Whether matrices are rotations with a place, as exactly as single precision and rounding to files leave them."""
+    R = T[:, :3, :3].astype(float)
+    turned = np.allclose(R.swapaxes(1, 2) @ R, np.eye(3), atol=0.01) and bool((np.linalg.det(R) > 0).all())
+    return turned and np.allclose(T[:, 3], [0, 0, 0, 1], atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from jaxtyping import Float64
 from gaussavatar.errors import UserError
 
 _LARGEST = 2 << 30
+_MOST_COLUMNS = 5000
+_GREATEST = 1e15
+"""No cell is beyond it: frames count to thousands of millions, and nothing else of a motion is large."""
 _SEPARATORS = (",", ";", "\t")
 
 
@@ -56,7 +60,7 @@ class Table:
             values = np.array(picked, float).reshape(len(picked), len(places))
         except ValueError:
             values = np.array([[self._number(row, name) for name in names] for row in range(len(picked))])
-        wrong = np.argwhere(~np.isfinite(values))
+        wrong = np.argwhere(~(np.abs(values) <= _GREATEST))
         if len(wrong):
             row, column = wrong[0].tolist()
             raise self.mistake(row, names[column], "a finite number")
@@ -106,8 +110,10 @@ def read_table(path: Path) -> Table:
     header = tuple(cell.strip() for cell in listed[0][1])
     while header and not header[-1]:
         header = header[:-1]
+    if len(header) > _MOST_COLUMNS:
+        raise UserError(f"at most {_MOST_COLUMNS} columns in {path}", f"{len(header)}", "give another file")
     named = [name for name in header if name]
-    twice = sorted({name for name in named if named.count(name) > 1})
+    twice = sorted(name for name, count in Counter(named).items() if count > 1)
     if twice or not named:
         raise UserError(f"one column of each name in {path}", ", ".join(twice) or "no names", "rename or delete one")
     kept = [(number, cells) for number, cells in listed[1:] if any(cell.strip() for cell in cells)]

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from gaussavatar.errors import UserError
+from gaussavatar.motion.poses import are_poses
 from gaussavatar.motion.retime import eased, interpolated, interpolated_poses, key_curve, positions_at
 from gaussavatar.motion.sheet import POSE, pose_numbers, poses_of_numbers, read_sheet, write_sheet
 from gaussavatar.storage import is_safetensors, read_arrays, write_arrays
@@ -269,19 +271,18 @@ class MotionTrack:
         try:
             values = [arrays[name].astype(np.float32) for name in ARRAYS[:3]]
             places, fps = arrays["places"].astype(np.int64), float(facts["fps"])
-            names = tuple(map(str, json.loads(facts["upper_names"])))
+            names = _names(facts["upper_names"])
             moved = {}
             if "movements" in arrays:
                 values.append(arrays["movements"].astype(np.float32))
-                moved = {"movements": values[-1], "movement_names": tuple(json.loads(facts["movement_names"]))}
+                moved = {"movements": values[-1], "movement_names": _names(facts["movement_names"])}
             track = cls(*values[:3], places, fps=fps, upper_names=names, avatar=facts.get("avatar", ""), **moved)
-        except (KeyError, ValueError, TypeError, IndexError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, msgspec.MsgspecError) as error:
             raise UserError(f"a whole motion track at {path}", f"a damaged one ({error})", "save it again") from error
         sane = len(track) > 0 and 1 <= fps <= 1000 and track.places.min() >= 0
-        if not sane or not all(np.isfinite(value).all() for value in values):
-            raise UserError(
-                f"frames of finite numbers in {path}", "none, or NaN, infinity or a negative place", "save it again"
-            )
+        if not sane or not all(np.isfinite(value).all() for value in values) or not are_poses(track.T_camera_world):
+            came = "none, or NaN, infinity, a negative place or a head pose that is none"
+            raise UserError(f"frames of finite numbers in {path}", came, "save it again")
         return track
 
     @classmethod
@@ -303,3 +304,8 @@ class MotionTrack:
             raise UserError("motion tracks of one avatar", came, "join tracks that the same avatar made")
         parts = [track.arrays() for track in tracks]
         return tracks[0]._with_arrays({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names as a track's file keeps them; msgspec's error where they are none."""
+    return tuple(msgspec.json.decode(text, type=list[str]))

@@ -20,6 +20,7 @@ from gaussavatar.export.gsa.sections import WrongShapeError, taken
 from gaussavatar.model.config import Channel
 from gaussavatar.model.gaussians import CHANNEL_WIDTH
 from gaussavatar.motion.track import FaceState, MotionTrack
+from gaussavatar.storage import require_plain
 from gaussavatar.types import Activated
 
 DRAWN = ("face", "mouth")
@@ -104,9 +105,8 @@ def read_gsa(path: Path | str) -> GsaAvatar:
         UserError: there is no such file, or it is no avatar file, of a newer version, cut short or damaged.
     """
     path = Path(path)
+    require_plain(path, MOST_DECODED)
     try:
-        if path.stat().st_size > MOST_DECODED:
-            raise _damaged(path, "a file of more than 256 MiB")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
