@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import queue
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -30,25 +31,79 @@ MOST_FRAMES = 1500
 """Frames that wait at all: where the encoder is a minute behind, the recording ends there."""
 
 
-class Recorder:
-    """Writes a video from a thread of its own; nothing is under its name before :meth:`close`."""
+class Recordings:
+    """The videos of all sessions of a server."""
 
-    def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
-        """Begin.
+    def __init__(self, path: Path, facts: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """Prepare.
+
+        Args:
+            path: an mp4 file, replaced; of the second session and later ones with their number.
+            facts: the files' metadata.
+            say: called with what became of each.
+
+        Raises:
+            UserError: it is no mp4 file's name, or its folder cannot be written.
+        """
+        if path.suffix.lower() != ".mp4" or path.is_dir():
+            raise UserError("a file that ends in .mp4 for --record", str(path), "name one")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as error:
+            came = f"{path.parent} ({error.strerror})"
+            raise UserError("a folder for --record that can be written", came, "name a file elsewhere") from error
+        self._path, self._facts, self._say = path, facts, say
+        self._begun, self._open = 0, set[Recorder]()
+        self._lock = threading.Lock()
+
+    def begin(self) -> Recorder:
+        """A recorder for one more session.
+
+        Raises:
+            UserError: its file cannot be written.
+        """
+        with self._lock:
+            self._begun += 1
+            number = self._begun
+        path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
+        recorder = Recorder(path, self._facts, self._ended)
+        with self._lock:
+            self._open.add(recorder)
+        recorder.start()
+        return recorder
+
+    def close(self) -> None:
+        """End all that are open, and wait until each has its name."""
+        with self._lock:
+            left = list(self._open)
+        for recorder in left:
+            recorder.close()
+
+    def _ended(self, recorder: Recorder) -> None:
+        with self._lock:
+            self._open.discard(recorder)
+        self._say(recorder.outcome)
+
+
+class Recorder:
+    """Writes a video from a thread of its own; nothing is under its name before it is whole."""
+
+    def __init__(self, path: Path, facts: Mapping[str, str], ended: Callable[[Recorder], None]) -> None:
+        """Prepare.
 
         Args:
             path: an mp4 file, replaced.
             facts: the file's metadata.
+            ended: called from the recorder's thread when the file has its name, or will never have it.
 
         Raises:
             UserError: it cannot be written.
         """
-        if path.suffix.lower() != ".mp4":
-            raise UserError("a file that ends in .mp4 for --record", str(path), "name one")
-        self.path, self.dropped = path, 0
+        self.path, self.dropped, self.is_whole = path, 0, False
         self.problem: UserError | None = None
-        self._facts = dict(facts)
-        self._queue: queue.Queue[LiveFrame | None] = queue.Queue(MOST_FRAMES)
+        self._facts, self._ended = dict(facts), ended
+        self._queue: queue.SimpleQueue[LiveFrame | None] = queue.SimpleQueue()
         self._first: int | None = None
         self._streams: tuple[VideoStream, AudioStream] | None = None
         with ExitStack() as stack:
@@ -58,24 +113,42 @@ class Recorder:
             )
             self._files = stack.pop_all()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
         self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Frames that wait to be written."""
+        return self._queue.qsize()
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, in one line."""
+        left_out = f"; {self.dropped} pictures were left out, the encoder was too slow" if self.dropped else ""
+        why = "" if self.problem is None else f"; {self.problem}"
+        return f"recorded: {self.path}{left_out}{why}" if self.is_whole else f"not recorded: {self.path}{why}"
 
     def put(self, frame: LiveFrame) -> None:
         """Write one more frame; never waits."""
-        if self.problem is None:
-            try:
-                self._queue.put_nowait(frame)
-            except queue.Full:
-                self.problem = UserError(
-                    "an encoder as quick as the session", "a minute behind", "record a smaller --size"
-                )
+        if self.problem is not None:
+            return
+        if self.queued < MOST_FRAMES:
+            self._queue.put(frame)
+        else:
+            self.problem = UserError("an encoder as quick as the session", "a minute behind", "record a smaller --size")
 
-    def close(self) -> None:
-        """Finish the file and give it its name.
+    def end(self) -> None:
+        """Let the file be finished and get its name, without waiting for it.
 
-        Where no frame was given out there is none. Does not raise: what went wrong is :attr:`problem`.
+        Where no frame was given out there is none. Does not raise: what went wrong is in :attr:`outcome`.
         """
         self._queue.put(None)
+
+    def close(self) -> None:
+        """The same, and wait for it."""
+        self.end()
         self._thread.join()
 
     def _run(self) -> None:
@@ -87,12 +160,11 @@ class Recorder:
                     raise UserError("a frame to record", "none", "let the session live longer")
                 for stream in self._streams:
                     self._container.mux(stream.encode(None))
+            self.is_whole = True
         except (UserError, OSError, FFmpegError) as error:
             do = "look at the disk, and at what was recorded"
             self.problem = error if isinstance(error, UserError) else UserError("to record", str(error), do)
-        # Who puts must not find it full for ever.
-        while self.problem is not None and not self._queue.empty():
-            self._queue.get_nowait()
+        self._ended(self)
 
     def _write(self, frame: LiveFrame) -> None:
         if self._streams is None:
@@ -103,7 +175,7 @@ class Recorder:
         assert self._first is not None
         video, audio = self._streams
         place = frame.index - self._first
-        late = self._queue.qsize() > MOST_PICTURES
+        late = self.queued > MOST_PICTURES
         if frame.image is not None and not late:
             image = frame.image[: video.height, : video.width, :3]
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +24,7 @@ from gaussavatar.live.config import LiveConfig
 from gaussavatar.live.limits import LARGEST_MESSAGE, LINGER, MESSAGES_PER_SECOND, SESSION
 from gaussavatar.live.pacer import Pacer
 from gaussavatar.live.peer import Peer
-from gaussavatar.live.record import Recorder
+from gaussavatar.live.record import Recordings
 from gaussavatar.live.session import Session
 from gaussavatar.live.sound import RATE
 from gaussavatar.live.stdin import follow_stdin
@@ -64,8 +62,7 @@ class LiveServer(Door):
         self._making: dict[str, asyncio.Task[Session]] = {}
         self._drawn_from, self._says_text = drawn_from, says_text
         self._connected: Counter[str] = Counter()
-        self._recorded = 0
-        self._lock = threading.Lock()
+        self._recordings = None if config.record is None else Recordings(config.record, facts_of(avatar), say)
 
     @property
     def visitors(self) -> int:
@@ -118,8 +115,14 @@ class LiveServer(Door):
             if self.asked.stdin_rate is not None:
                 follow_stdin(session, self.asked.stdin_rate, self._loop, say)
 
+    def close(self) -> None:
+        """End; recordings get their names, however long that takes."""
+        super().close()
+        if self._recordings is not None:
+            self._recordings.close()
+
     async def closing(self) -> None:
-        """End every session; recordings get their names."""
+        """End every session."""
         await asyncio.gather(*(peer.close() for peer in list(self.peers)))
         for pacer in self.pacers:
             await asyncio.to_thread(pacer.close)
@@ -178,20 +181,7 @@ class LiveServer(Door):
             background=asked.background,
             rate=RATE,
         )
-        return Session(name, live, None if asked.record is None else self._recorder(asked.record))
-
-    def _recorder(self, path: Path) -> Recorder:
-        """The first session's recording has the name that was asked for, later ones a number more."""
-        with self._lock:
-            self._recorded += 1
-            number = self._recorded
-        own = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-        subject = self.avatar.loaded.record.subject
-        facts = {
-            "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
-            "title": f"{subject} (synthetic)",
-        }
-        return Recorder(own, facts)
+        return Session(name, live, None if self._recordings is None else self._recordings.begin())
 
     def _leave(self, session: Session) -> None:
         """End a session in which nobody is any more."""
@@ -217,6 +207,14 @@ class LiveServer(Door):
             data = self._drawn_from
             return Served("application/octet-stream", lambda: data)
         return web_file(path.removeprefix("/web/")) if path.startswith("/web/") else None
+
+
+def facts_of(avatar: Avatar) -> dict[str, str]:
+    """What a recording says of itself."""
+    return {
+        "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
+        "title": f"{avatar.loaded.record.subject} (synthetic)",
+    }
 
 
 def _unless_gone(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -147,7 +147,7 @@ class Session:
         with contextlib.suppress(UserError):
             self.live.close()
         if self.recorder is not None:
-            self.recorder.close()
+            self.recorder.end()
 
 
 def spoken(text: str, voice: Voice) -> tuple[Int16[np.ndarray, "s"], int]:
