@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from gaussavatar.media.given import require_file
+
 if TYPE_CHECKING:
     from gaussavatar.fitting.request import FitRequest
 
@@ -42,6 +44,10 @@ class ClipOptions:
 
     replace: bool = False
     """Replace what another video gave, where it is in the folder."""
+
+    def check_video(self) -> None:
+        """Say at once where there is no file."""
+        require_file(self.video, "a video")
 
     def request(self) -> FitRequest:
         """What a fit or a tracking is asked for."""

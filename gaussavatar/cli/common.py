@@ -10,6 +10,7 @@ from typing import Any
 
 from gaussavatar.errors import EXIT_USER_ERROR, UserError
 from gaussavatar.interrupts import answer_interrupt, interrupts_remembered
+from gaussavatar.media.given import require_file
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it to a program that SIGINT ended."""
@@ -60,14 +61,13 @@ def complain(error: UserError) -> int:
 
 
 def require_files(option: str, paths: Sequence[Path]) -> None:
-    """Refuse files that are not there, which takes no import of anything that reads them.
+    """Refuse what is no file, at once: it takes no import of anything that reads it.
 
     Raises:
-        UserError: one of them is not there.
+        UserError: one of them is not there, or no file.
     """
     for path in paths:
-        if not path.exists():
-            raise UserError(f"a file for {option} at {path}", "no such file", "check the path")
+        require_file(path, f"a file for {option}")
 
 
 def say(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from gaussavatar.cli.common import print_metrics, say, shown
+from gaussavatar.cli.common import print_metrics, require_files, say, shown
 from gaussavatar.packages import require_tracking
 
 
@@ -39,6 +39,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate, then print the figures."""
+        require_files("--voices", self.voices)
         require_tracking("evaluate")
         from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.evaluate.evaluate import evaluate_avatar

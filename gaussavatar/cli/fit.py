@@ -54,6 +54,7 @@ class Fit(ClipOptions):
 
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""
+        self.check_video()
         require_tracking("fit")
         from gaussavatar.fitting.fit import fit
         from gaussavatar.progress import TerminalProgress

@@ -24,6 +24,7 @@ class Track(ClipOptions):
 
     def run(self) -> None:
         """Track, then say where the result is."""
+        self.check_video()
         require_tracking("track")
         from gaussavatar.capture.layout import CaptureLayout
         from gaussavatar.fitting.fit import track

@@ -50,6 +50,8 @@ class View:
 
     def run(self) -> None:
         """Serve the page until interrupted."""
+        for option, path in (("--audio", self.audio), ("--motion", self.motion)):
+            require_files(option, () if path is None else (path,))
         folders = (*self.avatars, *(() if self.avatar is None else (self.avatar,)))
         if any(folder.suffix.lower() == ".ply" or (folder / "point_cloud.ply").is_file() for folder in folders):
             self._cloud(folders)
@@ -86,8 +88,6 @@ class View:
         from gaussavatar.serving.address import free_port
         from gaussavatar.view.pages import Asked, serve_pages
 
-        for option, path in (("--audio", self.audio), ("--motion", self.motion)):
-            require_files(option, () if path is None else (path,))
         if len(folders) > MOST_COMPARED:
             raise UserError(f"at most {MOST_COMPARED} avatars to compare", f"{len(folders)}", "name fewer")
         found = tuple(find_avatar(folder) for folder in folders or (None,))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gaussavatar.errors import UserError
 from gaussavatar.media.colour import Colour
+from gaussavatar.media.given import require_file
 from gaussavatar.media.process import LOCAL_ONLY
 
 if TYPE_CHECKING:
@@ -223,24 +222,6 @@ def _demuxed_seconds(path: Path) -> float:
         if any(end > 0 for end in ends.values()):
             return max(ends.values())
     return 0.0
-
-
-def require_file(path: Path) -> None:
-    """Raise a UserError that says what stands at a path instead of a file that can be read."""
-    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.I):
-        do = "download it first, and give the file"
-        raise UserError("a media file of this machine", f"an address ({path})", do)
-    if not path.exists():
-        raise UserError(f"a media file at {path}", "no such file", "check the path")
-    if path.is_dir():
-        raise UserError(f"a media file at {path}", "a folder", "give the file itself")
-    if not path.is_file():
-        kind = "a pipe" if path.is_fifo() else "a device or socket"
-        raise UserError(f"a media file at {path}", kind, "write it to a file first: it is read more than once")
-    if not os.access(path, os.R_OK):
-        raise UserError(f"a readable file at {path}", "no permission to read it", "change its permissions")
-    if path.stat().st_size == 0:
-        raise UserError(f"a media file at {path}", "an empty file", "copy or export the file again")
 
 
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free")

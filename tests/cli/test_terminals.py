@@ -41,3 +41,30 @@ def test_a_folder_that_has_gone_is_said(tmp_path: Path) -> None:
     script = f"rmdir '{gone}'; exec '{sys.executable}' -m gaussavatar.cli doctor"
     done = subprocess.run(["/bin/sh", "-c", script], cwd=gone, capture_output=True, check=False)
     assert done.returncode == 2 and b"one that was deleted" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "came"),
+    [
+        (["track", "https://example.com/a.mp4"], "an address"),
+        (["fit", "pipe"], "a pipe"),
+        (["fit", "gone.mp4"], "no such file"),
+        (["speak", "--audio", "https://example.com/a.wav"], "an address"),
+        (["speak", "--audio", "pipe"], "a pipe"),
+        (["speak", "--video", "."], "a folder"),
+        (["view", "--mode", "stream", "--audio", "gone.wav"], "no such file"),
+    ],
+)
+def test_what_is_no_file_is_said_before_anything_heavy_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], came: str
+) -> None:
+    from gaussavatar.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    # Whoever asks for these here has not looked at the path first.
+    for heavy in ("gaussavatar.fitting.fit", "gaussavatar.avatar.load", "gaussavatar.view.server"):
+        monkeypatch.setitem(sys.modules, heavy, None)
+    assert main.run(words) == 2
+    line = capsys.readouterr().err
+    assert came in line and line.count("\n") == 1
