@@ -1,4 +1,7 @@
-"""Every file in examples/ runs as its docstring says, on an avatar that it did not make."""
+"""Every file in examples/ runs as its docstring says, on an avatar that it did not make.
+
+``01_fit_a_clip.py`` fits in ``tests/e2e/test_fit_synthetic.py``, where its avatar is compared with another fit's.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ from gaussavatar.motion.track import MotionTrack
 from gaussavatar.serving.address import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -112,17 +114,6 @@ def test_without_its_framework_an_adapter_says_what_to_install(name: str, framew
     words = [sys.executable, "-c", f"import sys; sys.modules[{framework!r}] = None; {line}*"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and f'pip install "gaussavatar-play[{framework}]"' in done.stderr
-
-
-@pytest.mark.slow
-def test_a_clip_is_fitted(tmp_path: Path) -> None:
-    """Draws eight seconds of the synthetic actor and fits them by the tiny recipe: a minute."""
-    from gaussavatar.synthetic.actor import make_actor_clip
-
-    make_actor_clip(tmp_path / "clip", 8.0, 3, 256)
-    done = run("01_fit_a_clip.py", tmp_path / "clip" / "actor.mp4", tmp_path / "me", RECIPE)
-    assert done.returncode == 0, done.stderr
-    assert "lips follow with r" in done.stdout and (tmp_path / "me" / "avatar.json").exists()
 
 
 def test_a_program_feeds_a_live_page(toy_avatar: Path, sound: Path) -> None:
