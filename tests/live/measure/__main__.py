@@ -1,6 +1,6 @@
 """How the live page fares: python -m tests.live.measure AVATAR VOICE [--minutes 1] [--only skew clear visitors ...].
 
-EACH=1 prints every window of the skew, over the worst network alone.
+Parts besides: soak (an hour is --minutes 60). EACH=1 prints every window of the skew, over the worst network alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from gaussavatar.media.sound_file import read_audio
 from tests.live.measure.clear import measure_clear
 from tests.live.measure.skew import measure_skew
+from tests.live.measure.soak import measure_soak
 from tests.live.measure.visitors import measure_visitors
 from tests.live.relay import Network
 
@@ -36,6 +37,8 @@ def main() -> None:
         measure_skew(asked.avatar, voice, seconds, Network(0.1, 12, 2), "jitter of 100 ms, stalls of 2 s")
     if "clear" in asked.only:
         measure_clear(asked.avatar, voice, max(5, int(10 * asked.minutes)))
+    if "soak" in asked.only:
+        measure_soak(asked.avatar, voice, seconds)
     if "visitors" in asked.only:
         measure_visitors(asked.avatar, voice, asked.visitors, 20 * asked.visitors // 50, 0.7 * seconds, 5, "client")
     if "video" in asked.only:
