@@ -28,6 +28,7 @@ from gaussavatar.live.record import Recordings
 from gaussavatar.live.session import Session
 from gaussavatar.live.sound import RATE
 from gaussavatar.live.stdin import follow_stdin
+from gaussavatar.live.stun import stun_answers, stun_place
 from gaussavatar.serving.address import is_loopback, page_address
 from gaussavatar.serving.door import Door, DoorConfig, Served, new_token
 from gaussavatar.serving.player import web_file
@@ -53,10 +54,15 @@ class LiveServer(Door):
             avatar: who speaks.
             drawn_from: the avatar's file for the browser; None where pictures are drawn here.
             says_text: whether a speech engine is there.
+
+        Raises:
+            UserError: what is asked for names no STUN server, or no file to record to.
         """
+        if config.stun:
+            stun_place(config.stun)
         token = "" if is_loopback(config.host) else new_token()
         super().__init__(DoorConfig(config.host, config.port, token, largest=LARGEST_MESSAGE, ping=PING), self._file)
-        self.asked, self.avatar = config, avatar
+        self.asked, self.avatar, self._stun = config, avatar, config.stun
         self.sessions: dict[str, Session] = {}
         self.peers: set[Peer] = set()
         self._making: dict[str, asyncio.Task[Session]] = {}
@@ -87,7 +93,7 @@ class LiveServer(Door):
             "delay": round(live.delay, 4),
             "may_speak": may_speak,
             "text": self._says_text and may_speak,
-            "stun": self.asked.stun,
+            "stun": self._stun,
             "limits": {
                 "message_bytes": LARGEST_MESSAGE,
                 "messages_per_second": MESSAGES_PER_SECOND,
@@ -102,13 +108,16 @@ class LiveServer(Door):
         lost: Callable[[], None],
     ) -> Peer:
         """A WebRTC connection for a page."""
-        peer = Peer(self.asked.render == "server", self.asked.stun, tell, heard, lost)
+        peer = Peer(self.asked.render == "server", self._stun, tell, heard, lost)
         self.peers.add(peer)
         return peer
 
     async def opened(self) -> None:
         """Begin to make frames; a shared session is there before its first visitor."""
         self._loop.set_exception_handler(_unless_gone)
+        if self._stun and not await stun_answers(self._stun):
+            say(f"{self._stun} does not answer: who is not in this machine's network will hear and see nothing")
+            self._stun = ""
         self.pacers = [Pacer(self._loop, self._broken) for _ in range(PACERS)]
         if self.asked.shared:
             session = await self._session("")

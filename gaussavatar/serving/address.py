@@ -22,7 +22,8 @@ def is_loopback(host: str) -> bool:
 
 def page_address(host: str, port: int, token: str = "") -> str:
     """The page's address as a browser of this machine takes it."""
-    name = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost") else host
+    # "localhost" is 127.0.0.1 alone on many machines, where nothing answers what listens on IPv6.
+    name = {"127.0.0.1": "localhost", "0.0.0.0": "localhost", "::": "::1"}.get(host, host)
     name = f"[{name}]" if ":" in name else name
     return f"http://{name}:{port}" + (f"/?token={token}" if token else "")
 

@@ -25,7 +25,15 @@ def test_an_impossible_address() -> None:
     with pytest.raises(UserError, match="a free port of 192.0.2.1"):
         free_port("192.0.2.1", 8080)
     assert 8080 <= free_port("::1", 8080) < 8100, "an IPv6 address is one"
-    assert page_address("::1", 80) == "http://localhost:80" and is_loopback("::1") and not is_loopback("0.0.0.0")
+    assert is_loopback("::1") and not is_loopback("0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("127.0.0.1", "localhost"), ("0.0.0.0", "localhost"), ("::1", "[::1]"), ("::", "[::1]"), ("fd00::2", "[fd00::2]")],
+)
+def test_a_page_is_named_by_an_address_at_which_it_answers(host: str, name: str) -> None:
+    assert page_address(host, 80) == f"http://{name}:80" and page_address(host, 80, "a") == f"http://{name}:80/?token=a"
 
 
 def test_a_page_for_the_whole_network_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
