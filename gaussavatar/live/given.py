@@ -24,17 +24,17 @@ class Given:
     packets: tuple[av.Packet, ...]
     """Its sound."""
     motion: bytes
-    """Its face, packed."""
+    """Its face, packed, and those of frames to come; nothing where it was sent before."""
     image: UInt8[np.ndarray, "h w 3"] | None
     events: tuple[str, ...]
     """What happened with it, as JSON."""
 
 
-def given(frame: LiveFrame, voice: OpusVoice) -> Given:
-    """Encode a frame."""
-    packets = voice.packets(frame.audio, frame.index * SAMPLES)
+def given(frame: LiveFrame, voice: OpusVoice, motion: bytes) -> Given:
+    """Encode a frame, with its message of motion."""
+    packets = voice.packets(frame.audio, frame.index * SAMPLES, frame.speaking)
     image = None if frame.image is None else frame.image[..., :3]
-    return Given(frame.index, tuple(packets), frame.packed(), image, events_of(frame))
+    return Given(frame.index, tuple(packets), motion, image, events_of(frame))
 
 
 def events_of(frame: LiveFrame) -> tuple[str, ...]:

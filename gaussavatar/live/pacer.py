@@ -8,10 +8,17 @@ import time
 import traceback
 from collections.abc import Callable
 
+from gaussavatar.live.given import Given
 from gaussavatar.live.session import Session
 
 LONGEST_NAP = 0.02
 """Seconds after which a new session is seen."""
+
+GRID = 0.01
+"""Seconds: sessions begin at multiples of this, so that frames of many are made and handed over together."""
+
+PATIENCE = 0.005
+"""Seconds of work after which what was made until then is handed over."""
 
 
 class Pacer:
@@ -67,23 +74,36 @@ class Pacer:
         with self._lock:
             now = time.monotonic()
             due = [session for session, at in self._due.items() if at <= now]
+        made: list[tuple[Session, Given]] = []
         for session in due:
             try:
-                made = session.step()
+                made += [(session, one) for one in session.step(now // GRID * GRID)]
             # One session that breaks is no reason for the others to end.
             except Exception:
                 traceback.print_exc()
                 self.remove(session)
                 self._loop.call_soon_threadsafe(self._broken, session)
                 continue
-            for one in made:
-                self._loop.call_soon_threadsafe(session.deliver, one, self._loop)
+            if time.monotonic() - now > PATIENCE:
+                made, now = self._hand_over(made), time.monotonic()
             with self._lock:
                 if session in self._due:
                     self._due[session] = session.due
+        self._hand_over(made)
+
+    def _hand_over(self, made: list[tuple[Session, Given]]) -> list[tuple[Session, Given]]:
+        """Wake the loop once for all that was made; nothing is left."""
+        if made:
+            self._loop.call_soon_threadsafe(_deliver, made, self._loop)
+        return []
 
     def _let_go(self) -> None:
         with self._lock:
             gone, self._gone = self._gone, []
         for session in gone:
             session.close()
+
+
+def _deliver(made: list[tuple[Session, Given]], loop: asyncio.AbstractEventLoop) -> None:
+    for session, one in made:
+        session.deliver(one, loop)

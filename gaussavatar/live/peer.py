@@ -76,9 +76,9 @@ class Peer:
         return connection.localDescription.sdp
 
     def give(self, one: Given) -> None:
-        """Send a frame's motion or picture, and the first half of its sound."""
+        """Send a frame's motion or picture."""
         channel = self._channel
-        if channel is not None and channel.readyState == "open" and channel.bufferedAmount < MOST_UNSENT:
+        if one.motion and channel is not None and channel.readyState == "open" and channel.bufferedAmount < MOST_UNSENT:
             channel.send(one.motion)
         if self._seen is not None and one.image is not None:
             self._seen.put((one.index, one.image))

@@ -38,14 +38,15 @@ class OpusVoice:
     def __init__(self) -> None:
         self._codec, self._taken, self._silent = _encoder("20"), 0, SILENT_FRAMES
 
-    def packets(self, sound: Int16[np.ndarray, "s"], start: int) -> list[av.Packet]:
+    def packets(self, sound: Int16[np.ndarray, "s"], start: int, speaking: bool = True) -> list[av.Packet]:
         """Encode a stretch; one that is silent, after others, is one packet that was encoded before.
 
         Args:
             sound: whole packets, mono, at :data:`RATE`; with silence, 40 ms.
             start: the time of its first sample, in samples.
+            speaking: False where it is known to be silent.
         """
-        self._silent = 0 if sound.any() else self._silent + 1
+        self._silent = 0 if speaking and sound.any() else self._silent + 1
         if self._silent > SILENT_FRAMES and len(sound) == 2 * PACKET:
             return [_packet(silence(), start)]
         given = [_packet(data, start + k * PACKET) for k, data in enumerate(_encoded(self._codec, sound, self._taken))]

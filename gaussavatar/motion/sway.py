@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import savgol_filter
 from scipy.spatial.distance import cdist
 
@@ -87,25 +88,26 @@ def matching_places(
         start: the place of the first frame; None leaves it to the cost.
         end: the place of the last frame, where it can be reached in time and on this side of a cut.
     """
-    t, steps = len(filmed), np.arange(-STEP, STEP + 1)
-    cost = np.zeros(t) if start is None else np.where(np.arange(t) == start, 0.0, np.inf)
-    back = np.zeros((len(wanted), t), np.int8)
-    fees = _step_fees(filmed, steps)
-    reached = np.full(t + 2 * STEP, np.inf)
-    better, apart = np.empty(t, bool), np.empty((0, t))
-    for frame in range(len(wanted)):
-        if frame % _AT_ONCE == 0:
-            apart = cdist(wanted[frame : frame + _AT_ONCE], filmed, "sqeuclidean")
-        if frame:
-            reached[STEP : STEP + t] = cost
-            cost, taken = np.full(t, np.inf), back[frame]
-            for step, fee in zip(steps.tolist(), fees, strict=True):
-                # The place before this one was ``place - step``.
-                way = reached[STEP - step : STEP - step + t] + fee
-                np.less(way, cost, out=better)
-                np.minimum(way, cost, out=cost)
-                taken[better] = step
-        cost += apart[frame % _AT_ONCE]
+    t = len(filmed)
+    back = np.empty((len(wanted), t), np.int8)
+    fees = _step_fees(filmed)
+    # A row more than frames, for the costs before them; beyond both ends of the track lies what cannot be reached.
+    costs = np.full((_AT_ONCE + 1, t + 2 * STEP), np.inf)
+    # The place before a place was ``place - step``.
+    before = sliding_window_view(costs, t, axis=1)[:, ::-1]
+    inner, ways = costs[:, STEP : STEP + t], np.empty_like(fees)
+    cost = inner[0]
+    for first in range(0, len(wanted), _AT_ONCE):
+        apart = cdist(wanted[first : first + _AT_ONCE], filmed, "sqeuclidean")
+        inner[0] = inner[-1]
+        for row, distances in enumerate(apart):
+            if first + row:
+                np.add(before[row], fees, out=ways)
+                np.add(np.minimum.reduce(ways), distances, out=inner[row + 1])
+            else:
+                inner[1] = distances if start is None else np.where(np.arange(t) == start, distances, np.inf)
+        back[first : first + _AT_ONCE] = _cheapest(before[: len(apart)], fees)
+        cost = inner[len(apart)]
     places = np.empty(len(wanted), int)
     missed = 0.0 if end is None else np.where(np.arange(t) == end, 0.0, _MISSED_COST)
     places[-1] = int((cost + missed).argmin())
@@ -114,13 +116,24 @@ def matching_places(
     return places
 
 
-def _step_fees(filmed: Float[np.ndarray, "t p"], steps: Int[np.ndarray, "s"]) -> Float[np.ndarray, "s t"]:
-    """What each step to each place costs, apart from where it leads."""
+def _step_fees(filmed: Float[np.ndarray, "t p"]) -> Float[np.ndarray, "s t"]:
+    """What each step from -STEP to STEP costs to each place, apart from where it leads."""
+    steps, places = np.arange(-STEP, STEP + 1), np.arange(len(filmed))
     # How many cuts lie before each place tells which steps cross one.
     before = np.concatenate([[0], np.cumsum(cuts(filmed))])
-    places = np.arange(len(filmed))
     crossed = before - before[np.clip(places - steps[:, None], 0, len(filmed) - 1)]
     return (_STEP_COST * np.maximum(np.abs(steps) - 1, 0))[:, None] + _CUT_COST * np.abs(crossed)
+
+
+def _cheapest(before: Float[np.ndarray, "n s t"], fees: Float[np.ndarray, "s t"]) -> Int8[np.ndarray, "n t"]:
+    """The step by which each place of each frame is reached at the least cost; of equal ones the first."""
+    cost = np.full(before[:, 0].shape, np.inf)
+    taken = np.zeros(cost.shape, np.int8)
+    for row, fee in enumerate(fees):
+        way = before[:, row] + fee
+        np.copyto(taken, row - STEP, where=way < cost)
+        np.minimum(cost, way, out=cost)
+    return taken
 
 
 def cuts(filmed: Float[np.ndarray, "t p"]) -> Bool[np.ndarray, "s"]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription  #
 from websockets.asyncio.client import connect  # noqa: E402
 
 from gaussavatar.avatar.avatar import Avatar  # noqa: E402
+from gaussavatar.avatar.live.records import AHEAD  # noqa: E402
 from gaussavatar.avatar.load import load_avatar  # noqa: E402
 from gaussavatar.export.gsa.beside import pack_beside  # noqa: E402
 from gaussavatar.live.config import LiveConfig  # noqa: E402
@@ -76,6 +78,17 @@ def until(wanted: Callable[[], object], seconds: float = PATIENCE) -> None:
         time.sleep(0.02)
 
 
+def frames_in(message: bytes, known: dict[int, bytes]) -> None:
+    """Take the frames of a message of motion, as a page does."""
+    at = 0
+    while at < len(message):
+        (index,) = struct.unpack_from("<I", message, at)
+        length = 32 + 2 * (message[at + 5] + message[at + 6])
+        if index not in known or not message[at + 4] & AHEAD:
+            known[index] = message[at : at + length]
+        at += length
+
+
 @dataclass
 class Visit:
     """A page without a browser: what it is told, hears and sees."""
@@ -83,7 +96,8 @@ class Visit:
     server: LiveServer
     path: str = "/live"
     told: list[dict[str, Any]] = field(default_factory=list)
-    motion: list[bytes] = field(default_factory=list)
+    frames: dict[int, bytes] = field(default_factory=dict)
+    """Motion by its index; what came ahead gives way to what came of it."""
     sound: list[tuple[int, np.ndarray]] = field(default_factory=list)
     """Time since the first packet, in samples, and samples of each packet."""
     pictures: list[Any] = field(default_factory=list)
@@ -101,7 +115,7 @@ class Visit:
         if welcome["render"] == "server":
             peer.addTransceiver("video", direction="recvonly")
         channel = peer.createDataChannel("motion", ordered=False, maxRetransmits=0)
-        channel.on("message", self.motion.append)
+        channel.on("message", lambda message: frames_in(message, self.frames))
         await peer.setLocalDescription(await peer.createOffer())
         await self.say({"kind": "offer", "sdp": peer.localDescription.sdp})
         answer = await self.hear("kind", "answer")
@@ -113,6 +127,11 @@ class Visit:
             task.cancel()
         await self.socket.close()
         await self.peer.close()
+
+    @property
+    def motion(self) -> list[bytes]:
+        """Frames in their order."""
+        return [self.frames[index] for index in sorted(self.frames)]
 
     @property
     def first_rtp(self) -> int:

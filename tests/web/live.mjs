@@ -15,5 +15,8 @@ if (what === "heard") {
 }
 if (what === "waiting") {
   const waiting = new Waiting(4);
-  for (const [call, value] of JSON.parse(readFileSync(files[0]))) said(call === "put" ? (waiting.put({ index: value }), waiting.frames.length) : waiting.take(value)?.index ?? null);
+  for (const [call, value] of JSON.parse(readFileSync(files[0]))) {
+    if (call === "take") said(waiting.take(value === "newest" ? waiting.newest : value) ?? null);
+    else waiting.put({ index: value, ahead: call === "ahead" }), said(waiting.frames.length);
+  }
 }

@@ -28,7 +28,12 @@ def test_motion_comes_as_it_was_packed(script: Callable, tmp_path: Path) -> None
     small = LiveMotion(np.float32([6e-6, -0.0, 65504.0]), np.zeros(0, np.float32), motions[0].T_camera_world, 0)
     paths.append(tmp_path / "small.bin")
     paths[-1].write_bytes(small.packed())
-    for number, (motion, told) in enumerate(zip((*motions, small), script("live.mjs", "unpack", *paths), strict=True)):
+    paths.append(tmp_path / "together.bin")
+    paths[-1].write_bytes(motions[1].packed(2**31 + 1, speaking=True) + motions[2].packed(2**31 + 2, ahead=True))
+    *alone, together = script("live.mjs", "unpack", *paths)
+    one, two = together
+    assert [one] == alone[1] and two == {**alone[2][0], "ahead": True} and not one["ahead"]
+    for number, (motion, (told,)) in enumerate(zip((*motions, small), alone, strict=True)):
         np.testing.assert_array_equal(told["codes"], motion.codes.astype(np.float16))
         np.testing.assert_array_equal(told["upper"], motion.upper.astype(np.float16))
         np.testing.assert_allclose(np.reshape(told["pose"], (3, 4)), motion.T_camera_world, atol=2e-3)
@@ -82,4 +87,17 @@ def test_frames_are_shown_in_their_order_and_once(script: Callable, tmp_path: Pa
     (tmp_path / "calls.json").write_text(json.dumps(calls))
     told = script("live.mjs", "waiting", tmp_path / "calls.json")
     # Frame 2 was shown before it came again; of five only the four newest are kept.
-    assert told == [None, 1, 2, 2, None, 2, None, 1, 2, 3, 4, 4, 6, 7]
+    assert [one["index"] if isinstance(one, dict) else one for one in told] == [
+        None, 1, 2, 2, None, 2, None, 1, 2, 3, 4, 4, 6, 7,
+    ]  # fmt: skip
+
+
+def test_what_came_ahead_gives_way_to_what_came_of_it(script: Callable, tmp_path: Path) -> None:
+    calls = [["put", 1], ["ahead", 2], ["ahead", 3], ["put", 3], ["ahead", 3], ["ahead", 4], ["take", "newest"]]
+    (tmp_path / "calls.json").write_text(json.dumps([*calls, ["take", 9]]))
+    *counts, newest, last = script("live.mjs", "waiting", tmp_path / "calls.json")
+    # The mouth of who is interrupted is shown as it closes, not what comes after.
+    assert counts == [1, 2, 3, 3, 3, 4] and (newest, last) == (
+        {"index": 3, "ahead": False},
+        {"index": 4, "ahead": True},
+    )

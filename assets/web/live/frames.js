@@ -1,6 +1,6 @@
-// Motion as it comes over the network: one message per frame (gaussavatar/avatar/live/records.py packs them).
+// Motion as it comes over the network: one frame or several a message (gaussavatar/avatar/live/records.py packs them).
 
-const HEAD = 12;
+const HEAD = 12, TAIL = 20;
 
 /** A number of 16 bits (IEEE 754 binary16). @param {number} bits @returns {number} */
 export function half(bits) {
@@ -24,40 +24,51 @@ export function rowsOf(q, t) {
 }
 
 /**
- * Read a message.
+ * Read a message: a frame, and at rest those to come, which hold should nothing be said.
  * @param {ArrayBuffer} buffer
- * @returns {{index: number, speaking: boolean, place: number, codes: Float32Array, upper: Float32Array, pose: Float32Array}}
+ * @returns {{index: number, speaking: boolean, ahead: boolean, place: number, codes: Float32Array, upper: Float32Array, pose: Float32Array}[]}
  *   `pose`: rows of T_camera_world, 12 numbers.
  * @throws {RangeError} it is none.
  */
 export function unpack(buffer) {
-  const view = new DataView(buffer);
-  if (buffer.byteLength < HEAD) throw new RangeError("no motion");
-  const m = view.getUint8(5), u = view.getUint8(6), end = HEAD + 2 * (m + u);
-  if (buffer.byteLength !== end + 20) throw new RangeError("motion of another length");
-  const halves = (from, count) => Array.from({ length: count }, (_, k) => half(view.getUint16(from + 2 * k, true)));
-  const t = [0, 4, 8].map((k) => view.getFloat32(end + k, true));
-  return {
-    index: view.getUint32(0, true), speaking: Boolean(view.getUint8(4) & 1), place: view.getUint16(8, true),
-    codes: Float32Array.from(halves(HEAD, m)), upper: Float32Array.from(halves(HEAD + 2 * m, u)),
-    pose: rowsOf(halves(end + 12, 4), t),
-  };
+  const view = new DataView(buffer), frames = [];
+  let at = 0;
+  do {
+    if (buffer.byteLength < at + HEAD) throw new RangeError("no motion");
+    const m = view.getUint8(at + 5), u = view.getUint8(at + 6), start = at + HEAD, end = start + 2 * (m + u);
+    if (buffer.byteLength < end + TAIL) throw new RangeError("motion of another length");
+    const halves = (from, count) => Array.from({ length: count }, (_, k) => half(view.getUint16(from + 2 * k, true)));
+    const t = [0, 4, 8].map((k) => view.getFloat32(end + k, true)), flags = view.getUint8(at + 4);
+    frames.push({
+      index: view.getUint32(at, true), speaking: Boolean(flags & 1), ahead: Boolean(flags & 2), place: view.getUint16(at + 8, true),
+      codes: Float32Array.from(halves(start, m)), upper: Float32Array.from(halves(start + 2 * m, u)),
+      pose: rowsOf(halves(end + 12, 4), t),
+    });
+    at = end + TAIL;
+  } while (at < buffer.byteLength);
+  return frames;
 }
 
 /** Frames that came and were not yet shown, in their order. */
 export class Waiting {
   /** @param {number} most frames that are kept; the oldest goes. */
   constructor(most = 500) {
-    this.most = most, this.frames = [], this.shown = -Infinity;
+    this.most = most, this.frames = [], this.shown = -Infinity, this.newest = -Infinity;
   }
 
-  /** @param {{index: number}} frame in any order; one that is late, or a second time there, is dropped. */
+  /**
+   * Take a frame, in any order.
+   * @param {{index: number, ahead: boolean}} frame one that is late, or a second time there, is dropped; but what came ahead
+   *   gives way to what came of it.
+   */
   put(frame) {
+    if (!frame.ahead && frame.index > this.newest) this.newest = frame.index;
     if (frame.index <= this.shown) return;
     let at = this.frames.length;
     while (at > 0 && this.frames[at - 1].index >= frame.index) at--;
-    if (this.frames[at]?.index === frame.index) return;
-    this.frames.splice(at, 0, frame);
+    const there = this.frames[at]?.index === frame.index;
+    if (there && (frame.ahead || !this.frames[at].ahead)) return;
+    this.frames.splice(at, there ? 1 : 0, frame);
     if (this.frames.length > this.most) this.frames.shift();
   }
 
@@ -71,6 +82,6 @@ export class Waiting {
 
   /** Begin anew, with another session. */
   clear() {
-    this.frames.length = 0, this.shown = -Infinity;
+    this.frames.length = 0, this.shown = this.newest = -Infinity;
   }
 }

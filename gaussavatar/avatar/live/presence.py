@@ -6,6 +6,8 @@ of chance, so that the same seed gives the same person, whatever else happens.
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.spatial.transform import Rotation
@@ -38,6 +40,10 @@ _GLANCE_LOG, _GLANCE_SPREAD = float(np.log(1.3)), 0.6
 _BACK, _BACK_LISTENING = 0.55, 0.85
 """Share of glances that go back to where the person mostly looks."""
 _NOD_SECONDS = 0.6
+
+
+Shown = tuple[Float32[np.ndarray, "u"], Float32[np.ndarray, "4 4"], int]
+"""Upper face, pose of the head, and place of the torso."""
 
 
 class EndlessNoise:
@@ -98,6 +104,7 @@ class Presence:
         self._lively = CALM
         self._nods: list[tuple[int, float]] = []
         self._nod_size = float(np.clip(2.5 * deviations(filmed.T_camera_world, self._mean)[:, 0].std(), 0.035, 0.09))
+        self._foreseen: deque[Shown] = deque()
         self._at = SPAN
         self._lid_rows = np.zeros((SPAN, len(self._lids)), np.float32)
         self._places = np.full(SPAN, self._place)
@@ -115,10 +122,17 @@ class Presence:
         """Whether a nod goes on, or is to come."""
         return bool(self._nods)
 
-    def frame(
-        self, speaking: bool, listening: bool
-    ) -> tuple[Float32[np.ndarray, "u"], Float32[np.ndarray, "4 4"], int]:
+    def frame(self, speaking: bool, listening: bool) -> Shown:
         """The next frame's upper face, pose of the head, and place of the torso."""
+        return self._foreseen.popleft() if self._foreseen else self._next(speaking, listening)
+
+    def ahead(self, count: int, listening: bool) -> list[Shown]:
+        """The next frames, which will be given out as they are; nods and glances that are asked for come after them."""
+        while len(self._foreseen) < count:
+            self._foreseen.append(self._next(False, listening))
+        return list(self._foreseen)[:count]
+
+    def _next(self, speaking: bool, listening: bool) -> Shown:
         if self._at == SPAN:
             self._next_span()
         at = self._at

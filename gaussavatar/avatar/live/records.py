@@ -15,8 +15,8 @@ FPS = 25
 FRAME = 1.0 / FPS
 """Seconds of a frame."""
 
-SPEAKING = 1
-"""Bit of the flags of a packed motion."""
+SPEAKING, AHEAD = 1, 2
+"""Bits of the flags of a packed motion: something is said; it is sent before it is due and holds if nothing is said."""
 
 _HEAD = struct.Struct("<IBBBBHH")
 _QUATERNION = struct.Struct("<4e")
@@ -33,15 +33,18 @@ class LiveMotion:
     place: int
     """Frame of the filmed track whose torso it is."""
 
-    def packed(self, index: int = 0, speaking: bool = False) -> bytes:
+    def same(self, other: LiveMotion) -> bool:
+        """Whether it is the motion that :meth:`Live.ahead` foresaw."""
+        return self.upper is other.upper and bool(np.array_equal(self.codes, other.codes))
+
+    def packed(self, index: int = 0, speaking: bool = False, ahead: bool = False) -> bytes:
         """The message that travels to a page that draws: little endian, some 110 bytes.
 
-        u32 frame index, u8 flags (1: speaking), u8 m, u8 u, u8 0, u16 place, u16 0, f16 codes[m], f16 upper[u],
-        f32 translation[3] in metres, f16 rotation quaternion[4] in the order w, x, y, z.
+        u32 frame index, u8 flags (1: speaking, 2: sent ahead), u8 m, u8 u, u8 0, u16 place, u16 0, f16 codes[m],
+        f16 upper[u], f32 translation[3] in metres, f16 rotation quaternion[4] in the order w, x, y, z.
         """
-        head = _HEAD.pack(
-            index & 0xFFFFFFFF, SPEAKING * speaking, len(self.codes), len(self.upper), 0, self.place & 0xFFFF, 0
-        )
+        flags = SPEAKING * speaking + AHEAD * ahead
+        head = _HEAD.pack(index & 0xFFFFFFFF, flags, len(self.codes), len(self.upper), 0, self.place & 0xFFFF, 0)
         return b"".join([
             head,
             self.codes.astype("<f2").tobytes(),

@@ -185,6 +185,18 @@ class Live:
                 frames.append(self._next_frame(moment))
             return self._painted(frames, moment)
 
+    def ahead(self, count: int) -> list[LiveMotion]:
+        """The motion of the next frames, should nothing be said; none where something is, or the lips are on their way.
+
+        Whoever sends frames may send these with the one that is due. Those that come true are :meth:`LiveMotion.same`.
+        """
+        closed = self._hearing.closed.astype(np.float32, copy=False)
+        with self._turn:
+            if self._segments or self._was_speaking or not np.array_equal(self._codes, closed):
+                return []
+            shown = self._presence.ahead(count, self._listening.attentive)
+        return [LiveMotion(closed, upper, pose[:3], place) for upper, pose, place in shown]
+
     def __iter__(self) -> Iterator[LiveFrame]:
         """Frames as they become due, until the session is closed."""
         while not self._closed.is_set():
