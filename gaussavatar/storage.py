@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +25,159 @@ from gaussavatar.errors import UserError
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
+_UNFINISHED = re.compile(r"\..*\.\d+\.unfinished(\.[^.]*)?", re.DOTALL)
+"""Names under which files are written; what is killed meanwhile leaves one behind."""
+
+_SCRATCH_MARK = ".gaussavatar-scratch"
+"""File in every folder of :func:`scratch_folder`, locked by whoever uses it."""
+
+_UNTOUCHED = 0
+"""When a temporary file says it was written, until somebody writes it."""
+
+_swept: set[Path] = set()
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    What is under its name outlives a power cut: the bytes are on the disk before the name is, and names come there in
+    the order in which they were given. What killed runs have left in the folder is removed.
+
+    Args:
+        path: the file to write.
+        lasting: False for what no later run reads: it need not wait for the disk.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
+    with ExitStack() as held:
+        try:
+            _make_folder(path.parent)
+            if (folder := path.parent.absolute()) not in _swept:
+                _swept.add(folder)
+                remove_leftovers(folder)
+            # Whoever sweeps the folder meanwhile finds a file in use by its lock.
+            held.enter_context(_locked_new(temporary))
+            yield temporary
+            if temporary.stat().st_mtime_ns == _UNTOUCHED:
+                raise RuntimeError(f"nothing was written to {path}")
+            temporary.chmod(0o666 & ~_UMASK)
+            if lasting:
+                _to_disk(temporary)
+            os.replace(temporary, path)
+            if lasting:
+                _to_disk(path.parent)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+        finally:
+            # Where the folder could not be made there is nothing to remove.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs have left half written in a folder; what another process is writing stays."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                _remove_unlocked(path, path.unlink)
+
+
+@contextmanager
+def scratch_folder(kind: str = "") -> Iterator[Path]:
+    """A folder below the system's temporary one that goes with the block; those that killed runs left go first.
+
+    Args:
+        kind: a word that its name carries.
+    """
+    _sweep_scratch(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=f"gaussavatar-{kind}-" if kind else "gaussavatar-") as name:
+        folder = Path(name)
+        with _locked_new(folder / _SCRATCH_MARK):
+            yield folder
+
+
+def _sweep_scratch(parent: Path) -> None:
+    if parent in _swept:
+        return
+    _swept.add(parent)
+    with suppress(OSError):
+        for folder in parent.glob("gaussavatar-*"):
+            mark = folder / _SCRATCH_MARK
+            if not folder.is_symlink() and mark.is_file() and folder.stat().st_uid == os.getuid():
+                _remove_unlocked(mark, partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+@contextmanager
+def _locked_new(path: Path) -> Iterator[None]:
+    """A new, empty file, locked within the block as long as nobody puts another in its place."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
+        _lock(descriptor)
+        os.utime(descriptor, ns=(_UNTOUCHED, _UNTOUCHED))
+        yield
     finally:
-        # Where the folder could not be made there is nothing to remove.
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take a file's lock, which ends with the process; False where another has it, or where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_unlocked(path: Path, remove: Callable[[], object]) -> None:
+    """Call ``remove`` unless a process holds the lock of ``path``."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            if _lock(descriptor):
+                remove()
+        finally:
+            os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that a power cut leaves them there."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _to_disk(folder.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk; what cannot be read is left to itself."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems do not know it for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def explain_os_error(error: OSError, path: Path) -> Exception:
     """Turn a write error that the user can mend into a :class:`UserError`."""
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("free disk space", f"a full disk while writing {path}", "free some space and run again")
+    if error.errno == errno.EFBIG:
+        came = f"one that ends before {path} does"
+        return UserError("a place for files of any size", came, "lift the limit, or write to another disk")
+    if error.errno == errno.EIO:
+        return UserError("a disk that takes what is written", f"an error of the disk at {path}", "look at the disk")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return UserError(
             "a writable output path",
@@ -106,35 +238,35 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+_SAFETENSORS_TYPES = {
+    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "uint32": "U32",
+    "int32": "I32", "float32": "F32", "uint64": "U64", "int64": "I64", "float64": "F64",
+}  # fmt: skip
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named numpy arrays and string metadata as safetensors, atomically."""
-    from safetensors.numpy import save_file
+    """Write named numpy arrays and string metadata as safetensors, atomically.
 
-    with atomic_path(path) as temporary:
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            temporary,
-            metadata=dict(metadata or {}),
-        )
-        _order_metadata(temporary)
-
-
-def _order_metadata(path: Path) -> None:
-    """Rewrite a safetensors header with its metadata in order of name: the writer keeps them in a hash's order.
-
-    The header is JSON behind its length in eight bytes (safetensors' format page). The same members in another order
-    are as long as before, so the arrays stay where they are.
+    The format (https://huggingface.co/docs/safetensors): the header's length in eight bytes, a JSON header, the arrays.
+    Its own package keeps metadata in a hash's order, and writes beside the path that it is given.
     """
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        if metadata := header.get("__metadata__"):
-            header["__metadata__"] = dict(sorted(metadata.items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) > length:
-            raise RuntimeError(f"a safetensors header of {len(text)} bytes where {length} were written")
-        file.seek(8)
-        file.write(text.ljust(length))
+    # In the order of their size, so that each begins at a multiple of it.
+    ordered = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    begin = 0
+    for name in ordered:
+        array = arrays[name]
+        end = begin + array.nbytes
+        kind = _SAFETENSORS_TYPES[array.dtype.newbyteorder("=").name]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in ordered:
+            array = arrays[name]
+            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
 
 
 MOST_ARRAYS = 64 << 30
@@ -218,13 +350,14 @@ class FrameStore:
 
 
 @contextmanager
-def frame_writer(path: Path, shape: tuple[int, int, int]) -> Iterator[FrameWriter]:
-    """Write a :class:`FrameStore` of frames of ``shape`` (h, w, c), atomically."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+def frame_writer(path: Path, shape: tuple[int, int, int], *, lasting: bool = True) -> Iterator[FrameWriter]:
+    """Write a :class:`FrameStore` of frames of ``shape`` (h, w, c), atomically; ``lasting``: :func:`atomic_path`."""
+    with atomic_path(path, lasting=lasting) as temporary, temporary.open("wb") as file:
         writer = FrameWriter(file, shape)
         yield writer
         file.flush()
-        write_json(path.with_name(path.name + ".json"), {"shape": [writer.count, *shape]})
+        with atomic_path(path.with_name(path.name + ".json"), lasting=lasting) as header:
+            header.write_text(json.dumps({"shape": [writer.count, *shape]}) + "\n")
 
 
 class FrameWriter:

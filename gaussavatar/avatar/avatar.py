@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.motion.viewpoint import orbited, resized
 from gaussavatar.native.threads import frame_parallel
+from gaussavatar.storage import scratch_folder
 from gaussavatar.types import Camera, Rendered
 
 Picture = UInt8[np.ndarray, "h w c"]
@@ -285,9 +285,9 @@ class Avatar:
         torso: TorsoKind,
         expression: Mapping[str, float] | None,
     ) -> Iterator[Picture]:
-        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
+        with scratch_folder() as folder:
             if camera is None:
-                drawn = layers(self.loaded, track, behind_head(self.loaded, wish, Path(folder), torso), expression)
+                drawn = layers(self.loaded, track, behind_head(self.loaded, wish, folder, torso), expression)
             else:
                 behind = behind_elsewhere(self.loaded, wish, camera)
                 drawn = layers_from(self.loaded, track, camera, behind, expression)

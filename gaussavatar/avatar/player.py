@@ -242,7 +242,7 @@ class LoadedAvatar:
         return self._decoded(MATTE, folder / "matte.u8", 1)
 
     def _decoded(self, name: str, path: Path, channels: int) -> FrameStore:
-        with frame_writer(path, (self.size, self.size, channels)) as writer:
+        with frame_writer(path, (self.size, self.size, channels), lasting=False) as writer:
             for frame in read_frames(self.path / name, width=self.size, height=self.size, fps=None):
                 writer.append(frame[..., :channels])
         if writer.count != len(self.filmed):

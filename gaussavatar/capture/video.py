@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from gaussavatar.media.probe import MediaInfo, probe, require_sound, require_vid
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.media.sound_file import hear
 from gaussavatar.progress import Progress
-from gaussavatar.storage import atomic_path, frame_writer
+from gaussavatar.storage import atomic_path, frame_writer, remove_leftovers
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
 
 _PRESCAN_SIDE = 960
@@ -326,8 +327,11 @@ def write_sound(path: Path, samples: Float32[np.ndarray, "t"], n_frames: int) ->
 
     wanted = n_frames * ANALYSIS_RATE // VIDEO_FPS
     samples = np.pad(samples[:wanted], (0, max(0, wanted - len(samples))))
+    # Its writer tells a full disk in words of its own, so it writes into memory.
+    packed = io.BytesIO()
+    soundfile.write(packed, samples, ANALYSIS_RATE, subtype="PCM_16", format="WAV")
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, samples, ANALYSIS_RATE, subtype="PCM_16")
+        temporary.write_bytes(packed.getvalue())
 
 
 def _check_length(seconds: float, video: Path, config: CaptureConfig) -> None:
@@ -342,8 +346,7 @@ def _clean(folder: Path) -> None:
     layout = CaptureLayout(folder)
     for path in (layout.record, layout.aligned, layout.sound):
         path.unlink(missing_ok=True)
-    for leftover in folder.glob(f".{layout.frames.stem}.*.part.u8"):
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(folder)
 
 
 def _check_space(folder: Path, seconds: float, size: int, later: int) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gaussavatar.errors import EXIT_USER_ERROR, UserError
-from gaussavatar.interrupts import answer_interrupt, interrupts_remembered
+from gaussavatar.interrupts import Interrupted, answer_interrupt, interrupts_remembered
 from gaussavatar.media.given import require_file
 
-EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell gives it to a program that SIGINT ended."""
+EXIT_SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a program: 130 after Ctrl-C, 143 after SIGTERM."""
 
 EXIT_BROKEN_PIPE = 141
 """Exit code when the reader of stdout has gone, as a shell gives it to a program that SIGPIPE ended."""
@@ -42,16 +44,46 @@ def run_verb(work: Callable[[], int | None]) -> int:
         # The reader of a pipe such as `gaussavatar doctor | head -1` has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except OSError as error:
-        from gaussavatar.storage import explain_os_error
+    except KeyboardInterrupt as interrupt:
+        return say_interrupted(interrupt)
+    except Exception as error:
+        mistake = explained(error)
+        if mistake is None:
+            raise
+        return complain(mistake)
 
-        explained = explain_os_error(error, Path(error.filename or "the output"))
-        if isinstance(explained, UserError):
-            return complain(explained)
-        raise
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; nothing is lost, the same command continues from here\n")
-        return EXIT_INTERRUPTED
+
+def say_interrupted(interrupt: KeyboardInterrupt) -> int:
+    """Say that the user, or the system, has ended the program, and return the exit code for it."""
+    number = interrupt.number if isinstance(interrupt, Interrupted) else int(signal.SIGINT)
+    what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    # The terminal may be gone.
+    with suppress(OSError):
+        sys.stderr.write(f"\n{what}; nothing is lost, the same command continues from here\n")
+        sys.stderr.flush()
+    return EXIT_SIGNALLED + number
+
+
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "insufficient memory", "failed to map segment",
+              "bad_alloc", "can't start new thread", "unable to allocate")  # fmt: skip
+"""How libraries call it, in small letters, that there is no memory left."""
+
+
+def explained(error: BaseException) -> UserError | None:
+    """What a library's error means where it is nobody's fault but the machine's: no memory, no disk."""
+    from gaussavatar.storage import explain_os_error
+
+    if isinstance(error, OSError):
+        mistake = explain_os_error(error, Path(error.filename or "the output"))
+        if isinstance(mistake, UserError):
+            return mistake
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or any(text in str(cause).lower() for text in _NO_MEMORY):
+            do = "close other programs, or ask for smaller pictures; the same command continues from here"
+            return UserError("enough memory", "none that is left", do)
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def complain(error: UserError) -> int:

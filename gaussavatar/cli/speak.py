@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -162,9 +161,10 @@ class Speak:
             yield self.audio[0] if self.audio else None
             return
         from gaussavatar.speak.text.registry import say_text
+        from gaussavatar.storage import scratch_folder
 
-        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
-            path = Path(folder) / "text.wav"
+        with scratch_folder() as folder:
+            path = folder / "text.wav"
             engine = say_text(self.text, path, self.engine, self.voice, self.language)
             say(f"said by {engine}")
             yield path

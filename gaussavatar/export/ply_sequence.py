@@ -10,7 +10,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.export.cloud import cloud_of
 from gaussavatar.export.ply import ply_bytes
 from gaussavatar.motion.track import MotionTrack
-from gaussavatar.storage import atomic_path
+from gaussavatar.storage import atomic_path, remove_leftovers
 from gaussavatar.types import Activated
 
 
@@ -22,6 +22,7 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack) -> int:
     Raises:
         UserError: the folder holds other files, or one of them cannot be written.
     """
+    remove_leftovers(path)
     frames = re.compile(r"frame_\d{6}\.ply")
     before = sorted(path.iterdir()) if path.is_dir() else []
     if path.is_file() or not all(frames.fullmatch(each.name) for each in before):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from gaussavatar.head.installed import InstalledHead, head_path, store_head
 from gaussavatar.head.model import REGIONS, HeadModel, LandmarkEmbedding, load_head, validate_head
 from gaussavatar.head.regions import skin_regions
 from gaussavatar.head.safe.sandbox import Limits, Source, read_head_file
+from gaussavatar.storage import scratch_folder
 from gaussavatar.types import N_LANDMARKS
 
 FLAME_LICENCE = "LicenseRef-FLAME-non-commercial"
@@ -125,8 +125,8 @@ def _own_head(arrays: dict[str, np.ndarray]) -> HeadModel:
     Raises:
         UserError: the arrays are no head, or its landmarks lie outside of it.
     """
-    with tempfile.TemporaryDirectory(prefix="gaussavatar-head-") as folder:
-        path = Path(folder) / "head.npz"
+    with scratch_folder("head") as folder:
+        path = folder / "head.npz"
         np.savez(path, **arrays)  # type: ignore[arg-type]
         try:
             head = load_head(path)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.probe import MediaInfo, SoundTrack, opened, probe
 from gaussavatar.media.process import undecodable
 from gaussavatar.media.samples import LongArray
+from gaussavatar.storage import scratch_folder
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 if TYPE_CHECKING:
@@ -304,8 +304,8 @@ def sound_source(path: Path) -> Iterator[SoundSource]:
         return
     import soundfile
 
-    with TemporaryDirectory(prefix="gaussavatar-") as folder:
-        even = Path(folder) / "sound.wav"
+    with scratch_folder() as folder:
+        even = folder / "sound.wav"
         with soundfile.SoundFile(even, "w", _STEREO_RATE, 2, "PCM_16") as file:
             for block in decoded_blocks(path, track, _STEREO_RATE, _STEREO, SoundFacts()):
                 file.write(np.clip(block, -1, 1))

@@ -10,14 +10,13 @@ from contextlib import ExitStack
 from itertools import islice, repeat
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float32
 
 from gaussavatar.capture.layout import SegmentationLayout
 from gaussavatar.capture.store import Capture
 from gaussavatar.errors import UserError
-from gaussavatar.media.images import resize
+from gaussavatar.media.images import resize, write_image
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
@@ -106,8 +105,7 @@ def segment_persons(
     layout = SegmentationLayout(folder)
     shifts = _write_masks(frames, persons, scene, folder, progress, surface, parser)
     _write_under(frames, FrameStore(layout.masks), shifts, scene, folder, progress)
-    with atomic_path(layout.plate) as temporary:
-        cv2.imwrite(str(temporary), scene.plate.image.round().clip(0, 255).astype(np.uint8)[:, :, ::-1])
+    write_image(layout.plate, scene.plate.image.round().clip(0, 255).astype(np.uint8))
     write_json(
         layout.record,
         {
@@ -145,7 +143,7 @@ def find_persons(
         side = NETWORK_SIDE
         linked = _link_frames(source, frames, size)
         frame_out = None if linked else stack.enter_context(frame_writer(frames, (size, size, 3)))
-        person_out = stack.enter_context(frame_writer(persons, (side, side, 1)))
+        person_out = stack.enter_context(frame_writer(persons, (side, side, 1), lasting=False))
         advance = stack.enter_context(progress.stage("person masks", len(source)))
         pool = stack.enter_context(ThreadPoolExecutor(config.workers))
         for frame, person in ordered_map(pool, one, range(len(source)), 4 * config.workers):
@@ -166,6 +164,7 @@ def _link_frames(source: FrameStore, frames: Path, size: int) -> bool:
     try:
         for suffix in ("", ".json"):
             with atomic_path(frames.with_name(frames.name + suffix)) as temporary:
+                temporary.unlink()
                 os.link(source.path.with_name(source.path.name + suffix), temporary)
     except (OSError, UserError):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.speak.segments import PartFolder, Segment, frames_of_segment, write_in_segments
 from gaussavatar.speak.wish import VideoWish
-from gaussavatar.storage import content_key, file_digest
+from gaussavatar.storage import content_key, file_digest, scratch_folder
 from gaussavatar.types import VIDEO_FPS, Waveform
 
 SERIES = (".png", ".gif")
@@ -112,8 +111,8 @@ def speak(
     if kept is None and in_parts(track, out):
         parts.keep(track)
     shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out)
-    with tempfile.TemporaryDirectory(prefix="gaussavatar-") as scratch, frame_parallel():
-        shot.write(Path(scratch), parts, progress)
+    with scratch_folder() as scratch, frame_parallel():
+        shot.write(scratch, parts, progress)
     return out
 
 

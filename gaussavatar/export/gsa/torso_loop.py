@@ -5,7 +5,6 @@ The head's pose belongs to the torso frame on screen, so that a player needs nei
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +20,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.image.cutout import cut_out
 from gaussavatar.media.writing import write_video
 from gaussavatar.motion.timeline import TURN, back_and_forth, nearest
-from gaussavatar.storage import FrameStore, frame_writer
+from gaussavatar.storage import FrameStore, frame_writer, scratch_folder
 from gaussavatar.types import Rendered
 
 OPAQUE = 255
@@ -69,8 +68,7 @@ def torso_loop(avatar: LoadedAvatar, wish: LoopWish) -> TorsoLoop:
     places = one_period(frames)
     matte = avatar.record.has(MATTE)
     side = avatar.size
-    with tempfile.TemporaryDirectory(prefix="gaussavatar-torso-") as name:
-        folder = Path(name)
+    with scratch_folder("torso") as folder:
         store = _layers(avatar, folder, matte, frames)
         places = np.minimum(places, len(store) - 1)
         pictures = (stacked(store.read(int(place))) for place in places)
@@ -88,7 +86,7 @@ def stacked(layer: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h2 w 3"]:
 def _layers(avatar: LoadedAvatar, folder: Path, matte: bool, frames: int) -> FrameStore:
     """The torso of the filmed track's first frames, RGBA with straight alpha."""
     path = folder / "layers.u8"
-    with frame_writer(path, (avatar.size, avatar.size, 4)) as writer:
+    with frame_writer(path, (avatar.size, avatar.size, 4), lasting=False) as writer:
         for layer in islice(_cut(avatar, folder) if matte else _whole(avatar, folder), frames):
             writer.append(layer)
     return FrameStore(path)

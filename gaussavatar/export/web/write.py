@@ -15,7 +15,7 @@ from gaussavatar.export.gsa.file import avatar_file
 from gaussavatar.export.web.page import AVATAR_FILE, page, player_module, player_script, sources, split_page
 from gaussavatar.media.mp3 import read_as_mp3
 from gaussavatar.motion.track import MotionTrack
-from gaussavatar.storage import atomic_path
+from gaussavatar.storage import atomic_path, remove_leftovers
 
 FILES = ("index.html", "player.js", "player.mjs", AVATAR_FILE)
 """Of a folder: the page, the player for a script tag and as a module, the avatar."""
@@ -93,6 +93,7 @@ def check_folder(path: Path) -> None:
     Raises:
         UserError: it does.
     """
+    remove_leftovers(path)
     others = sorted({file.name for file in path.iterdir()} - set(FILES)) if path.is_dir() else []
     if others:
         do = "name another folder with --out"

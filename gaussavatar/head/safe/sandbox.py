@@ -8,7 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 import gaussavatar
 from gaussavatar.errors import UserError
 from gaussavatar.head.safe.sandbox_child import REFUSED
+from gaussavatar.storage import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def read_head_file(path: Path, limits: Limits | None = None) -> Source:
     """
     limits = limits or Limits()
     sha256 = _hash(path, limits)
-    with tempfile.TemporaryDirectory(prefix="gaussavatar-head-") as folder:
-        out = Path(folder) / "arrays.npz"
+    with scratch_folder("head") as folder:
+        out = folder / "arrays.npz"
         request = {
             "path": str(path.resolve()),
             "out": str(out),
@@ -62,7 +62,7 @@ def read_head_file(path: Path, limits: Limits | None = None) -> Source:
             "output": limits.output,
             "most": limits.source,
         }
-        answer = _run_child(request, folder, limits)
+        answer = _run_child(request, str(folder), limits)
         if "refused" in answer:
             raise UserError(*answer["refused"])
         with np.load(out, allow_pickle=False) as file:

@@ -72,7 +72,7 @@ def write_skin_images(
         stop = min(first + _BLOCK, len(frames))
         return [without_light(crop(frames.read(i), corners[i], side, px), px) for i in range(first, stop)]
 
-    with frame_writer(path, (len(LEVELS) * side, side, 1)) as out, ThreadPoolExecutor(workers) as pool:
+    with frame_writer(path, (len(LEVELS) * side, side, 1), lasting=False) as out, ThreadPoolExecutor(workers) as pool:
         for images in ordered_map(pool, block, range(0, len(frames), _BLOCK), 2 * workers):
             for image in images:
                 inside = slice(_border(px), _border(px) + side)

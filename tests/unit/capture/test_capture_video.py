@@ -246,7 +246,7 @@ def test_an_interrupted_capture_is_unfinished_and_runs_again(tmp_path: Path) -> 
         capture_video(CLIPS / "senator_8s.mp4", folder, SMALL, Interrupting(), need_audio=False)
     with pytest.raises(UserError, match="no such file"):
         load_capture(folder)
-    (folder / ".frames.99.part.u8").write_bytes(b"left by a kill")
+    (folder / ".frames.99.unfinished.u8").write_bytes(b"left by a kill")
     capture(CLIPS / "senator_8s.mp4", folder)
     assert load_capture(folder).source["name"] == "senator_8s.mp4"
     assert not list(folder.glob(".*"))
