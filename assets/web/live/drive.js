@@ -3,7 +3,7 @@
 import { Waiting, unpack } from "./frames.js";
 import { Heard } from "./heard.js";
 
-const LATE = 150, SMOOTH = 0.1;
+const LATE = 150, SMOOTH = 0.1, LONGEST = 100;
 
 // Frames in which the mouth of who is interrupted closes.
 const CLOSING = 4;
@@ -28,6 +28,8 @@ export class Drive {
   #hurry = null;
   #place = 0;
   #pace = 0;
+  #stepped = 0;
+  #stands = 16;
 
   /**
    * @param {GaussAvatar|null} avatar none where pictures come as video.
@@ -72,8 +74,9 @@ export class Drive {
   step(receiver) {
     const now = performance.now(), said = source(receiver);
     if (said) this.#heard.note(said.rtp, said.at);
-    // What is put on the stage now is seen a little later.
-    const place = this.#heard.at(now + this.lead, this.latency);
+    this.#stands += SMOOTH * (Math.min(now - this.#stepped, LONGEST) - this.#stands), this.#stepped = now;
+    // What is put on the stage now is seen a little later, and stands there until the next one: its middle is what counts.
+    const place = this.#heard.at(now + this.lead + this.#stands / 2, this.latency);
     this.#tell(now, place);
     if (!this.#avatar) return;
     if (this.#hurry !== null) {

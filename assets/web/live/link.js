@@ -2,6 +2,9 @@
 
 const TRY_AGAIN = [500, 1000, 2000, 4000, 8000], GREETING = 12000;
 
+// Milliseconds for which a frame is worth being sent again: as long as the sound may be held up.
+const LIFE = 3000;
+
 /**
  * Keeps a connection, and makes a new one where it is lost.
  * Events: `state` {text, ok}, `message` (what the server says), `motion` (ArrayBuffer), `stream` (MediaStream), `clock`.
@@ -117,8 +120,8 @@ export class Link extends EventTarget {
     if (this.#microphone) await peer.voice.sender.replaceTrack(this.#microphone);
     if (render === "server") peer.addTransceiver("video", { direction: "recvonly" });
     else {
-      // A frame that is lost or late is of no use: the next one is 40 ms away, and waiting for it would hold up others.
-      const channel = peer.createDataChannel("motion", { ordered: false, maxRetransmits: 0 });
+      // No frame waits for another one. After a stall the sound goes on where it stood, and needs the frames of that time.
+      const channel = peer.createDataChannel("motion", { ordered: false, maxPacketLifeTime: LIFE });
       channel.binaryType = "arraybuffer";
       channel.onmessage = ({ data }) => this.#emit("motion", data);
     }

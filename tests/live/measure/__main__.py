@@ -1,6 +1,7 @@
 """How the live page fares: python -m tests.live.measure AVATAR VOICE [--minutes 1] [--only skew clear visitors ...].
 
-Parts besides: soak (an hour is --minutes 60). EACH=1 prints every window of the skew, over the worst network alone.
+Parts besides: soak (an hour is --minutes 60). EACH=FILE.npz writes every window of the skew, over the worst network
+alone.
 """
 
 from __future__ import annotations

@@ -1,16 +1,27 @@
-"""Sound against picture in headless Chromium over a bad network, from the page's own events.
+"""Sound against picture in headless Chromium over a bad network.
 
-What is heard is tapped where it is played and found again in what was sent; what is shown is what the page says that it
-showed.
+What is heard: a time code lies in the sound that is sent (:mod:`tests.live.measure.timecode`). The page's track is read
+as it leaves the browser's jitter buffer, with the moment of each 10 ms (MediaStreamTrackProcessor, which the page does
+not use); it is heard later by what the browser says that its loudspeakers take. What is seen: the frames that the
+page put on the stage, later by what it takes drawing to last. A frame stands for its 40 ms, so that 20 ms either way is
+what frames allow.
+
+Windows of 20 ms, one every 10 ms; each in which the code can be read counts: hurried, stretched, repeated to bridge a
+gap, right before a stall or after it, whether or not the picture moves meanwhile. Where nothing is heard, or only what
+the browser made up, there is no code and no skew; how much of what sounded was of that kind is told. Skews are known
+modulo 10 s.
 """
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +31,38 @@ from gaussavatar.live import peer as peer_module
 from gaussavatar.live import session as session_module
 from gaussavatar.live.given import Given
 from tests.live.measure.common import feed, opened, visited
+from tests.live.measure.timecode import PERIOD, RATE, WINDOW, coded, decoded
 from tests.live.relay import Network, Relay
-from tests.web.browser import chromium
+from tests.web.browser import Page, chromium
 
-RATE, FPS = 48_000, 25
+FPS = 25
 
-STEP = 0.001
-"""Seconds of a value of an envelope."""
+AFTER = 3.0
+"""Seconds after a stall that are told apart."""
 
-TAP = """(async () => {
-  const worklet = `registerProcessor("tap", class extends AudioWorkletProcessor {
-    process([[samples]]) {
-      const length = samples ? samples.length : 128;
-      let sum = 0;
-      for (let i = 0; i < length; i++) sum += samples ? samples[i] * samples[i] : 0;
-      this.port.postMessage([currentTime, sum / length]);
-      return true;
+SOUNDS = 1e-3
+"""Root mean square of what counts as sound."""
+
+TAP = """(() => {
+  const [track] = document.getElementById("sound").srcObject.getAudioTracks(), pieces = [], times = [];
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 1000 }).readable.getReader();
+  (async () => {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const samples = new Float32Array(value.numberOfFrames);
+      value.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
+      times.push([value.timestamp / 1e3, performance.now(), value.sampleRate, samples.length]);
+      pieces.push(Int16Array.from(samples, (one) => Math.max(-32768, Math.min(32767, 32768 * one))));
+      value.close();
     }
-  });`;
-  const context = new AudioContext({ sampleRate: 48000 }), tap = (window.tap = []);
-  await context.audioWorklet.addModule("data:text/javascript," + encodeURIComponent(worklet));
-  const node = new AudioWorkletNode(context, "tap");
-  node.port.onmessage = ({ data }) => tap.push(data);
-  context.createMediaStreamSource(document.getElementById("sound").srcObject).connect(node);
-  window.tapClock = () => {
-    const { contextTime, performanceTime } = context.getOutputTimestamp();
-    return [contextTime, performanceTime];
+  })();
+  window.heard = async () => {
+    const data = new Uint8Array(await new Blob(pieces.splice(0)).arrayBuffer());
+    let text = "";
+    for (let k = 0; k < data.length; k += 8192) text += String.fromCharCode(...data.subarray(k, k + 8192));
+    return [times.splice(0), btoa(text)];
   };
-  await context.resume();
 })()"""
 
 
@@ -67,112 +82,133 @@ def relayed(network: Network) -> Iterator[None]:
         relay.close()
 
 
-class Sent:
-    """Notes the sound of every frame that was given out, as an envelope."""
+@contextmanager
+def with_a_time_code() -> Iterator[None]:
+    """What is spoken has its time in it; silence stays silent."""
+    own = session_module.given
 
-    def __init__(self) -> None:
-        self.frames: dict[int, np.ndarray] = {}
-        self._own = session_module.given
+    def given(frame: Any, voice: Any) -> Given:
+        if frame.audio.any():
+            frame = dataclasses.replace(frame, audio=coded(frame.audio, frame.index * len(frame.audio)))
+        return own(frame, voice)
 
-    def __enter__(self) -> Sent:
-        def noted(frame: Any, voice: Any) -> Given:
-            power = frame.audio.astype(np.float32).reshape(-1, int(RATE * STEP)) / 32768
-            self.frames[frame.index] = (power**2).mean(1)
-            return self._own(frame, voice)
-
-        session_module.given = noted
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        session_module.given = self._own
-
-    def envelope(self) -> np.ndarray:
-        """One value per millisecond since frame 0."""
-        most = max(self.frames)
-        silence = np.zeros(int(1 / FPS / STEP), np.float32)
-        return np.concatenate([self.frames.get(k, silence) for k in range(most + 1)])
+    session_module.given = given
+    try:
+        yield
+    finally:
+        session_module.given = own
 
 
-def skews(sent: np.ndarray, tap: np.ndarray, to_page: np.ndarray, log: np.ndarray, window: float = 0.6) -> np.ndarray:
-    """By how much the picture is ahead of the sound, milliseconds, at windows of what was heard.
+@dataclass(frozen=True)
+class Seen:
+    """What a page heard and showed; times in milliseconds of the page's clock."""
 
-    Args:
-        sent: power of what was sent, one per :data:`STEP` since frame 0.
-        tap: (n, 2) time of the audio clock and power of what was heard.
-        to_page: (slope, offset) from the audio clock in seconds to the page's in milliseconds.
-        log: (m, 2) when, on the page's clock, which frame was put on the stage.
-        window: seconds of sound that are found again.
+    tap: np.ndarray
+    """(n, 4): when 10 ms left the buffer, when they were read, their rate and how many samples they are."""
+    sound: np.ndarray
+    """Their samples, one after the other, -1..1."""
+    shown: np.ndarray
+    """(m, 2): when which frame was put on the stage."""
+    lead: float
+    latency: float
+    waited: float
+    zero: float
+    """time.monotonic(), in seconds, when the page's clock was zero."""
+
+
+def skews(seen: Seen) -> tuple[np.ndarray, float]:
+    """By how much the picture is ahead of the sound.
+
+    Returns:
+        (n, 2) when something is heard, in milliseconds of the page's clock, and by how many milliseconds the picture is
+        ahead; and the share of what sounded that was not placed.
     """
-    grid = np.arange(tap[0, 0], tap[-1, 0], STEP)
-    heard = np.log(np.interp(grid, tap[:, 0], tap[:, 1]) + 1e-6)
-    kernel = np.ones(5) / 5
-    whole = np.log(np.convolve(sent, kernel, "same") + 1e-6)
-    size, found = int(window / STEP), []
-    for start in range(0, len(heard) - size, size // 2):
-        piece = heard[start : start + size]
-        if piece.std() < 1.0:
-            continue
-        middle = np.polyval(to_page, grid[start + size // 2])
-        shown = np.searchsorted(log[:, 0], middle) - 1
-        if shown < 0:
-            continue
-        near = int(log[shown, 1] / FPS / STEP)
-        low, high = max(0, near - 1500 - size), min(len(whole), near + 1500 + size)
-        if high - low < size + 1:
-            continue
-        looked = np.lib.stride_tricks.sliding_window_view(whole[low:high], size)
-        centred = looked - looked.mean(1, keepdims=True)
-        match = (centred @ (piece - piece.mean())) / (
-            np.linalg.norm(centred, axis=1) * np.linalg.norm(piece - piece.mean()) + 1e-9
-        )
-        # What a stall cut in two, or what the browser made up to bridge it, is no stretch of what was sent.
-        if match.max() < 0.93:
-            continue
-        frame = (low + int(match.argmax()) + size / 2) * STEP * FPS
-        # A frame that is on the stage stands for its whole stretch: half a frame on is its middle.
-        found.append((middle, 1000 * (log[shown, 1] + 0.5 - frame) / FPS))
-    return np.array(found).reshape(-1, 2)
+    ends = np.cumsum(seen.tap[:, 3]).astype(int)
+    starts, times = ends - seen.tap[:, 3].astype(int), seen.tap[:, 0]
+    # The sample at a start leaves at its time; a window lies around it. What was not read in one piece is no window.
+    whole = np.concatenate([[False], np.abs(np.diff(times) - 1e3 * seen.tap[:-1, 3] / RATE) < 5])
+    whole &= (starts >= WINDOW // 2) & (starts + WINDOW // 2 <= len(seen.sound))
+    starts, times = starts[whole], times[whole]
+    windows = seen.sound[starts[:, None] + np.arange(-WINDOW // 2, WINDOW // 2)]
+    place, sure = decoded(windows)
+    sounds = np.sqrt((windows**2).mean(1)) > SOUNDS
+    heard = times + seen.latency
+    shown = np.searchsorted(seen.shown[:, 0] + seen.lead, heard, side="right") - 1
+    counts = sure & sounds & (shown >= 0)
+    ahead = (seen.shown[shown, 1] + 0.5) / FPS - place
+    ahead = (ahead + PERIOD / 2) % PERIOD - PERIOD / 2
+    return np.stack([heard, 1e3 * ahead], 1)[counts], 1 - float((sure & sounds).sum() / max(sounds.sum(), 1))
 
 
-def measure_skew(folder: Path, voice: np.ndarray, seconds: float, network: Network, name: str) -> dict[str, float]:
-    with Sent() as sent, relayed(network):
+def watched(folder: Path, voice: np.ndarray, seconds: float, network: Network) -> Seen:
+    """Let a page hear speech for a while."""
+    with with_a_time_code(), relayed(network):
         server, stop = opened(folder), threading.Event()
-        session, logs, taps = "skew", [], []
         with chromium((700, 900)) as page:
-            visited(page, server, session)
-            thread = threading.Thread(target=feed, args=(server, session, voice, seconds, stop))
-            thread.start()
-            page.wait_for("gaussavatarLive.events.some(({ event }) => event === 'start')")
+            visited(page, server, "skew")
             page.evaluate(TAP)
             page.evaluate("gaussavatarLive.drive.log = []")
-            clocks, end = [], time.monotonic() + seconds - 2
+            thread = threading.Thread(target=feed, args=(server, "skew", voice, seconds, stop))
+            thread.start()
+            taps, sounds, shown, zero = [], [], [], _zero(page)
+            end = time.monotonic() + seconds - 2
             while time.monotonic() < end:
                 time.sleep(1)
-                clocks.append(page.evaluate("tapClock()"))
-                logs += page.evaluate("gaussavatarLive.drive.log.splice(0)")
-                taps += page.evaluate("tap.splice(0)")
-            lead = page.evaluate(
-                "[gaussavatarLive.drive.lead, gaussavatarLive.drive.latency, gaussavatarLive.drive.waited]"
-            )
+                times, data = page.evaluate("heard()")
+                taps += times
+                sounds.append(base64.b64decode(data))
+                shown += page.evaluate("gaussavatarLive.drive.log.splice(0)")
+            drive = page.evaluate("[drive.lead, drive.latency, drive.waited]".replace("drive", "gaussavatarLive.drive"))
             stop.set()
             thread.join()
         server.close()
-    clock = np.array(clocks)[1:]
-    tap, log = np.array(taps), np.array(logs)
-    # The tap hears a block when it is made; the loudspeaker, and what the page counts with, outputLatency later.
-    to_page = np.polyfit(clock[:, 0], clock[:, 1], 1)
-    found = skews(sent.envelope(), tap, to_page, log + [lead[0], 0])
-    values = np.abs(found[:, 1])
-    figures = {
-        "windows": len(found),
-        "median": float(np.median(found[:, 1])),
-        "p95 of |skew|": float(np.percentile(values, 95)),
-        "most": float(values.max()),
-        "buffer ms": lead[2],
-        "latency ms": lead[1],
-        "stalls": len(network.stalls),
-    }
-    if os.environ.get("EACH"):
-        print(np.round(found - [found[0, 0], 0]).astype(int).tolist(), flush=True)
-    print(name, {key: round(value, 1) for key, value in figures.items()}, flush=True)
-    return figures
+    tap, sound = np.array(taps), np.frombuffer(b"".join(sounds), np.int16).astype(np.float32) / 32768
+    # The track's clock began anywhere; nothing is read before it has left.
+    tap[:, 0] += (tap[:, 1] - tap[:, 0]).min()
+    assert (tap[:, 2] == RATE).all()
+    return Seen(tap, sound, np.array(shown), *drive, zero)
+
+
+def _zero(page: Page) -> float:
+    """When the page's clock was zero, on time.monotonic(): of several tries the one that was answered first."""
+    tries = []
+    for _ in range(10):
+        began = time.monotonic()
+        now = page.evaluate("performance.now()")
+        tries.append((time.monotonic() - began, (time.monotonic() + began) / 2 - now / 1e3))
+    return min(tries)[1]
+
+
+def measure_skew(folder: Path, voice: np.ndarray, seconds: float, network: Network, name: str) -> None:
+    load = os.getloadavg()[0]
+    seen = watched(folder, voice, seconds, network)
+    found, lost = skews(seen)
+    at = seen.zero + found[:, 0] / 1e3 - network.began
+    within = at % (network.stall_every or 1e9) if network.stall_every else np.full(len(at), 1e9)
+    within[at < network.stall_every] = 1e9
+    stalled = within < network.stall
+    after = ~stalled & (within < network.stall + AFTER)
+    if folder_of_each := os.environ.get("EACH"):
+        np.savez(folder_of_each, found=found, within=within, **dataclasses.asdict(seen))
+    print(f"{name}; load {load:.1f} to {os.getloadavg()[0]:.1f}, stalls {len(network.stalls)}")
+    for part, which in (
+        ("all", np.ones(len(at), bool)),
+        ("while it stalls", stalled),
+        (f"{AFTER:.0f} s after", after),
+        ("elsewhere", ~stalled & ~after),
+    ):
+        if which.any():
+            one = found[which, 1]
+            low, middle, high = np.percentile(one, [2.5, 50, 97.5])
+            off = 100 * np.mean(np.abs(one) > 40)
+            print(
+                f"  {part}: {which.sum()} windows, median {middle:+.0f} ms, p95 of |skew|"
+                f" {np.percentile(np.abs(one), 95):.0f}, most {np.abs(one).max():.0f}; 95 % within"
+                f" {low:+.0f} to {high:+.0f}, {off:.1f} % over 40 ms"
+            )
+    pace = len(seen.shown) / (np.ptp(seen.shown[:, 0]) / 1e3)
+    print(
+        f"  not placed {100 * lost:.1f} % of what sounded; {pace:.1f} pictures a second; buffer {seen.waited:.0f} ms,"
+        f" loudspeakers {seen.latency:.0f} ms",
+        flush=True,
+    )
