@@ -87,10 +87,10 @@ def with_a_time_code() -> Iterator[None]:
     """What is spoken has its time in it; silence stays silent."""
     own = session_module.given
 
-    def given(frame: Any, voice: Any) -> Given:
+    def given(frame: Any, *others: Any) -> Given:
         if frame.audio.any():
             frame = dataclasses.replace(frame, audio=coded(frame.audio, frame.index * len(frame.audio)))
-        return own(frame, voice)
+        return own(frame, *others)
 
     session_module.given = given
     try:
@@ -129,15 +129,22 @@ def skews(seen: Seen) -> tuple[np.ndarray, float]:
     whole = np.concatenate([[False], np.abs(np.diff(times) - 1e3 * seen.tap[:-1, 3] / RATE) < 5])
     whole &= (starts >= WINDOW // 2) & (starts + WINDOW // 2 <= len(seen.sound))
     starts, times = starts[whole], times[whole]
-    windows = seen.sound[starts[:, None] + np.arange(-WINDOW // 2, WINDOW // 2)]
-    place, sure = decoded(windows)
-    sounds = np.sqrt((windows**2).mean(1)) > SOUNDS
+    place, sure, sounds = _read(seen.sound, starts)
     heard = times + seen.latency
     shown = np.searchsorted(seen.shown[:, 0] + seen.lead, heard, side="right") - 1
     counts = sure & sounds & (shown >= 0)
     ahead = (seen.shown[shown, 1] + 0.5) / FPS - place
     ahead = (ahead + PERIOD / 2) % PERIOD - PERIOD / 2
     return np.stack([heard, 1e3 * ahead], 1)[counts], 1 - float((sure & sounds).sum() / max(sounds.sum(), 1))
+
+
+def _read(sound: np.ndarray, starts: np.ndarray, at_once: int = 2000) -> list[np.ndarray]:
+    """Places around samples, whether they are sure, and whether anything sounds there."""
+    found = []
+    for first in range(0, len(starts), at_once):
+        windows = sound[starts[first : first + at_once, None] + np.arange(-WINDOW // 2, WINDOW // 2)]
+        found.append((*decoded(windows), np.sqrt((windows**2).mean(1)) > SOUNDS))
+    return [np.concatenate(part) for part in zip(*found, strict=True)]
 
 
 def watched(folder: Path, voice: np.ndarray, seconds: float, network: Network) -> Seen:
