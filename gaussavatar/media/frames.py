@@ -110,6 +110,8 @@ def _frames_command(
     stream = ffmpeg.input(file_url(info.path), **options)["V"]
     if not info.rotation:
         stream = _of_one_size(stream, info)
+    if info.late and start is None:
+        stream = stream.filter("setpts", f"PTS+{info.late:.6f}/TB")
     if info.interlaced and not keyframes_only:
         stream = stream.filter("bwdif", mode="send_frame")
     if fps is not None:
@@ -130,9 +132,11 @@ def _frames_command(
 
 def _of_one_size(stream: Any, info: MediaInfo) -> Any:
     """Frames as large as the first, where the picture's size changes within the file; edges where its shape does."""
-    wide = info.coded_width, info.coded_height
-    stream = stream.filter("scale", *wide, force_original_aspect_ratio="decrease", flags="bicubic+accurate_rnd")
-    return stream.filter("pad", *wide, "(ow-iw)/2", "(oh-ih)/2", eval="frame")
+    wide, high = info.coded_width, info.coded_height
+    stream = stream.filter("scale", wide, high, force_original_aspect_ratio="decrease", flags="bicubic+accurate_rnd")
+    # Edges of pictures with halved chroma are even, and so are sides with edges: an odd one is cut again.
+    stream = stream.filter("pad", wide + wide % 2, high + high % 2, "(ow-iw)/2", "(oh-ih)/2", eval="frame")
+    return stream.filter("crop", wide, high, 0, 0, exact=1) if wide % 2 or high % 2 else stream
 
 
 def _on_a_screen(stream: Any, colour: Colour, scaled: Mapping[str, Any]) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 import ffmpeg
 
 from gaussavatar.media.probe import probe, require_sound
-from gaussavatar.media.process import LOCAL_ONLY, QUIET, file_url, find_ffmpeg, last_messages, running, undecodable
+from gaussavatar.media.process import QUIET, find_ffmpeg, last_messages, running, undecodable
 from gaussavatar.media.sound_file import SoundSource, sound_source
+from gaussavatar.media.sound_track import whole_sound
 
 BITRATE = "96k"
 
@@ -26,9 +27,8 @@ def read_as_mp3(path: Path) -> bytes:
 
 
 def _encoded(path: Path, source: SoundSource) -> bytes:
-    stream = ffmpeg.input(file_url(source.path), protocol_whitelist=LOCAL_ONLY)[str(source.index)]
     options = {"format": "mp3", "acodec": "libmp3lame", "audio_bitrate": BITRATE, "ac": 1, "ar": 44100}
-    stream = stream.output("pipe:", map_metadata=-1, **options)
+    stream = whole_sound(source).output("pipe:", map_metadata=-1, **options)
     command = ffmpeg.compile(stream.global_args(*QUIET), cmd=find_ffmpeg())
     with running(command, stdout=subprocess.PIPE) as (process, log):
         data = process.stdout.read()  # type: ignore[union-attr]

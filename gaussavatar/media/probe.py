@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +17,12 @@ from gaussavatar.media.process import LOCAL_ONLY
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 _LISTING_DEMUXERS = ("tty", "concat", "hls", "dash")
+_BARE_DEMUXERS = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu", "aac", "mp3", "ac3", "loas")
+"""Formats without a beginning, as which anything can be read that holds such packets somewhere."""
 _UNEVEN = 0.005
 _PROGRESSIVE = (0, 1)
 """Field orders (AVFieldOrder) of whole pictures: unknown, progressive."""
@@ -35,6 +40,8 @@ class SoundTrack:
     channels: int
     default: bool = False
     """Whether the file says that players take it."""
+    late: float = 0.0
+    """As :attr:`MediaInfo.late`."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class MediaInfo:
     still: bool = False
     tracks: tuple[SoundTrack, ...] = ()
     """The sound tracks that can be decoded."""
+    late: float = 0.0
+    """Seconds from the file's beginning to its pictures, where ffmpeg forgets them when it reads these alone."""
 
     @property
     def hdr(self) -> str | None:
@@ -101,6 +110,9 @@ def opened(path: Path) -> Iterator[InputContainer]:
     with container:
         if container.format.name.split(",")[0] in _LISTING_DEMUXERS:
             raise _not_media(path)
+        if container.format.name in _BARE_DEMUXERS and _holds_index(path):
+            came = "a damaged file (its beginning is not that of a video)"
+            raise UserError(f"a whole video in {path}", came, "copy or export the file again")
         yield container
 
 
@@ -118,7 +130,13 @@ def probe(path: Path) -> MediaInfo:
             raise UserError(f"a video or sound file at {path}", "a file with neither", "give another file")
         default = int(_disposition().default)
         tracks = tuple(
-            SoundTrack(one.index, one.codec_context.sample_rate, one.channels, bool(int(one.disposition) & default))
+            SoundTrack(
+                one.index,
+                one.codec_context.sample_rate,
+                one.channels,
+                bool(int(one.disposition) & default),
+                _late(container, one),
+            )
             for one in sounds
             if one.codec_context is not None and one.codec_context.sample_rate
         )
@@ -130,8 +148,18 @@ def probe(path: Path) -> MediaInfo:
             "tracks": tracks,
         }  # fmt: skip
         seconds = container.duration / 1e6 if container.duration else None
+        common["late"] = 0.0 if video is None else _late(container, video)
         facts = {"width": 0, "height": 0, "fps": None, "rotation": 0} if video is None else _picture(container, video)
     return MediaInfo(seconds=_demuxed_seconds(path) if seconds is None else seconds, **common, **facts)
+
+
+def _late(container: InputContainer, stream: Stream) -> float:
+    """See :attr:`MediaInfo.late`: formats whose clocks may jump begin with the streams that are read."""
+    from av.format import Flags
+
+    if not container.format.flags & Flags.ts_discont.value or stream.start_time is None or stream.time_base is None:
+        return 0.0
+    return float(stream.start_time * stream.time_base) - (container.start_time or 0) / 1e6
 
 
 def _disposition() -> type:
@@ -233,6 +261,12 @@ def _not_media(path: Path) -> UserError:
             came = "a cut-off file (its index is missing)"
             return UserError(f"a whole video in {path}", came, "copy or export the file again")
     return UserError(f"a video or sound file at {path}", "a file that ffmpeg cannot read", "give another file")
+
+
+def _holds_index(path: Path) -> bool:
+    """Whether there is the beginning of an mp4 file's index anywhere in a file."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return re.search(rb"moov.{4}mvhd", data, re.DOTALL) is not None
 
 
 def _has_index(path: Path) -> bool:

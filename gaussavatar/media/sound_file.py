@@ -288,6 +288,8 @@ class SoundSource:
     path: Path
     index: int
     rate: int
+    late: float = 0.0
+    """As :attr:`gaussavatar.media.probe.MediaInfo.late`."""
 
 
 @contextmanager
@@ -300,7 +302,7 @@ def sound_source(path: Path) -> Iterator[SoundSource]:
     stat = path.stat()
     track, changing = _track_of(path, stat.st_mtime_ns, stat.st_size)
     if not changing:
-        yield SoundSource(path, track.index, track.rate)
+        yield SoundSource(path, track.index, track.rate, track.late)
         return
     import soundfile
 

@@ -33,10 +33,17 @@ def sound_inputs(audio: Path | None, start: float, target: Path) -> Iterator[tup
         yield [sound_stream(source, start)], sound_options(target, source.rate)
 
 
+def whole_sound(audio: SoundSource) -> Any:
+    """A sound on its file's clock: what it does not say from time 0 on is silence."""
+    stream = ffmpeg.input(file_url(audio.path), protocol_whitelist=LOCAL_ONLY)[str(audio.index)]
+    if audio.late:
+        stream = stream.filter("asetpts", f"PTS+{audio.late:.6f}/TB")
+    return stream.filter("aresample", **{"async": 1, "first_pts": 0})
+
+
 def sound_stream(audio: SoundSource, start: float = 0.0) -> Any:
     """A sound from a moment on, followed by silence without end."""
-    stream = ffmpeg.input(file_url(audio.path), protocol_whitelist=LOCAL_ONLY)[str(audio.index)]
-    stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
+    stream = whole_sound(audio)
     if start > 0:
         stream = stream.filter("atrim", start=f"{start:.6f}").filter("asetpts", "PTS-STARTPTS")
     return stream.filter("apad")
