@@ -27,4 +27,6 @@ def main(sound: str, address: str = "ws://localhost:8090/feed?session=demo") -> 
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -45,4 +45,9 @@ async def main(avatar: str, sound: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (gaussavatar.UserError, soundfile.LibsndfileError) as error:
+        sys.exit(f"error: {error}")

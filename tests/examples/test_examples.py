@@ -94,7 +94,7 @@ def test_the_head_is_seen_from_five_sides(toy_avatar: Path, tmp_path: Path) -> N
     assert all(np.abs(a - b).mean() > 0.5 for a, b in zip(views[:-1], views[1:], strict=True))
 
 
-@pytest.mark.parametrize("name", ["01_fit_a_clip.py", "04_edit_a_motion.py"])
+@pytest.mark.parametrize("name", ["01_fit_a_clip.py", "04_edit_a_motion.py", "07_feed_a_live_page.py"])
 def test_without_its_words_an_example_says_what_they_are(name: str) -> None:
     done = run(name)
     assert done.returncode == 1 and f"python examples/{name} " in done.stderr and "Traceback" not in done.stderr

@@ -2,8 +2,8 @@
 
 python -m tests.frameworks.run livekit|pipecat AVATAR [--env DIR]
 
-Makes the environment (some minutes and 2 GB at the first time) with the wheel of packaging/play and that framework from
-PyPI, and runs the tests there with the avatar of the given folder.
+Makes the environment (some minutes and 6 GB at the first time, most of it torch) with the wheel of packaging/play and
+that framework from PyPI, says which versions came, and runs the tests there with the avatar of the given folder.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import tempfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+TESTS = {"livekit": ("livekit", "livekit_agent"), "pipecat": ("pipecat",)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("framework", choices=("livekit", "pipecat"))
+    parser.add_argument("framework", choices=sorted(TESTS))
     parser.add_argument("avatar", type=Path)
     parser.add_argument("--env", type=Path)
     asked = parser.parse_args()
@@ -35,14 +36,15 @@ def main() -> int:
         pip = [str(python), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, f"{wheel}[{asked.framework}]", "pytest"], check=True)
         subprocess.run([*pip, "--force-reinstall", "--no-deps", str(wheel)], check=True)
+    subprocess.run([str(python), "-m", "pip", "list", "--format=freeze"], check=True)
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment = kept | {"GAUSSAVATAR_TEST_AVATAR": str(asked.avatar.resolve())}
     with tempfile.TemporaryDirectory() as empty:
         # Away from the checkout, so that the package is the wheel's; the tests alone are found by a link.
         (Path(empty) / "tests").mkdir()
         (Path(empty) / "tests" / "frameworks").symlink_to(CHECKOUT / "tests" / "frameworks")
-        tests = f"tests/frameworks/test_{asked.framework}.py"
-        words = [str(python), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", tests]
+        tests = [f"tests/frameworks/test_{name}.py" for name in ("playing", *TESTS[asked.framework])]
+        words = [str(python), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", *tests]
         return subprocess.run(words, cwd=empty, env=environment).returncode
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +27,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from gaussavatar.live.frameworks.pipecat import AvatarService
-from tests.frameworks.toy import RATE, avatar_here, babble
+from tests.frameworks.toy import RATE, avatar_here, babble, example
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +91,18 @@ def test_listening_and_nothing_to_say_give_pictures_and_silence(avatar) -> None:
 
 def test_the_example_runs(avatar, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "said.wav", babble(1.0), RATE)
-    example = Path(__file__).resolve().parents[2] / "examples" / "09_pipecat_bot.py"
-    words = [sys.executable, str(example), os.environ["GAUSSAVATAR_TEST_AVATAR"], str(tmp_path / "said.wav")]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = example("09_pipecat_bot.py", os.environ["GAUSSAVATAR_TEST_AVATAR"], tmp_path / "said.wav")
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
     assert words[0] == "1.00" and int(words[4]) >= 25, done.stdout
+
+
+def test_the_example_says_what_is_missing(tmp_path: Path) -> None:
+    told = example("09_pipecat_bot.py")
+    assert told.returncode == 1 and "python examples/09_pipecat_bot.py AVATAR" in told.stderr
+    for words in ((tmp_path / "nobody", "said.wav"), (os.environ["GAUSSAVATAR_TEST_AVATAR"], tmp_path / "none.wav")):
+        told = example("09_pipecat_bot.py", *words)
+        assert told.returncode == 1 and "Traceback" not in told.stderr and "error: " in told.stderr, told.stderr
 
 
 class Stalling(BaseOutputTransport):
