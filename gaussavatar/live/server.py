@@ -35,7 +35,6 @@ from gaussavatar.serving.player import web_file
 from gaussavatar.serving.until import serve_until_stopped
 from gaussavatar.speak.text.registry import engines, usable
 
-PACERS = 2
 EVERYBODY = "everybody"
 """Name of the session that a shared server has."""
 
@@ -118,7 +117,7 @@ class LiveServer(Door):
         if self._stun and not await stun_answers(self._stun):
             say(f"{self._stun} does not answer: who is not in this machine's network will hear and see nothing")
             self._stun = ""
-        self.pacers = [Pacer(self._loop, self._broken) for _ in range(PACERS)]
+        self.pacer = Pacer(self._loop, self._broken)
         if self.asked.shared:
             session = await self._session("")
             if self.asked.stdin_rate is not None:
@@ -133,8 +132,7 @@ class LiveServer(Door):
     async def closing(self) -> None:
         """End every session."""
         await asyncio.gather(*(peer.close() for peer in list(self.peers)))
-        for pacer in self.pacers:
-            await asyncio.to_thread(pacer.close)
+        await asyncio.to_thread(self.pacer.close)
 
     async def socket(self, connection: ServerConnection) -> None:
         """Talk to a page (/live) or a program that speaks (/feed)."""
@@ -177,7 +175,7 @@ class LiveServer(Door):
         finally:
             del self._making[name]
         self.sessions[name] = session
-        min(self.pacers, key=len).add(session)
+        self.pacer.add(session)
         return session
 
     def _new_session(self, name: str) -> Session:
@@ -190,7 +188,7 @@ class LiveServer(Door):
             background=asked.background,
             rate=RATE,
         )
-        return Session(name, live, None if self._recordings is None else self._recordings.begin())
+        return Session(name, live, None if self._recordings is None else self._recordings.begin(), pictures)
 
     def _leave(self, session: Session) -> None:
         """End a session in which nobody is any more."""
@@ -200,8 +198,7 @@ class LiveServer(Door):
         self._end(session)
 
     def _end(self, session: Session) -> None:
-        for pacer in self.pacers:
-            pacer.remove(session)
+        self.pacer.remove(session)
 
     def _broken(self, session: Session) -> None:
         self.sessions.pop(session.name, None)

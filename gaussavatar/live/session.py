@@ -43,6 +43,8 @@ class Session:
     name: str
     live: Live
     recorder: Recorder | None = None
+    draws: bool = False
+    """Whether pictures are made here."""
     peers: set[Peer] = field(default_factory=set)
     clients: dict[object, Callable[[str], None]] = field(default_factory=dict)
     """Everybody who is connected, and what sends them a message."""

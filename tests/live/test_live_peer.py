@@ -148,7 +148,7 @@ def test_who_leaves_or_vanishes_frees_everything(
             await stays.wait(lambda: len(stays.motion) > before + 10)
 
     asyncio.run(visits())
-    until(lambda: not server.peers and not server.sessions and not any(map(len, server.pacers)))
+    until(lambda: not server.peers and not server.sessions and not len(server.pacer))
 
 
 def test_a_second_offer_takes_the_place_of_the_first(serve: Callable[..., LiveServer]) -> None:

@@ -212,7 +212,7 @@ def test_sessions_end_when_nobody_is_there(serve: Callable[..., LiveServer], mon
         socket.send(speech(2).tobytes())
         # Half of them vanish without a word.
         socket.socket.close() if number % 2 else socket.close()
-    until(lambda: not server.sessions and not any(map(len, server.pacers)) and server.visitors == 0)
+    until(lambda: not server.sessions and not len(server.pacer) and server.visitors == 0)
 
 
 def test_a_page_that_comes_back_finds_its_session(serve: Callable[..., LiveServer]) -> None:

@@ -230,6 +230,11 @@ class Live:
         self.close()
 
     @property
+    def engaged(self) -> bool:
+        """Whether there is sound to say or to listen to: the next frame takes longer than one at rest."""
+        return bool(self._segments or self._inbox)
+
+    @property
     def working(self) -> bool:
         """Whether a network that takes long is at work on sound that is there."""
         with self._turn:

@@ -1,70 +1,21 @@
-"""Many visitors by aiortc in another process, some of which vanish."""
+"""Many visitors in another process, some of which vanish: what they cost, and whether anybody is disturbed."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import multiprocessing
 import os
-import random
 import resource
+import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tests.live.conftest import Visit
+from gaussavatar.live.peer import Peer
+from gaussavatar.live.server import LiveServer
 from tests.live.measure.common import opened
-
-APART = 0.3
-"""Seconds between visitors that come."""
-
-
-def visitors(port: int, count: int, vanish: int, seconds: float, talking: int, voice: np.ndarray, out: Any) -> None:
-    """In a process of its own: visitors that hear, some of which vanish."""
-
-    class There:
-        class config:  # noqa: N801
-            pass
-
-    There.config.port = port  # type: ignore[attr-defined]
-
-    async def one(number: int, said: list[Any]) -> None:
-        chance = random.Random(number)
-        visit = Visit(There, f"/live?session=visitor-{number}")  # type: ignore[arg-type]
-        async with visit:
-            await asyncio.sleep(max(0.0, ready - time.monotonic()))
-            counted = (len(visit.motion), len(visit.sound), len(visit.pictures))
-            began, at = time.monotonic(), 0
-            goes = began + chance.uniform(0.3, 0.8) * seconds if number < vanish else began + seconds
-            if number >= count - talking:
-                await visit.say({"kind": "hello", "rate": 16000})
-            while time.monotonic() < goes:
-                if number >= count - talking:
-                    await visit.say(voice[at : at + 3200].tobytes())
-                    at = (at + 3200) % (len(voice) - 3200)
-                await asyncio.sleep(0.2)
-            if number < vanish:
-                visit.socket.transport.abort()
-                return
-            now = (len(visit.motion), len(visit.sound), len(visit.pictures))
-            said.append([(b - a) / (time.monotonic() - began) for a, b in zip(counted, now, strict=True)])
-
-    async def all_of_them() -> list[Any]:
-        said: list[Any] = []
-        tasks = [asyncio.create_task(_later(APART * number, one(number, said))) for number in range(count)]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return said
-
-    ready = time.monotonic() + APART * count + 3
-    out.put("begun")
-    out.put(asyncio.run(all_of_them()))
-
-
-async def _later(wait: float, work: Any) -> None:
-    await asyncio.sleep(wait)
-    await work
+from tests.live.measure.guests import APART, Party, visit
 
 
 def resident() -> float:
@@ -72,37 +23,63 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
+def handed_over(server: LiveServer) -> dict[Peer, int]:
+    """Packets of sound that each peer's socket was given so far."""
+    return {peer: peer._sender._RTCRtpSender__packet_count for peer in server.peers}  # type: ignore[attr-defined]
+
+
 def measure_visitors(
     folder: Path, voice: np.ndarray, count: int, vanish: int, seconds: float, talking: int, render: str
 ) -> None:
+    sys.setswitchinterval(0.001)
     server = opened(folder, render=render, most=count + vanish)
     gc.collect()
     before = resident()
     context = multiprocessing.get_context("spawn")
     out = context.Queue()
-    process = context.Process(target=visitors, args=(server.config.port, count, vanish, seconds, talking, voice, out))
+    party = Party(server.config.port, count, vanish, talking, seconds)
+    process = context.Process(target=visit, args=(party, voice, out))
     process.start()
-    out.get(timeout=120)
-    time.sleep(APART * count + 3)
-    cpu, began = time.process_time(), time.monotonic()
-    time.sleep(0.3 * seconds)
-    used, peers = (time.process_time() - cpu) / (time.monotonic() - began), len(server.peers)
-    late = [session.live.stats.late_ms_p95 for session in server.sessions.values()]
+    assert out.get(timeout=120 + 5 * APART * count) == "settled"
+    # Nobody vanishes in the first part of it.
+    cpu, began, sent = time.process_time(), time.monotonic(), handed_over(server)
+    frames = {session: session.live.stats.frames for session in server.sessions.values()}
+    time.sleep(0.28 * seconds)
+    lasted = time.monotonic() - began
+    used, peers, now = (time.process_time() - cpu) / lasted, len(server.peers), handed_over(server)
+    packets = [(now[peer] - sent[peer]) / lasted for peer in sent]
+    made = [(session.live.stats.frames - first) / lasted for session, first in frames.items()]
     peak = resident()
-    said = np.array(out.get(timeout=60 + 3 * seconds))
+    told = out.get(timeout=60 + 3 * seconds)
+    late = [session.live.stats.late_ms_p95 for session in server.sessions.values()]
     process.join()
-    end = time.monotonic() + 40
+    end = time.monotonic() + 60
     while (server.sessions or server.peers or server.visitors) and time.monotonic() < end:
         time.sleep(0.2)
     gc.collect()
-    share, least, most = 100 * used, said.min(0), said.max(0)
-    lines = (
-        f"{render}: {count} visitors ({talking} spoken to, {vanish} vanish)",
-        f"{share:.0f} % of a core, {share / max(peers, 1):.1f} % each of {peers}; load {os.getloadavg()[0]:.1f}",
-        f"a second: motion {least[0]:.1f} to {most[0]:.1f}, packets {least[1]:.1f} to {most[1]:.1f}",
-        f"pictures {least[2]:.1f} to {most[2]:.1f}; frames late, p95: {max(late, default=0):.0f} ms",
-        f"memory {before:.0f} MB, {peak:.0f} with all, {resident():.0f} after",
-        f"left behind: {len(server.sessions)} sessions, {len(server.peers)} peers, {server.visitors} sockets",
+    load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    share, latest = 100 * used, max(late, default=0)
+    print(
+        f"{render}: {count} visitors ({talking} spoken to, {vanish} vanish); load {load}",
+        f"  server {share:.0f} % of a core, {share / max(peers, 1):.2f} % each; clients {100 * told['cpu']:.0f} %",
+        f"  made a second: {_span(made)}; sent packets of sound: {_span(packets)}; late, p95: {latest:.0f} ms",
+        sep="\n",
     )
-    print("\n  ".join(lines), flush=True)
+    for name, spoken_to in (("at rest", False), ("spoken to", True)):
+        if got := [one for one in told["got"] if one["spoken_to"] is spoken_to]:
+            words = (
+                f"{kind} {_span([one[kind] for one in got])}" for kind in ("motion", "messages", "packets", "pictures")
+            )
+            pause = 1000 * max(one["pause"] for one in got)
+            print(f"  came a second, {name}: {', '.join(words)}; longest pause of sound {pause:.0f} ms")
+    print(
+        f"  memory {before:.0f} MB, {peak:.0f} with all, {resident():.0f} after",
+        f"  left behind: {len(server.sessions)} sessions, {len(server.peers)} peers, {server.visitors} sockets",
+        sep="\n",
+        flush=True,
+    )
     server.close()
+
+
+def _span(values: list[float]) -> str:
+    return f"{min(values):.1f} to {max(values):.1f}" if values else "none"
