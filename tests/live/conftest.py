@@ -114,7 +114,7 @@ class Visit:
             voice.sender.replaceTrack(self.microphone)
         if welcome["render"] == "server":
             peer.addTransceiver("video", direction="recvonly")
-        channel = peer.createDataChannel("motion", ordered=False, maxRetransmits=0)
+        channel = peer.createDataChannel("motion", ordered=False, maxPacketLifeTime=3000)
         channel.on("message", lambda message: frames_in(message, self.frames))
         await peer.setLocalDescription(await peer.createOffer())
         await self.say({"kind": "offer", "sdp": peer.localDescription.sdp})

@@ -91,7 +91,7 @@ class Guest:
         if welcome["render"] == "server":
             peer.addTransceiver("video", direction="recvonly")
         else:
-            peer.createDataChannel("motion", ordered=False, maxRetransmits=0).on("message", self._moved)
+            peer.createDataChannel("motion", ordered=False, maxPacketLifeTime=3000).on("message", self._moved)
         await peer.setLocalDescription(await peer.createOffer())
         await self.socket.send(json.dumps({"kind": "offer", "sdp": peer.localDescription.sdp}))
         await peer.setRemoteDescription(RTCSessionDescription(await answer, "answer"))
