@@ -28,8 +28,8 @@ os.umask(_UMASK)
 _UNFINISHED = re.compile(r"\..*\.\d+\.unfinished(\.[^.]*)?", re.DOTALL)
 """Names under which files are written; what is killed meanwhile leaves one behind."""
 
-_SCRATCH_MARK = ".gaussavatar-scratch"
-"""File in every folder of :func:`scratch_folder`, locked by whoever uses it."""
+_SCRATCH = "gaussavatar-scratch-"
+"""What the names of all folders of :func:`scratch_folder` begin with; whoever uses one holds its lock."""
 
 _UNTOUCHED = 0
 """When a temporary file says it was written, until somebody writes it."""
@@ -74,7 +74,7 @@ def atomic_path(path: Path, *, lasting: bool = True) -> Iterator[Path]:
         finally:
             # Where the folder could not be made there is nothing to remove.
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                _insist(partial(temporary.unlink, missing_ok=True))
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -86,17 +86,30 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def scratch_folder(kind: str = "") -> Iterator[Path]:
-    """A folder below the system's temporary one that goes with the block; those that killed runs left go first.
+def scratch_folder() -> Iterator[Path]:
+    """A folder below the system's temporary one that goes with the block; those that killed runs left go first."""
+    parent = Path(tempfile.gettempdir())
+    _sweep_scratch(parent)
+    folder, descriptor = _new_scratch(parent)
+    try:
+        yield folder
+    finally:
+        try:
+            _insist(partial(shutil.rmtree, folder, ignore_errors=True))
+        finally:
+            os.close(descriptor)
 
-    Args:
-        kind: a word that its name carries.
-    """
-    _sweep_scratch(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=f"gaussavatar-{kind}-" if kind else "gaussavatar-") as name:
-        folder = Path(name)
-        with _locked_new(folder / _SCRATCH_MARK):
-            yield folder
+
+def _new_scratch(parent: Path) -> tuple[Path, int]:
+    """A new folder and its locked descriptor."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+        descriptor = os.open(folder, os.O_RDONLY)
+        _lock(descriptor)
+        if folder.is_dir():
+            return folder, descriptor
+        # Another process has taken it for one of the dead before it was locked.
+        os.close(descriptor)
 
 
 def _sweep_scratch(parent: Path) -> None:
@@ -104,10 +117,18 @@ def _sweep_scratch(parent: Path) -> None:
         return
     _swept.add(parent)
     with suppress(OSError):
-        for folder in parent.glob("gaussavatar-*"):
-            mark = folder / _SCRATCH_MARK
-            if not folder.is_symlink() and mark.is_file() and folder.stat().st_uid == os.getuid():
-                _remove_unlocked(mark, partial(shutil.rmtree, folder, ignore_errors=True))
+        for folder in parent.glob(f"{_SCRATCH}????????"):
+            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+                _remove_unlocked(folder, partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _insist(tidy: Callable[[], object]) -> None:
+    """Tidy up to the end, also where an interrupt comes meanwhile."""
+    try:
+        tidy()
+    except KeyboardInterrupt:
+        tidy()
+        raise
 
 
 @contextmanager
@@ -136,7 +157,7 @@ def _lock(descriptor: int) -> bool:
 def _remove_unlocked(path: Path, remove: Callable[[], object]) -> None:
     """Call ``remove`` unless a process holds the lock of ``path``."""
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             if _lock(descriptor):
                 remove()

@@ -35,10 +35,14 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
     """
     cloud = first_cloud(states, faintest)
     pictures, meta = packed(cloud.by_place())
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    # In memory: a zip file that meets a full disk complains once more when it is forgotten.
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
         # A fixed date, so that the same avatar gives the same bytes.
         for name, data in {"meta.json": json.dumps(meta).encode(), **pictures}.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(whole.getbuffer())
     return len(cloud)
 
 

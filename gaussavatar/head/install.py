@@ -125,7 +125,7 @@ def _own_head(arrays: dict[str, np.ndarray]) -> HeadModel:
     Raises:
         UserError: the arrays are no head, or its landmarks lie outside of it.
     """
-    with scratch_folder("head") as folder:
+    with scratch_folder() as folder:
         path = folder / "head.npz"
         np.savez(path, **arrays)  # type: ignore[arg-type]
         try:

@@ -6,6 +6,7 @@ corrective spaces (SMPL, Loper et al. 2015, eq. 2-10; FLAME, Li et al. 2017, eq.
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass, fields, replace
@@ -325,8 +326,11 @@ def save_head(path: Path, model: HeadModel) -> None:
             arrays |= {name: part for name, part in parts.items() if part is not None}
         elif value is not None:
             arrays[field.name] = np.asarray(value)
+    # In memory: a zip file that meets a full disk complains once more when it is forgotten.
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)  # type: ignore[arg-type]
     with atomic_path(path) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        temporary.write_bytes(packed.getbuffer())
 
 
 def load_head(path: Path) -> HeadModel:

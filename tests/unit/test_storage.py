@@ -99,7 +99,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from gaussavatar.storage import atomic_path, scratch_folder
-with scratch_folder("toy") as scratch, atomic_path(Path(sys.argv[1])) as temporary:
+with scratch_folder() as scratch, atomic_path(Path(sys.argv[1])) as temporary:
     (scratch / "much").write_bytes(b"much")
     temporary.write_text("half")
     print(scratch, flush=True)
@@ -133,7 +133,7 @@ def test_what_a_killed_process_left_goes_and_what_another_one_writes_stays(
     # The one that lives has removed what the dead one left, and not what is no leftover.
     assert len(list(results.iterdir())) == 2 and len(list(temporary.iterdir())) == 2
     write_json(results / "c.json", {})
-    with scratch_folder("toy") as own:
+    with scratch_folder() as own:
         assert sorted(temporary.iterdir()) == sorted([own, scratch, temporary / "gaussavatar-of-a-user"])
     alive.communicate("")
     assert sorted(path.name for path in results.iterdir()) == [".mine.1234.part.mp4", "b.json", "c.json"]

@@ -68,7 +68,7 @@ def torso_loop(avatar: LoadedAvatar, wish: LoopWish) -> TorsoLoop:
     places = one_period(frames)
     matte = avatar.record.has(MATTE)
     side = avatar.size
-    with scratch_folder("torso") as folder:
+    with scratch_folder() as folder:
         store = _layers(avatar, folder, matte, frames)
         places = np.minimum(places, len(store) - 1)
         pictures = (stacked(store.read(int(place))) for place in places)

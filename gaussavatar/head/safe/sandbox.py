@@ -52,7 +52,7 @@ def read_head_file(path: Path, limits: Limits | None = None) -> Source:
     """
     limits = limits or Limits()
     sha256 = _hash(path, limits)
-    with scratch_folder("head") as folder:
+    with scratch_folder() as folder:
         out = folder / "arrays.npz"
         request = {
             "path": str(path.resolve()),
@@ -99,6 +99,8 @@ def _run_child(request: dict[str, object], folder: str, limits: Limits) -> dict[
             raise _exhausted("an answer that is none") from error
     if done.returncode < 0 or b"MemoryError" in done.stderr or done.returncode == 137:
         raise _exhausted(f"an end by signal {-done.returncode}" if done.returncode < 0 else "too much memory")
+    if b"No space left on device" in done.stderr:
+        raise UserError("free disk space", f"a full disk while writing {folder}", "free some space and run again")
     raise RuntimeError(f"the process that reads head files failed: {done.stderr.decode(errors='replace')[-2000:]}")
 
 
