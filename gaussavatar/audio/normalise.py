@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 CLIP = 3.5
 """Normalised values are cut at this many standard deviations."""
@@ -34,6 +34,17 @@ class AudioStatistics:
         """``share`` of the way from these statistics to others."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("mean", "std", "floor", "quiet"))
         return AudioStatistics(*(((1.0 - share) * a + share * b).astype(np.float32) for a, b in pairs))
+
+
+def side_by_side(*parts: AudioStatistics) -> AudioStatistics:
+    """The statistics of columns side by side."""
+    names = ("mean", "std", "floor", "quiet")
+    return AudioStatistics(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def of_columns(whole: AudioStatistics, columns: slice | Int[np.ndarray, "k"]) -> AudioStatistics:
+    """The statistics of some of the columns."""
+    return AudioStatistics(*(getattr(whole, name)[columns] for name in ("mean", "std", "floor", "quiet")))
 
 
 def normalise(raw: Float[np.ndarray, "t d"], statistics: AudioStatistics) -> Float32[np.ndarray, "t d"]:
@@ -140,8 +151,11 @@ class StatisticsSoFar:
         statistics_of: the statistics of a stretch of raw features.
         activity: how much of each row of a stretch is speech.
         rate: feature frames per second.
-        known: statistics of the same voice from before; they fade as the voice itself is heard.
+        known: statistics of a voice from before, which fade as the voice itself is heard.
         memory_seconds: how far back it reaches.
+        foreseen: of what was heard and its statistics, those of all that the voice will say; the same when None.
+        recognised: how far what was heard is by the known voice, of both statistics and the seconds of speech; it
+            surely is when None.
     """
 
     TRUST = 4.0
@@ -154,13 +168,16 @@ class StatisticsSoFar:
         rate: int,
         known: AudioStatistics | None = None,
         memory_seconds: float = 30.0,
+        foreseen: Callable[[np.ndarray, AudioStatistics], AudioStatistics] | None = None,
+        recognised: Callable[[AudioStatistics, AudioStatistics, float], float] | None = None,
     ) -> None:
         self._statistics_of, self._activity, self._rate, self._known = statistics_of, activity, rate, known
+        self._foreseen, self._recognised = foreseen, recognised
         self._memory = int(memory_seconds * rate)
         self._heard: list[np.ndarray] = []
         self._n = self._next = 0
         self._spoken = 0.0
-        self._now = known
+        self._now = known if recognised is None else None
 
     @property
     def seconds(self) -> float:
@@ -183,9 +200,10 @@ class StatisticsSoFar:
         heard = np.concatenate(self._heard)[-self._memory :]
         self._heard = [heard]
         fresh = self._statistics_of(heard)
+        self._now = fresh if self._foreseen is None else self._foreseen(heard, fresh)
         if self._known is not None:
             self._spoken = max(self._spoken, float(self._activity(heard).sum()) / self._rate)
             share = self._spoken**2 / (self._spoken**2 + self.TRUST**2)
-            fresh = self._known.towards(fresh, share)
-        self._now = fresh
+            sure = 1.0 if self._recognised is None else self._recognised(self._known, fresh, self._spoken)
+            self._now = self._now.towards(self._known.towards(fresh, share), sure)
         self._next = self._n + min(2 * self._rate, max(self._rate // 20, self._n // 12))

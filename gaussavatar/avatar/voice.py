@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from gaussavatar.audio.blend import heard_together, places_of
 from gaussavatar.audio.features.pieces import extract_in_pieces
 from gaussavatar.audio.features.registry import open_features
-from gaussavatar.audio.normalise import AudioStatistics
+from gaussavatar.audio.normalise import AudioStatistics, of_columns
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.errors import UserError
@@ -41,20 +41,36 @@ def known_voice(avatar: LoadedAvatar, features: tuple[str, ...], voice: Sound | 
     Args:
         avatar: that speaks.
         features: of its network, in order.
-        voice: ``own`` for the person's, a recording of another one, or None for one that nobody knows.
+        voice: ``own`` for the person's, a recording of another one, or None for one that nobody knows: that may be the
+            person's own, if the avatar keeps it.
 
     Raises:
         UserError: the person's own, of an avatar that was fitted before it was kept; or no such recording.
     """
     if voice is None:
-        return None
+        return own_voice(avatar, features)
     if isinstance(voice, str) and voice == OWN:
-        among = _all_features(avatar.record)
-        if avatar.voice is None or len(places_of(among, among)) != len(avatar.voice.mean):
+        if (own := own_voice(avatar, features)) is None:
             do = "fit it again, or give a recording of the voice"
             raise UserError("an avatar that knows its own voice", "one of an older version", do)
-        places = places_of(features, among).numpy()
-        return AudioStatistics(*(getattr(avatar.voice, field.name)[places] for field in fields(AudioStatistics)))
+        return own
+    return _statistics_of(features, voice)
+
+
+def own_voice(avatar: LoadedAvatar, features: tuple[str, ...]) -> AudioStatistics | None:
+    """The voice that an avatar was fitted with, over some of its features; None where it was not kept."""
+    among = _all_features(avatar.record)
+    if avatar.voice is None or len(places_of(among, among)) != len(avatar.voice.mean):
+        return None
+    return of_columns(avatar.voice, places_of(features, among).numpy())
+
+
+def told_by(avatar: LoadedAvatar, voice: Sound) -> AudioStatistics:
+    """A recording's statistics over all features of an avatar's networks, as its file keeps them."""
+    return _statistics_of(_all_features(avatar.record), voice)
+
+
+def _statistics_of(features: tuple[str, ...], voice: Sound) -> AudioStatistics:
     feature = open_features(features)
     return feature.statistics(extract_in_pieces(feature, as_waveform(voice)))
 

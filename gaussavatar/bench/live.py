@@ -98,27 +98,46 @@ def _wait_for(live: Live) -> None:
 
 def _likeness(avatar: Avatar, samples: Int16[np.ndarray, "t"], hearing: str) -> dict[str, float]:
     """Correlation of live codes with those of the whole file: of a burst, as it is spoken, and of a known voice."""
-    whole = avatar.motion_for(Waveform(samples / np.float32(32768), RATE)).mouth_codes
-    away = np.abs(whole - avatar.rest.mouth_codes).mean(axis=1)
-    start = int(np.argmax(away > 0.3 * away.max()))
-    count = len(whole) + round(2 * FPS)
     figures = {}
     for name, wishes, burst in (("burst", {}, True), ("as spoken", {}, False),
                                 ("known voice", {"voice": (samples, RATE)}, False)):  # fmt: skip
-        live, clock = _session(avatar, hearing, **wishes)
-        if burst:
-            live.push(samples, RATE)
-            live.flush()
-            _wait_for(live)
-        frames = _run(live, clock, count, None if burst else samples)
-        live.close()
-        said = np.array([frame.motion.codes for frame in frames if frame.speaking])
-        n = min(len(said), len(whole))
-        spans = {"first second of speech": (start, start + round(FIRST_WORD * FPS)),
-                 "after 3 s": (round(WARM * FPS), n)}  # fmt: skip
-        for span, (a, b) in spans.items():
-            figures[f"r with the file, {name}, {span}"] = likeness(said[a:b], whole[a:b])
+        near = nearness(avatar, samples, hearing, burst, **wishes)
+        spans = ("first second of speech", "after 3 s")
+        figures |= {f"r with the file, {name}, {span}": r for span, r in zip(spans, near, strict=True)}
     return figures
+
+
+def nearness(
+    avatar: Avatar, samples: Int16[np.ndarray, "t"], hearing: str, burst: bool = False, **wishes: Any
+) -> tuple[float, float]:
+    """Correlation of live codes with those of the whole file: in the first second of speech, and after three seconds.
+
+    Args:
+        avatar: that speaks.
+        samples: 16 kHz.
+        hearing: ``light`` or ``best``.
+        burst: whether all of the sound comes at once; a frame at a time, when it is due, otherwise.
+        wishes: for the session.
+
+    Returns:
+        Both; the second is NaN where less than a second follows.
+    """
+    whole = avatar.motion_for(Waveform(samples / np.float32(32768), RATE)).mouth_codes
+    away = np.abs(whole - avatar.rest.mouth_codes).mean(axis=1)
+    start, warm = int(np.argmax(away > 0.3 * away.max())), round(WARM * FPS)
+    live, clock = _session(avatar, hearing, **wishes)
+    if burst:
+        live.push(samples, RATE)
+        live.flush()
+        _wait_for(live)
+    frames = _run(live, clock, len(whole) + 2 * FPS, None if burst else samples)
+    live.close()
+    said = np.array([frame.motion.codes for frame in frames if frame.speaking])
+    # The last frame of a sound that is no whole number of them is counted by one alone.
+    said, whole = said[: len(whole)], whole[: len(said)]
+    first = slice(start, start + round(FIRST_WORD * FPS))
+    later = likeness(said[warm:], whole[warm:]) if len(said) >= warm + FPS else float("nan")
+    return likeness(said[first], whole[first]), later
 
 
 def likeness(a: Float[np.ndarray, "n m"], b: Float[np.ndarray, "n m"]) -> float:

@@ -222,6 +222,35 @@ class Live(Figures):
 
 
 @dataclass(frozen=True)
+class Opening(Figures):
+    """Lips of sound that is still coming against the whole file's: its first words and afterwards, over many voices."""
+
+    avatar: Annotated[Path, Positional]
+    """Avatar folder."""
+
+    sounds: Annotated[tuple[Path, ...], Positional]
+    """Recordings, one voice each; they are said in pieces of 15 seconds."""
+
+    hearing: Literal["light", "best"] = "light"
+    """Which of its audio networks hears."""
+
+    own: Path | None = None
+    """Recording of the person: the avatar then knows its own voice, as one does that was fitted lately."""
+
+    voice: Literal["own"] | None = None
+    """What the session is told of the voice."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Say every sound."""
+        from gaussavatar.bench.opening import bench_opening
+
+        figures = bench_opening(self.avatar, self.sounds, self.hearing, self.own, self.voice, say)
+        for span in ("first second", "after 3 s"):
+            say(f"{span:<13} " + ", ".join(f"{name} {value:.4f}" for name, value in figures[span].items()))
+        return figures
+
+
+@dataclass(frozen=True)
 class Ablations(Figures):
     """One fit per design choice on a clip, and a table of their figures."""
 
@@ -274,6 +303,7 @@ class Bench:
         | Annotated[Lips, subcommand("lips")]
         | Annotated[Closure, subcommand("closure")]
         | Annotated[Live, subcommand("live")]
+        | Annotated[Opening, subcommand("opening")]
         | Annotated[Ablations, subcommand("ablations")]
     ) = field(default_factory=Raster)
 

@@ -37,6 +37,7 @@ BENCHES = {
     },  # fmt: skip
     "closure": {"--out", "--avatar", "--audio"},
     "live": {"--out", "--hearing", "--minutes"},
+    "opening": {"--out", "--hearing", "--own", "--voice"},
     "ablations": {"--out", "--video", "--recipe", "--set", "--seeds", "--only", "--folder", "--table"},
 }
 HEADS = {"list": set(), "show": {"--expression", "--out"}, "install": {"--name"}, "remove": set()}

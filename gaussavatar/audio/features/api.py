@@ -120,3 +120,21 @@ class AudioFeature(Protocol):
     def gate(self, windows: Float32[np.ndarray, "n w d"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
         """How far the mouth may follow each normalised window, 0 (silence) to 1 (speech)."""
         ...
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A feature that knows what voices have in common, so that few words tell of all that will be said."""
+
+    def foreseen(self, raw: Float32[np.ndarray, "t d"], own: AudioStatistics) -> AudioStatistics:
+        """The likely statistics of a whole recording whose beginning is ``raw``, with statistics ``own``."""
+        ...
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """A feature that can tell one voice from others."""
+
+    def recognised(self, known: AudioStatistics, heard: AudioStatistics, seconds: float) -> float:
+        """Probability that so many seconds of speech, with statistics ``heard``, are by the voice of ``known``."""
+        ...

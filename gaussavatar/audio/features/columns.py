@@ -73,11 +73,5 @@ def loudness_gate(levels: Float32[np.ndarray, "n w"], rate: int, config: GateCon
     return silence_gate(levels, replace(config, hold=config.hold * rate // MEL_RATE))
 
 
-def side_by_side(*parts: AudioStatistics) -> AudioStatistics:
-    """The statistics of columns side by side."""
-    names = ("mean", "std", "floor", "quiet")
-    return AudioStatistics(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
 def _as_bands(level: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t 40"]:
     return np.broadcast_to(level[:, None], (len(level), N_MELS))

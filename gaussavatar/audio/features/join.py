@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from gaussavatar.audio.features.api import AudioFeature, FeatureFacts
+from gaussavatar.audio.features.api import AudioFeature, FeatureFacts, Foresees, Recognises
 from gaussavatar.audio.gate import GateConfig
-from gaussavatar.audio.normalise import AudioStatistics
+from gaussavatar.audio.normalise import AudioStatistics, of_columns, side_by_side
 from gaussavatar.audio.stream import FeatureStream
 from gaussavatar.errors import UserError
 from gaussavatar.types import Waveform
@@ -80,9 +80,22 @@ class JoinedFeature:
 
     def statistics(self, raw: Float[np.ndarray, "t d"]) -> AudioStatistics:
         """Each part's own, in its columns."""
-        own = [part.statistics(raw[:, columns]) for part, columns in self._with_columns()]
-        names = ("mean", "std", "floor", "quiet")
-        return AudioStatistics(*(np.concatenate([getattr(one, name) for one in own]) for name in names))
+        return side_by_side(*(part.statistics(raw[:, columns]) for part, columns in self._with_columns()))
+
+    def foreseen(self, raw: Float32[np.ndarray, "t d"], own: AudioStatistics) -> AudioStatistics:
+        """What each part foresees of its columns; of one that does not, its own."""
+        parts = []
+        for part, columns in self._with_columns():
+            seen = of_columns(own, columns)
+            parts.append(part.foreseen(raw[:, columns], seen) if isinstance(part, Foresees) else seen)
+        return side_by_side(*parts)
+
+    def recognised(self, known: AudioStatistics, heard: AudioStatistics, seconds: float) -> float:
+        """What the first feature takes the voice for."""
+        lead, columns = self._parts[0], self._columns[0]
+        if not isinstance(lead, Recognises):
+            return 0.0
+        return lead.recognised(of_columns(known, columns), of_columns(heard, columns), seconds)
 
     def activity(self, raw: Float32[np.ndarray, "t d"]) -> Float32[np.ndarray, "t"]:
         """What the first feature takes for speech."""

@@ -15,6 +15,7 @@ from gaussavatar.audio.features.mel_bands import (
     log_mel,
     log_mel_frames,
 )
+from gaussavatar.audio.features.mel_foreseen import foreseen_mel, share_of_known
 from gaussavatar.audio.gate import GateConfig, silence_gate
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.stream import FramedStream
@@ -155,6 +156,17 @@ class MelFeature:
     def activity(self, raw: Float32[np.ndarray, "t 40"]) -> Float32[np.ndarray, "t"]:
         """See :func:`speech_activity`."""
         return speech_activity(raw)
+
+    def foreseen(self, raw: Float32[np.ndarray, "t 40"], own: AudioStatistics) -> AudioStatistics:
+        """See :func:`gaussavatar.audio.features.mel_foreseen.foreseen_mel`."""
+        if not len(raw):
+            return own
+        level = loudness(raw.astype(np.float64))
+        return foreseen_mel(own, float(np.percentile(level, 98)), float(_activity(level).sum()) / MEL_RATE)
+
+    def recognised(self, known: AudioStatistics, heard: AudioStatistics, seconds: float) -> float:
+        """See :func:`gaussavatar.audio.features.mel_foreseen.share_of_known`."""
+        return share_of_known(known, heard, seconds)
 
     def gate(self, windows: Float32[np.ndarray, "n w 40"], config: GateConfig | None = None) -> Float[np.ndarray, "n"]:
         """Silence as the mean over the bands tells it."""

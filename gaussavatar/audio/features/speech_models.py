@@ -30,11 +30,10 @@ from gaussavatar.audio.features.columns import (
     loudness_column,
     loudness_gate,
     loudness_statistics,
-    side_by_side,
     speech_statistics,
 )
 from gaussavatar.audio.gate import GateConfig
-from gaussavatar.audio.normalise import AudioStatistics
+from gaussavatar.audio.normalise import AudioStatistics, side_by_side
 from gaussavatar.audio.stream import FeatureStream, n_centred_frames
 from gaussavatar.audio.windows import Window
 from gaussavatar.errors import UserError

@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.drive import DriveConfig, answers_of, spoken
 from gaussavatar.audio.encoder import AudioEncoder, heard_by
+from gaussavatar.audio.features.api import Foresees, Recognises
 from gaussavatar.audio.normalise import AudioStatistics, StatisticsSoFar, normalise
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
 
@@ -36,6 +37,7 @@ class Hearing:
         closed: codes of the closed mouth.
         drive: gain and gate.
         known: statistics of the voice's features, from before.
+        sure: whether it is that voice that will be heard, or another one perhaps.
 
     Raises:
         UserError: what the network hears is not installed here, or cannot be had of sound that is still coming.
@@ -47,12 +49,18 @@ class Hearing:
         closed: Float32[np.ndarray, "m"],
         drive: DriveConfig,
         known: AudioStatistics | None = None,
+        sure: bool = True,
     ) -> None:
         self.encoder, self.closed, self.drive = encoder, closed, drive
         self.feature = heard_by(encoder.config)
         self.feature.stream()
         self.window = self.feature.facts.window
-        self.voice = StatisticsSoFar(self.feature.statistics, self.feature.activity, self.window.rate, known)
+        feature = self.feature
+        self.voice = StatisticsSoFar(
+            feature.statistics, feature.activity, self.window.rate, known,
+            foreseen=feature.foreseen if isinstance(feature, Foresees) else None,
+            recognised=None if sure else feature.recognised if isinstance(feature, Recognises) else _nobody,
+        )  # fmt: skip
         # A network that takes longer than a frame would hold up frames that are due: it works beside them.
         self.worker = None if self.feature.facts.stream_alike else ThreadPoolExecutor(1, "gaussavatar-hearing")
         self._range = (1.0, 0.0)
@@ -94,6 +102,11 @@ class Hearing:
         if len(self._told) > 1 and self.encoder.range is not None:
             told = torch.from_numpy(np.stack(self._told))
             self._range = self.encoder.range.of_voice(told, self.encoder.centre.cpu())
+
+
+def _nobody(known: AudioStatistics, heard: AudioStatistics, seconds: float) -> float:
+    """What a feature that tells no voices apart takes for the known one."""
+    return 0.0
 
 
 class HearingStream:

@@ -59,7 +59,7 @@ def open_live(
         raise UserError(f"a rate of 8000 to 192000 samples per second, a multiple of {FPS}", repr(rate), do)
     encoder = hearing_of(avatar, hearing)
     known = known_voice(avatar, encoder.config.features, voice)
-    heard = Hearing(encoder, avatar.closed.cpu().numpy(), avatar.record.drive, known)
+    heard = Hearing(encoder, avatar.closed.cpu().numpy(), avatar.record.drive, known, sure=voice is not None)
     presence = Presence(person_of(avatar), secrets.randbits(63) if seed is None else seed)
     painter = Painter(avatar, size, background, torso) if render == "image" else None
     return Live(heard, presence, painter, rate, Pace(float(buffer), float(cushion)), clock)

@@ -46,8 +46,8 @@ def test_a_voice_that_is_known_is_heard_right_from_its_first_word(avatar: Avatar
     sound = babble(4.0)
     whole = avatar.motion_for((sound, RATE)).mouth_codes[:20]
 
-    def away(**known: object) -> float:
-        live, clock = session(avatar, **known)
+    def away(speaker: Avatar = avatar, **known: object) -> float:
+        live, clock = session(speaker, **known)
         frames = run(live, clock, 40, lambda index: live.push(sound[index * 640 : (index + 1) * 640], RATE))
         said = np.array([frame.motion.codes for frame in frames if frame.speaking])[3:20]
         return float(np.abs(said - whole[3:]).mean())
@@ -55,7 +55,8 @@ def test_a_voice_that_is_known_is_heard_right_from_its_first_word(avatar: Avatar
     assert away(voice=(sound, RATE)) < 0.5 * away()
     with pytest.raises(UserError, match="own voice"):
         session(avatar, voice="own")
+    # An avatar that keeps the voice recognises it, without being told.
     arrays = voice_arrays(known_voice(avatar.loaded, ("mel",), (sound, RATE)))
     kept = Avatar(replace(avatar.loaded, voice=stored_voice(arrays)))
-    live, clock = session(kept, voice="own")
-    assert live.poll()
+    assert away(kept, voice="own") < 0.5 * away()
+    assert away(kept) < 0.8 * away()
