@@ -17,6 +17,7 @@ from gaussavatar.capture.suitability import Sample, check_samples, choose_crop, 
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.face_mesh import FaceBox, FaceDetector, FaceMesh
 from gaussavatar.media.colour import can_map_tones
+from gaussavatar.media.damage import damage_of, refuse_damaged
 from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import resize
 from gaussavatar.media.probe import MediaInfo, probe, require_sound, require_video
@@ -34,6 +35,8 @@ _FINER = 4
 _SPARE_DISK_BYTES = 64 << 20
 _MAX_OFFSET_MS = 2000.0
 _LOW_RATE = 23.0
+_MUCH_DAMAGED = 0.05
+"""Part of a refused video's pictures that is damaged, from which on the damage is what is told."""
 _SEEN_HEIGHT = 0.3
 """A second face of this part of the first one's height is worth a word; larger ones may be refused."""
 
@@ -93,11 +96,17 @@ def capture_video(
         person = check_samples(samples, video.name, config.min_face_px)
     except UserError:
         _check_whole(info, samples)
+        # What is told of a damaged picture is true of the damage, not of the person.
+        refuse_damaged(video, _MUCH_DAMAGED)
         raise
     crop = choose_crop(person, info.width, info.height, config.face_fraction)
     _clean(folder)
     _check_space(folder, info.seconds, config.size, later_bytes_per_frame)
-    n_frames = _write_frames(info, folder, crop, config, progress)
+    complaints: list[str] = []
+    n_frames = _write_frames(info, folder, crop, config, progress, complaints)
+    if complaints and (damage := damage_of(video)).damaged:
+        notes.append(f"the file is damaged: {damage}; copy or export it again")
+        progress.say(f"{video.name}: {notes[-1]}")
     if heard is not None:
         write_sound(CaptureLayout(folder).recorded, shift_sound(heard.waveform.samples, av_offset_ms), n_frames)
     capture = Capture(
@@ -306,10 +315,16 @@ def _face_points(image: np.ndarray, box: FaceBox, mesh: FaceMesh) -> np.ndarray 
 
 
 def _write_frames(
-    info: MediaInfo, folder: Path, crop: tuple[int, int, int], config: CaptureConfig, progress: Progress
+    info: MediaInfo,
+    folder: Path,
+    crop: tuple[int, int, int],
+    config: CaptureConfig,
+    progress: Progress,
+    complaints: list[str],
 ) -> int:
     shape = (config.size, config.size, 3)
-    frames = read_frames(info, width=config.size, height=config.size, crop=crop, fps=VIDEO_FPS)
+    side = config.size
+    frames = read_frames(info, width=side, height=side, crop=crop, fps=VIDEO_FPS, complaints=complaints)
     with (
         progress.stage("decoding", round(info.seconds * VIDEO_FPS)) as advance,
         frame_writer(CaptureLayout(folder).frames, shape) as writer,

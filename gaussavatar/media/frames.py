@@ -42,6 +42,7 @@ def read_frames(
     start: float | None = None,
     seconds: float | None = None,
     keyframes_only: bool = False,
+    complaints: list[str] | None = None,
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Decode frames as RGB, turned upright, at a constant rate, scaled to ``width`` x ``height``.
 
@@ -54,6 +55,7 @@ def read_frames(
         start: First moment, seconds.
         seconds: Length to read.
         keyframes_only: Decode key frames alone (fast); with ``fps`` each is repeated until the next.
+        complaints: Takes what the decoder said at the end, if anything.
 
     Raises:
         UserError: no video, undecodable, or cut off (errors and under 95 % of the announced length).
@@ -73,6 +75,8 @@ def read_frames(
             yield image
         code = process.wait()
         messages = last_messages(log)
+    if complaints is not None:
+        complaints += messages
     whole = start is None and seconds is None and not keyframes_only
     announced = info.seconds * (fps or info.fps or 0.0)
     if code != 0 and not (whole and count >= ENOUGH_DECODED * announced > 0):

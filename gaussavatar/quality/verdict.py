@@ -197,8 +197,9 @@ def _coverage(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "mouth",
-            "the mouth hardly moves",
-            "Film the person talking clearly, without pauses, for most of the clip.",
+            "the mouth hardly moves, or something covers it",
+            "Take off masks, keep microphones and scarves below the chin, and film the person talking clearly, without "
+            "pauses, for most of the clip.",
         )
     if _below(_of(figures, "blinks_per_minute"), (FEW_BLINKS, "note")):
         yield Finding(

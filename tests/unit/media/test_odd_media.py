@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from gaussavatar.errors import UserError
+from gaussavatar.media.damage import damage_of, refuse_damaged
 from gaussavatar.media.frames import read_frames
 from gaussavatar.media.mp3 import read_as_mp3
 from gaussavatar.media.probe import probe, require_video
@@ -212,3 +213,19 @@ def test_what_is_transparent_in_a_picture_lies_over_white(tmp_path: Path) -> Non
     assert (read_image(tmp_path / "a.png")[0, 0] == (200, 0, 0)).all() and (
         read_image(tmp_path / "a.png")[3] == 255
     ).all()
+
+
+def test_damage_in_the_middle_is_counted(make_clip, tmp_path: Path) -> None:
+    clip = make_clip("whole.mp4", "testsrc=s=160x120:d=4:r=25", None, *H264)
+    assert (damage_of(clip).pictures, damage_of(clip).damaged) == (100, 0)
+    refuse_damaged(clip, 0.05)
+    data, chance = bytearray(clip.read_bytes()), np.random.default_rng(0)
+    # One second in the middle, and what hangs on it until the next key frame.
+    for place in chance.integers(len(data) * 4 // 10, len(data) * 5 // 10, 40):
+        data[place] ^= 255
+    (tmp_path / "hurt.mp4").write_bytes(data)
+    damage, said = damage_of(tmp_path / "hurt.mp4"), []
+    assert 0.03 < damage.share < 0.7
+    with pytest.raises(UserError, match=r"one of which \d+ of \d+ pictures \(\d+ %\) are damaged"):
+        refuse_damaged(tmp_path / "hurt.mp4", 0.03)
+    assert len(list(read_frames(tmp_path / "hurt.mp4", width=32, height=32, complaints=said))) == 100 and said
