@@ -251,6 +251,36 @@ class Opening(Figures):
 
 
 @dataclass(frozen=True)
+class Views(Figures):
+    """An avatar of the demo's actor seen from the side, against the actor from there."""
+
+    avatar: Path | None = None
+    """Avatar folder that was fitted to the clip; the one of the demo when not given."""
+
+    clip: Path = Path("demo_out/clip")
+    """Folder of the actor's clip, with its truth."""
+
+    seed: int = 0
+    """Seed of the actor; the demo's is 0."""
+
+    frames: int = 8
+    """Frames of the clip that are looked at from each side."""
+
+    pictures: Path | None = None
+    """Folder for pictures of the actor and of the avatar side by side."""
+
+    def measure(self) -> Mapping[str, Any]:
+        """Draw both from the same places."""
+        from gaussavatar.bench.views import bench_views
+        from gaussavatar.errors import UserError
+
+        if self.frames < 1:
+            raise UserError("at least 1 for --frames", str(self.frames), "give more")
+        avatar = self.avatar or self.clip.parent / "avatar"
+        return _printed(bench_views(avatar, self.clip, self.seed, self.frames, self.pictures), 20, ".3f")
+
+
+@dataclass(frozen=True)
 class Ablations(Figures):
     """One fit per design choice on a clip, and a table of their figures."""
 
@@ -293,7 +323,7 @@ class Ablations(Figures):
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure the rasterizer, a training step, tracking, an avatar's lips, or it live; raster when none is named."""
+    """Measure the rasterizer, a training step, tracking, an avatar's lips, its sides, or it live; raster by default."""
 
     what: (
         Annotated[Raster, subcommand("raster")]
@@ -304,6 +334,7 @@ class Bench:
         | Annotated[Closure, subcommand("closure")]
         | Annotated[Live, subcommand("live")]
         | Annotated[Opening, subcommand("opening")]
+        | Annotated[Views, subcommand("views")]
         | Annotated[Ablations, subcommand("ablations")]
     ) = field(default_factory=Raster)
 

@@ -114,12 +114,12 @@ def make_actor_clip(
         )
     report = progress or QuietProgress()
     n_frames = round(seconds * fps)
-    stage = _Stage.build(seed, size)
+    stage = Stage.build(seed, size)
     phones = babble(n_frames / fps, seed)
     sound = folder / "actor.wav"
     write_wave(sound, speak_phones(phones, seed))
     motion = actor_motion(phones, n_frames, fps, seed, stage.body.head.joint_names, performance)
-    film = _Film(stage, motion)
+    film = Film(stage, motion)
     video, masks_path = folder / "actor.mp4", folder / "masks.u8" if masks else None
     with report.stage("actor", n_frames) as advance, ExitStack() as open_files:
         writer = open_files.enter_context(frame_writer(masks_path, (size, size, len(MASKS)))) if masks_path else None
@@ -174,7 +174,7 @@ def load_truth(path: Path) -> ActorTruth:
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
     """The dressed actor under the light, the wall behind, and the camera."""
 
     body: ActorBody
@@ -183,12 +183,13 @@ class _Stage:
     K: Float32[np.ndarray, "3 3"]
 
     @staticmethod
-    def build(seed: int, size: int, look: ActorLook | None = None) -> _Stage:
+    def build(seed: int, size: int, look: ActorLook | None = None, every_strand: bool = False) -> Stage:
+        """Dress and light the actor of a seed, or of a look; ``every_strand``: see :func:`build_actor`."""
         look = look or look_of_seed(seed)
-        body = build_actor(builtin_head(), look)
+        body = build_actor(builtin_head(), look, every_strand)
         focal = FOCAL_SHARE * size
         K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], np.float32)
-        return _Stage(body, light_at_rest(body), paint_wall(size, look), K)
+        return Stage(body, light_at_rest(body), paint_wall(size, look), K)
 
 
 def light_at_rest(body: ActorBody) -> SeenLight:
@@ -212,10 +213,10 @@ def light_at_rest(body: ActorBody) -> SeenLight:
     return SeenLight(smooth_over_mesh(sky, solid, 2), smooth_over_mesh(key, solid, 3))
 
 
-class _Film:
+class Film:
     """Draws any frame of a motion; frames are independent of each other."""
 
-    def __init__(self, stage: _Stage, motion: ActorMotion) -> None:
+    def __init__(self, stage: Stage, motion: ActorMotion) -> None:
         self._stage, self._motion = stage, motion
         head = stage.body.head
         R, t = head_pose(motion.joints, head.joint_positions, head.joint_parents, head.joint_names.index("head"))
@@ -259,7 +260,7 @@ class _Film:
         return aperture, np.concatenate([projected[..., :2] / projected[..., 2:], points[..., 2:]], -1)
 
 
-def _frames(film: _Film, n_frames: int, masks: FrameWriter | None, advance: object) -> Iterator[np.ndarray]:
+def _frames(film: Film, n_frames: int, masks: FrameWriter | None, advance: object) -> Iterator[np.ndarray]:
     """Draw frames in order, a few at a time in threads: the native code releases the interpreter's lock."""
 
     def posed() -> Iterator[tuple[int, np.ndarray]]:

@@ -103,8 +103,11 @@ class _Skin:
         return self.fine[self.is_skin]
 
 
-def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
-    """Build the actor: subdivide the head, dress it, grow hair, paint the skin."""
+def build_actor(model: HeadModel, look: ActorLook, every_strand: bool = False) -> ActorBody:
+    """Build the actor: subdivide the head, dress it, grow hair, paint the skin.
+
+    Hair that no camera within 35 degrees of the front sees is left out, but with ``every_strand``.
+    """
     random = np.random.default_rng([look.seed, 3])
     head = shape_head(model, look)
     assert head.corner_uv is not None and head.embedding is not None
@@ -114,7 +117,7 @@ def build_actor(model: HeadModel, look: ActorLook) -> ActorBody:
     shirt = make_shirt(rest, skin.triangles, (share["torso"] + share["neck"] + share["scalp"]) > 0.5)
     haired = (share["face"] + share["scalp"] + share["neck"] > 0.6)[skin.triangles].all(1)
     hair = grow_scalp_hair(rest, skin.triangles[haired], random)
-    hair = _without_hidden(hair, rest, skin.triangles)
+    hair = hair if every_strand else _without_hidden(hair, rest, skin.triangles)
     brows = brow_ribbons(landmarks, random)
     brow_matrix, brow_distance = bind_to_skin(brows, rest, skin.triangles)
     cards = head.region("lashes")[head.triangles].any(1)

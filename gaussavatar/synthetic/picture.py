@@ -67,11 +67,11 @@ def _light(direction: np.ndarray, colour: np.ndarray) -> abi.GaMeshLight:
     return abi.GaMeshLight(abi.floats(unit(direction)), abi.floats(colour))
 
 
-def _scene(texture: SkinTexture) -> abi.GaMeshScene:
+def _scene(texture: SkinTexture, turn: np.ndarray) -> abi.GaMeshScene:
     return abi.GaMeshScene(
-        _light(KEY_DIRECTION, KEY),
-        _light(FILL_DIRECTION, FILL),
-        _light(RIM_DIRECTION, RIM),
+        _light(turn @ KEY_DIRECTION, KEY),
+        _light(turn @ FILL_DIRECTION, FILL),
+        _light(turn @ RIM_DIRECTION, RIM),
         *(abi.floats(SKY), abi.floats(GROUND)),
         abi.address(texture.texels),
         *(CHART[0], CHART[1], TEXELS, EXPOSURE),
@@ -90,6 +90,7 @@ def draw_actor(
     seen: SeenLight,
     K: Float[np.ndarray, "3 3"],
     wall: Float32[np.ndarray, "s s 3"],
+    R_camera_light: Float[np.ndarray, "3 3"] | None = None,
 ) -> Picture:
     """Draw one frame.
 
@@ -99,19 +100,21 @@ def draw_actor(
         seen: how much light reaches each vertex.
         K: camera matrix of the final picture.
         wall: the background in linear light, of the final size.
+        R_camera_light: how far the camera is turned from where the light was set up; None is not at all.
     """
     size = wall.shape[0]
     K_fine = np.array(K, np.float64)
     K_fine[:2] *= OVERSAMPLE
     raster = rasterize_mesh(posed.vertices, body.triangles, K_fine, OVERSAMPLE * size, OVERSAMPLE * size)
-    return Picture(_shade(body, posed, seen, raster, wall), raster)
+    turn = np.eye(3) if R_camera_light is None else R_camera_light
+    return Picture(_shade(body, posed, seen, raster, wall, turn), raster)
 
 
 def _shade(
-    body: ActorBody, posed: PosedActor, seen: SeenLight, raster: MeshRaster, wall: np.ndarray
+    body: ActorBody, posed: PosedActor, seen: SeenLight, raster: MeshRaster, wall: np.ndarray, turn: np.ndarray
 ) -> UInt8[np.ndarray, "s s 3"]:
     """Light a raster in native code."""
-    library, scene, materials = load_library(), _scene(body.texture), _materials()
+    library, scene, materials = load_library(), _scene(body.texture, turn), _materials()
     strands, points = body.hair.shape
     start = len(posed.vertices) - 2 * strands * points
     # A ribbon's two columns share their light, which is computed once for the strand's middle.

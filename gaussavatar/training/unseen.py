@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from gaussavatar.head.model import HeadModel
 from gaussavatar.mesh.sampling import draw_triangles
-from gaussavatar.mesh.surface import area_normals
+from gaussavatar.mesh.surface import area_normals, closest_points
 from gaussavatar.model.avatar import AvatarModel, Branch
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.semantics import BLUR
@@ -56,6 +56,9 @@ FRONTAL = 0.55
 
 BACKED_REGIONS = ("scalp", "face", "ear")
 """Regions of the head model under which the backing lies."""
+
+FARTHEST_HAIR = 0.04
+"""Metres from the scalp within which a Gaussian may be hair."""
 
 JAW = 0.045
 """Metres above the chin's lowest point below which there is no backing: the jaw moves, the backing does not."""
@@ -158,8 +161,22 @@ def recolour_hidden(branch: Branch, seen: Visibility, donors: _Donors) -> None:
         gaussians.log_scales[hidden] = torch.where(keep < 0.5, small, gaussians.log_scales[hidden])
 
 
-def backing_points(head: HeadModel, lowest: float, count: int, seed: int) -> tuple[Float[np.ndarray, "n 3"], float]:
-    """Points :data:`DEPTH` under the skin at the sides and the back of the head above ``lowest``; their spacing.
+@dataclass(frozen=True)
+class Backing:
+    """Where Gaussians are laid that close what no frame shows."""
+
+    on_skin: Float[np.ndarray, "n 3"]
+    """Points of the head's skin above them, head space, metres."""
+    normal: Float[np.ndarray, "n 3"]
+    """Of the skin there, outward."""
+    haired: Bool[np.ndarray, "n"]
+    """Those of the scalp."""
+    spacing: float
+    """Metres between them."""
+
+
+def backing_places(head: HeadModel, lowest: float, count: int, seed: int) -> Backing:
+    """Places on the skin at the sides and the back of the head above ``lowest``.
 
     Args:
         head: the person's head in head space (x to the image's right, y down, z away from the camera).
@@ -167,27 +184,74 @@ def backing_points(head: HeadModel, lowest: float, count: int, seed: int) -> tup
         count: points asked for.
         seed: of where they lie.
     """
-    corners = head.template.astype(np.float64)[head.triangles[head.triangle_region(*BACKED_REGIONS)]]
+    backed = head.triangle_region(*BACKED_REGIONS)
+    corners = head.template.astype(np.float64)[head.triangles[backed]]
     normal = area_normals(corners)
     double = np.linalg.norm(normal, axis=1)
     normal /= np.maximum(double, 1e-12)[:, None]
     area = double / 2 * ((-normal[:, 2] < FRONTAL) & (corners[..., 1].mean(axis=1) < lowest))
     if area.sum() == 0:
-        return np.zeros((0, 3)), 0.0
+        return Backing(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, bool), 0.0)
     random = np.random.default_rng(seed)
     chosen = draw_triangles(area, count, random)
     places = random.dirichlet((1.0, 1.0, 1.0), count)
-    points = np.einsum("nk,nkd->nd", places, corners[chosen]) - DEPTH * normal[chosen]
-    return points, float(np.sqrt(area.sum() / count))
+    points = np.einsum("nk,nkd->nd", places, corners[chosen])
+    haired = head.triangle_region("scalp")[backed][chosen]
+    return Backing(points, normal[chosen], haired, float(np.sqrt(area.sum() / count)))
 
 
-def _append(branch: Branch, points: np.ndarray, spacing: float, donors: _Donors) -> None:
-    """Add opaque Gaussians at ``points`` in their neighbours' colours.
+@dataclass(frozen=True)
+class _Hair:
+    """Well-seen Gaussians that are hair, and how far before the scalp each of them lies, metres."""
+
+    donors: _Donors
+    height: Float[np.ndarray, "d"]
+
+
+def _hair(branch: Branch, head: HeadModel, donors: _Donors) -> _Hair | None:
+    """Those of the donors that are nearest to the scalp; None where they are too few to tell."""
+    triangles = head.triangles[head.triangle_region("scalp", "face", "ear")]
+    vertices = head.template.astype(np.float64)
+    means = branch.gaussians.means.detach().cpu().numpy()[donors.index].astype(np.float64)
+    found = closest_points(means, vertices, triangles)
+    corners = triangles[found.face]
+    on_scalp = head.region("scalp")[corners].all(axis=1) & (found.distance < FARTHEST_HAIR)
+    if on_scalp.sum() < 4 * NEIGHBOURS:
+        return None
+    normal = area_normals(vertices[corners])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    on_skin = np.einsum("nk,nkd->nd", found.barycentrics, vertices[corners])
+    height = ((means - on_skin) * normal).sum(axis=1)
+    return _Hair(_Donors(cKDTree(means[on_scalp]), donors.index[on_scalp]), height[on_scalp])
+
+
+def _laid(
+    branch: Branch, head: HeadModel, backing: Backing, donors: _Donors
+) -> tuple[Float[np.ndarray, "n 3"], Int[Tensor, "n k"]]:
+    """Where the backing lies, and the Gaussians that it takes its colours from.
+
+    Under skin it lies :data:`DEPTH` deep. On the scalp it is hair: as high as the hair that frames show nearby, in the
+    colours of hair alone.
+    """
+    points = backing.on_skin - DEPTH * backing.normal
+    near = donors.near(points)
+    hair = _hair(branch, head, donors)
+    if hair is not None and backing.haired.any():
+        on = backing.haired
+        _, found = hair.donors.tree.query(backing.on_skin[on], k=NEIGHBOURS)
+        height = np.median(hair.height[found], axis=1)
+        points[on] = backing.on_skin[on] + height[:, None] * backing.normal[on]
+        near[torch.from_numpy(on)] = torch.from_numpy(hair.donors.index[found])
+    return points, near
+
+
+def _append(branch: Branch, points: np.ndarray, spacing: float, near: Int[Tensor, "n k"]) -> None:
+    """Add opaque Gaussians at ``points`` in the median colours of those that are near.
 
     They are still, but where all of the branch's Gaussians move: then they move as their nearest neighbour does.
     """
     count, device = len(branch.gaussians), branch.gaussians.means.device
-    near = donors.near(points).to(device)
+    near = near.to(device)
     source = torch.cat([torch.arange(count, device=device), near[:, 0]])
     colours = [tensor.detach()[near].median(dim=1).values for tensor in _look(branch)]
     fresh = torch.zeros(len(source), dtype=torch.bool, device=device)
@@ -228,9 +292,10 @@ def complete_unseen(
         return 0
     before = len(branch.gaussians)
     lowest = float(clip.tracking.shape[:, 1].max()) - JAW
-    points, spacing = backing_points(head, lowest, count, seed)
-    if len(points):
-        _append(branch, points, spacing, donors)
+    backing = backing_places(head, lowest, count, seed)
+    if len(backing.on_skin):
+        points, near = _laid(branch, head, backing, donors)
+        _append(branch, points, backing.spacing, near)
     while len(branch.gaussians) > before:
         # What goes uncovers others behind it, so this is looked at again until nearly nothing of the backing is seen.
         share = visibility(model, rasterizer, clip, frames).share[before:]

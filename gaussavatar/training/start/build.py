@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
+from scipy.spatial import cKDTree
 
+from gaussavatar.head.model import HeadModel
+from gaussavatar.mesh.surface import vertex_normals
 from gaussavatar.mesh.zbuffer import rasterize_mesh
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.config import ModelConfig
@@ -15,11 +18,14 @@ from gaussavatar.training.data import Clip, cameras_of, reference_frames
 from gaussavatar.training.start.binding import bind
 from gaussavatar.training.start.branches import ReferenceView, initial_face, initial_mouth
 
+HAIR, EAR_CLEAR = 0.01, 0.03
+"""Metres of hair before the scalp; and from the ears, up to which it is less."""
+
 
 def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | None = None) -> AvatarModel:
     """Place both branches from the clip's landmarks, masks and three reference frames.
 
-    ``head`` is the clip's tracked head: it knows where the ears are, and ``binding = head`` needs it.
+    ``head`` is the clip's tracked head: it knows where hair and ears are, and ``binding = head`` needs it.
 
     Everything random in it, the networks' first weights too, is a function of ``seed``.
 
@@ -28,7 +34,7 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
     """
     indices = reference_frames(clip)
     K = cameras_of(clip.tracking, np.array(indices[:1]), clip.size).K[0].numpy().astype(float)
-    depths = [None] * len(indices) if head is None else ear_depth(head, clip, np.array(indices), K)
+    depths = [None] * len(indices) if head is None else head_depth(head, clip, np.array(indices), K)
     views = [
         ReferenceView(
             clip.frames.read(index),
@@ -58,15 +64,33 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
     return model
 
 
-def ear_depth(
+def head_depth(
     head: HeadTrack, clip: Clip, frames: Int[np.ndarray, "f"], K: Float[np.ndarray, "3 3"]
 ) -> Float32[np.ndarray, "f s s"]:
-    """Camera depth in metres of the tracked head's ears in some frames, 0 elsewhere.
+    """Camera depth in metres of the tracked head in some frames, hair and ears included, 0 elsewhere.
 
-    Ears stand off the ellipsoid that stands for the skull; placed at its depth they swim as the head turns.
+    Hair lies :data:`HAIR` before the scalp. Ears are where they are: hair that is pushed out beside them would else
+    lie before them. What starts at the depth of an ellipsoid instead swims as the head turns, for training hardly
+    moves depth; of the actor's hair that was 17 mm.
     """
-    triangles = head.head.triangles
-    seen = rasterize_mesh(camera_vertices(head, clip.tracking, frames), triangles, K, clip.size, clip.size)
-    ears = head.head.triangle_region("ear")
-    on_ear = (seen.triangle_index >= 0) & ears[seen.triangle_index.clip(0)]
-    return np.where(on_ear, seen.depth, 0).astype(np.float32)
+    model, triangles = head.head, head.head.triangles
+    bare = camera_vertices(head, clip.tracking, frames)
+    push = hair_push(model)[:, None]
+    haired = np.stack([posed + push * vertex_normals(posed.astype(float), triangles) for posed in bare])
+    outside = model.triangle_region("face", "lips", "scalp", "ear", "eyeball_left", "eyeball_right")
+    seen = rasterize_mesh(haired.astype(np.float32), triangles[outside], K, clip.size, clip.size)
+    depth = np.where(seen.triangle_index >= 0, seen.depth, 0)
+    ears = model.triangle_region("ear")
+    whole = rasterize_mesh(bare, triangles, K, clip.size, clip.size)
+    on_ear = (whole.triangle_index >= 0) & ears[whole.triangle_index.clip(0)]
+    return np.where(on_ear, whole.depth, depth).astype(np.float32)
+
+
+def hair_push(model: HeadModel) -> Float[np.ndarray, "v"]:
+    """Metres by which each vertex is moved out for the hair on it: :data:`HAIR` on the scalp, less towards the ears."""
+    scalp, ears = model.region("scalp"), model.region("ear")
+    push = np.where(scalp, HAIR, 0.0)
+    if ears.any():
+        away, _ = cKDTree(model.template[ears]).query(model.template)
+        push *= np.clip(away / EAR_CLEAR, 0, 1)
+    return push

@@ -77,7 +77,7 @@ def test_what_the_recipes_differ_in() -> None:
     default, preview, quality, few, demo = map(load_recipe, names)
     assert (default.image_size, preview.image_size, quality.image_size, few.image_size) == (512, 256, 512, 256)
     assert [load_recipe(name).model.face.count for name in names] == [30000, 14000, 40000, 12000, 9000]
-    assert [load_recipe(name).training.backing for name in names] == [2500, 2500, 2500, 0, 2500]
+    assert [load_recipe(name).training.backing for name in names] == [800, 800, 800, 0, 800]
     stages = {name: {stage.name: stage for stage in load_recipe(name).training.stages} for name in names}
     assert (
         list(stages["default"]) == list(stages["preview"]) == ["static", "motion", "poses", "joint", "poses2", "fuse"]

@@ -17,7 +17,7 @@ from gaussavatar.progress import QuietProgress
 from gaussavatar.segmentation import Segmentation, SegmentationConfig, segment_capture
 from gaussavatar.segmentation.surface import throat
 from gaussavatar.storage import FrameStore, frame_writer
-from gaussavatar.synthetic.actor import _Film, _Stage, coverage_masks
+from gaussavatar.synthetic.actor import Film, Stage, coverage_masks
 from gaussavatar.synthetic.body import ActorBody
 from gaussavatar.synthetic.motion import ActorMotion, actor_motion
 from gaussavatar.synthetic.speech import babble
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 class Take:
     """A short film of the actor and its segmentation."""
 
-    stage: _Stage
+    stage: Stage
     motion: ActorMotion
     body: ActorBody
     """The actor whose throat counts as neck, not as head."""
@@ -43,9 +43,9 @@ class Take:
         return FrameStore(self.result.folder.parent / "frames.u8")
 
 
-def _draw(stage: _Stage, body: ActorBody, motion: ActorMotion, index: int) -> tuple[np.ndarray, np.ndarray]:
+def _draw(stage: Stage, body: ActorBody, motion: ActorMotion, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Picture and coverage masks (person, head, face, inside of the mouth) of one frame."""
-    film = _Film(stage, motion)
+    film = Film(stage, motion)
     picture = film.draw(index, film.pose(film.head, slice(index, index + 1))[0])
     return picture.rgb, coverage_masks(body, picture)
 
@@ -53,12 +53,12 @@ def _draw(stage: _Stage, body: ActorBody, motion: ActorMotion, index: int) -> tu
 @pytest.fixture(scope="module")
 def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
     folder: Path = tmp_path_factory.mktemp("turn")
-    stage = _Stage.build(SEED, SIZE)
+    stage = Stage.build(SEED, SIZE)
     regions = stage.body.head.regions.copy()
     regions[throat(stage.body.head)] = REGIONS.index("neck")
     body = dataclasses.replace(stage.body, head=dataclasses.replace(stage.body.head, regions=regions))
     motion = actor_motion(babble(N / 25, SEED), N, 25, SEED, body.head.joint_names)
-    film = _Film(stage, motion)
+    film = Film(stage, motion)
     with frame_writer(folder / "frames.u8", (SIZE, SIZE, 3)) as out:
         for index in range(N):
             out.append(_draw(stage, body, motion, index)[0])

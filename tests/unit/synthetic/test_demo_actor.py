@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gaussavatar.errors import UserError
+from gaussavatar.evaluate.metrics import psnr
 from gaussavatar.landmarks.detect import detect_landmarks
 from gaussavatar.landmarks.measures import eye_openness, lip_aperture
 from gaussavatar.media.frames import read_frames
@@ -15,6 +16,7 @@ from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.storage import FrameStore
 from gaussavatar.synthetic.actor import MASKS, ActorTruth, load_truth, make_actor_clip
 from gaussavatar.synthetic.look import look_of_seed
+from gaussavatar.synthetic.sides import ActorSides
 from gaussavatar.types import Landmarks
 
 SECONDS, SIZE = 4.0, 320
@@ -113,3 +115,24 @@ def test_the_same_seed_makes_the_same_clip_and_another_seed_another_person(tmp_p
 def test_clips_that_cannot_be_are_refused(seconds: float, size: int, fps: int, tmp_path: Path) -> None:
     with pytest.raises(UserError):
         make_actor_clip(tmp_path, seconds, 0, size, fps)
+
+
+def test_the_actor_is_drawn_from_the_side_as_the_clip_shows_it_from_the_front(
+    clip: ActorTruth, frames: list[np.ndarray]
+) -> None:
+    sides = ActorSides(clip, 1)
+    assert sides.is_of_this_seed
+    middle, K = sides.point(40, list(range(468))), clip.K.astype(float)
+    front, head, body = sides.draw(40, K, SIZE, middle, 0, 0)
+    face = FrameStore(clip.masks).read(40)[..., MASKS.index("face")] > 200  # type: ignore[arg-type]
+    assert psnr(front, frames[40], face & head) > 30
+    assert not (head & body).any() and head.sum() > face.sum()
+    side, turned, _ = sides.draw(40, K, SIZE, middle, np.radians(30), 0)
+    columns = [np.flatnonzero(mask.any(axis=0)) for mask in (head, turned)]
+    assert np.abs(side.astype(int) - front).mean() > 3
+    # The middle of the face stays where it is, and the back of the head comes out on one side.
+    assert abs(np.mean(columns[1]) - np.mean(columns[0])) > 3
+
+
+def test_the_wrong_actor_is_noticed(clip: ActorTruth) -> None:
+    assert not ActorSides(clip, 2).is_of_this_seed

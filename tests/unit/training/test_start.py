@@ -11,12 +11,17 @@ import torch
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig, Voice
 from gaussavatar.audio.encoder import AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.mel import MEL
+from gaussavatar.head.builtin.model import builtin_head
+from gaussavatar.mesh.zbuffer import rasterize_mesh
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.tracking.head.track import HeadTrack, camera_vertices
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
-from gaussavatar.training.start.build import build_model
+from gaussavatar.training.start.build import build_model, head_depth
 from gaussavatar.training.step import Run, make_optimizer, set_rates, step_loss
+
+from .conftest import SIZE
 
 FREE = ModelConfig(face=BranchConfig(300), mouth=BranchConfig(60))
 KINDS = {
@@ -77,3 +82,21 @@ def test_harmonics_are_trained_and_only_where_asked_for(tiny_clip: Clip, tmp_pat
 def test_a_bound_model_needs_the_tracked_head(tiny_clip: Clip) -> None:
     with pytest.raises(ValueError, match="tracked head"):
         build_model(tiny_clip, replace(FREE, binding="head"), 0)
+
+
+def test_hair_starts_before_the_scalp_and_ears_where_they_are(tiny_clip: Clip) -> None:
+    head, n = builtin_head(), len(tiny_clip)
+    still = np.zeros((n, len(head.expression_names)), np.float32)
+    joints = np.zeros((n, len(head.joint_names), 3), np.float32)
+    track = HeadTrack(head, "builtin", np.zeros(0, np.float32), still, joints, np.zeros(n, np.float32))
+    K, frames = tiny_clip.tracking.K.astype(float), np.array([3])
+    depth = head_depth(track, tiny_clip, frames, K)[0]
+    bare = rasterize_mesh(camera_vertices(track, tiny_clip.tracking, frames), head.triangles, K, SIZE, SIZE)
+    index = bare.triangle_index[0]
+    seen = lambda name: (index >= 0) & head.triangle_region(name)[index.clip(0)]  # noqa: E731
+    off = bare.depth[0] - depth
+    assert seen("ear").any() and np.array_equal(off[seen("ear")], np.zeros(seen("ear").sum()))
+    assert np.abs(np.median(off[seen("face")])) < 1e-4
+    middle = seen("scalp") & (np.abs(np.arange(SIZE) - SIZE / 2)[None] < 8)
+    assert 0.003 < np.median(off[middle]) < 0.02
+    assert (depth > 0).sum() > (index >= 0).sum() * 0.5 and (depth[index < 0] > 0).any(), "hair stands off the skin"

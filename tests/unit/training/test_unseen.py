@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import roma
 import torch
+from scipy.spatial import cKDTree
 
 from gaussavatar.head.builtin.model import builtin_head
+from gaussavatar.mesh.surface import vertex_normals
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.training import unseen
 from gaussavatar.training.config import LossConfig, StageConfig
@@ -99,14 +101,35 @@ def test_where_everything_moves_the_backing_moves_and_the_avatar_is_whole(tiny_c
 
 def test_the_backing_lies_under_the_skin_away_from_the_front() -> None:
     head = builtin_head()
-    points, spacing = unseen.backing_points(head, 0.05, 500, 0)
+    backing = unseen.backing_places(head, 0.05, 500, 0)
     centre = head.template[head.region("scalp")].mean(axis=0)
-    skin = np.linalg.norm(head.template[head.region("scalp")] - centre, axis=1).max()
-    assert len(points) == 500 and 0 < spacing < 0.05
+    points = backing.on_skin
+    assert len(points) == 500 and 0 < backing.spacing < 0.05
     assert points[:, 1].max() < 0.06
-    assert np.linalg.norm(points - centre, axis=1).max() < skin
-    again, _ = unseen.backing_points(head, 0.05, 500, 0)
-    np.testing.assert_array_equal(points, again)
+    outward = ((points - centre) * backing.normal).sum(axis=1)
+    assert (outward > 0).mean() > 0.95 and backing.normal[:, 2].min() > -unseen.FRONTAL
+    assert 0.3 < backing.haired.mean() < 0.95
+    again = unseen.backing_places(head, 0.05, 500, 0)
+    np.testing.assert_array_equal(points, again.on_skin)
+
+
+def test_on_the_scalp_the_backing_is_hair_and_as_high(trained: Run) -> None:
+    head, gaussians = builtin_head(), trained.model.face.gaussians
+    scalp = head.template[head.region("scalp")].astype(np.float64)
+    normals = vertex_normals(head.template.astype(np.float64), head.triangles)[head.region("scalp")]
+    above = np.random.default_rng(0).permutation(len(scalp))[:200]
+    with torch.no_grad():
+        gaussians.means[:200] = torch.from_numpy(scalp[above] + 0.012 * normals[above]).float()
+        gaussians.colors[:200] = torch.tensor([0.1, 0.2, 0.9])
+    index = np.arange(len(gaussians))
+    donors = unseen._Donors(cKDTree(gaussians.means.detach().numpy()[index]), index)
+    backing = unseen.backing_places(head, 0.05, 300, 0)
+    points, near = unseen._laid(trained.model.face, head, backing, donors)
+    height = ((points - backing.on_skin) * backing.normal).sum(axis=1)
+    assert np.allclose(height[~backing.haired], -unseen.DEPTH)
+    assert 0.006 < np.median(height[backing.haired]) < 0.015
+    colours = gaussians.colors.detach()[near].median(dim=1).values
+    assert (colours[torch.from_numpy(backing.haired)][:, 2] > 0.8).float().mean() > 0.8
 
 
 def test_too_little_seen_changes_nothing(tiny_clip: Clip, tmp_path: Path) -> None:

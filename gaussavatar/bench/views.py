@@ -1,0 +1,124 @@
+"""How an avatar looks from the side: against the demo's actor, who can be drawn from everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+
+from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.capture.layout import CaptureLayout
+from gaussavatar.capture.store import load_capture
+from gaussavatar.errors import UserError
+from gaussavatar.evaluate.metrics import psnr
+from gaussavatar.image.losses import ssim
+from gaussavatar.motion.viewpoint import orbited
+from gaussavatar.synthetic.actor import load_truth
+from gaussavatar.synthetic.sides import ActorSides
+from gaussavatar.tracking.poses.fit import load_tracking
+from gaussavatar.types import Camera, Cameras, Rendered
+
+VIEWS: tuple[tuple[float, float], ...] = (
+    (0, 0), (10, 0), (20, 0), (30, 0), (45, 0), (0, 10), (0, 20),
+)  # fmt: skip
+"""Degrees of yaw and pitch; both signs are measured."""
+
+FRAMES = 8
+FACE = list(range(468))
+"""Landmarks about whose middle the camera turns: a point of the head that tracking and truth both know."""
+
+GREY = 0.5
+
+
+def bench_views(
+    avatar: Path, clip: Path, seed: int = 0, frames: int = FRAMES, save: Path | None = None
+) -> dict[str, float]:
+    """Draw an avatar and its actor from the same places.
+
+    Args:
+        avatar: folder of an avatar that was fitted to an actor's clip.
+        clip: folder of that clip, with its truth.
+        seed: of the actor.
+        frames: so many frames of the clip, even over it.
+        save: folder for the pictures, the actor's and the avatar's side by side.
+
+    Returns:
+        For each of :data:`VIEWS` ``psnr`` and ``ssim`` inside the true mask of the head and ``iou`` of the silhouettes
+        (before neck and clothes anything may lie), mean of both sides and all frames; and the machine's load.
+
+    Raises:
+        UserError: no such avatar or clip, or the clip is of another actor.
+    """
+    loaded, truth = load_avatar(avatar), load_truth(clip / "truth.safetensors")
+    sides = ActorSides(truth, seed)
+    if not sides.is_of_this_seed:
+        raise UserError(f"the clip of the actor with seed {seed} in {clip}", "another one", "give its --seed")
+    layout = CaptureLayout(avatar / "capture")
+    capture, tracking = load_capture(layout.folder), load_tracking(layout.tracking)
+    K = _cropped(truth.K.astype(float), capture.crop, loaded.size)
+    middle = tracking.shape[FACE].astype(float).mean(axis=0)
+    chosen = np.linspace(0, len(loaded.filmed) - 1, frames).round().astype(int)
+    figures: dict[str, float] = {}
+    for yaw, pitch in VIEWS:
+        rows = []
+        for sign in (1, -1) if yaw or pitch else (1,):
+            turn = (sign * np.radians(yaw), sign * np.radians(pitch))
+            for frame in chosen.tolist():
+                real, mask, body = sides.draw(frame, K, loaded.size, sides.point(frame, FACE), *turn)
+                drawn, alpha = head_from(loaded, frame, middle, *turn)
+                rows.append(compared(drawn, np.where(body, 0, alpha), real, mask))
+                if save is not None and frame == chosen[len(chosen) // 2]:
+                    _save(save / f"yaw_{sign * yaw:+.0f}_pitch_{sign * pitch:+.0f}.png", real, drawn)
+        name = f"yaw {yaw:.0f}" if not pitch else f"pitch {pitch:.0f}"
+        means = np.mean(rows, axis=0)
+        figures |= {f"{name}, {what}": float(value) for what, value in zip(("psnr", "ssim", "iou"), means, strict=True)}
+    return figures | {"load": os.getloadavg()[0]}
+
+
+def head_from(
+    loaded: LoadedAvatar, frame: int, centre: Float[np.ndarray, "3"], yaw: float, pitch: float
+) -> tuple[UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "s s"]]:
+    """A frame of an avatar's own motion over grey, from a camera turned about a point of the head; and its opacity."""
+    filmed, size = loaded.filmed, loaded.size
+    camera = orbited(Camera(filmed.T_camera_world[frame], loaded.K, size, size), centre, yaw, pitch)
+    cameras = Cameras(loaded.tensor(camera.T_camera_world[None]), loaded.tensor(loaded.K[None]), size, size)
+    light = loaded.tensor(filmed.T_camera_world[frame : frame + 1])
+    clear = Rendered(torch.zeros(1, size, size, 3), torch.zeros(1, size, size))
+    codes, upper = (loaded.tensor(values[frame : frame + 1]) for values in (filmed.mouth_codes, filmed.upper))
+    drawn = loaded.render_over(codes, upper, cameras, clear, T_light_world=light)
+    image = drawn.rgb + (1 - drawn.alpha)[..., None] * GREY
+    return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy(), drawn.alpha[0].cpu().numpy()
+
+
+def compared(
+    drawn: UInt8[np.ndarray, "s s 3"],
+    alpha: Float[np.ndarray, "s s"],
+    real: UInt8[np.ndarray, "s s 3"],
+    mask: Bool[np.ndarray, "s s"],
+) -> tuple[float, float, float]:
+    """PSNR and SSIM inside the true mask, and the silhouettes' intersection over union."""
+    pair = (torch.from_numpy(image.copy())[None].float() / 255 for image in (drawn, real))
+    similar = ssim(*pair)[0].mean(dim=-1).numpy()
+    solid = alpha > 0.5
+    iou = (solid & mask).sum() / max((solid | mask).sum(), 1)
+    return psnr(drawn, real, mask), float(similar[mask].mean()), float(iou)
+
+
+def _cropped(K: Float[np.ndarray, "3 3"], crop: tuple[int, int, int], size: int) -> Float[np.ndarray, "3 3"]:
+    """A camera matrix of the whole picture as that of its crop at another size."""
+    x, y, side = crop
+    cropped = K.copy()
+    cropped[:2, 2] -= (x, y)
+    cropped[:2] *= size / side
+    return cropped
+
+
+def _save(path: Path, real: np.ndarray, drawn: np.ndarray) -> None:
+    from gaussavatar.media.images import write_image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, np.concatenate([real, drawn], axis=1))
