@@ -7,7 +7,7 @@ OUT ?= demo_out
 # Files of tests run side by side; `make test WORKERS=` runs them in one process.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint docs setup clean
 
 demo: setup
 	$(BIN)/gaussavatar demo --out $(OUT)
@@ -20,6 +20,10 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright --level error; \
 	else echo "pyright skipped: it fetches its own program on first use, and could not"; fi
+
+# One site of docs/ and the public docstrings: site/index.html. A warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 setup: $(VENV)/.native
 
@@ -44,4 +48,4 @@ $(VENV)/.native: $(VENV)/.package $(shell find cuda_ext -type f 2>/dev/null)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site
