@@ -87,7 +87,8 @@ def test_iteration_is_paced_by_the_clock_and_ends_with_the_session(avatar: Avata
         seen.append(frame)
         if len(seen) == 3:
             live.close()
-    assert [frame.index for frame in seen] == [0, 1, 2]
+    # A machine that is busy elsewhere lets frames pass, and says so; none comes twice or before another.
+    assert len(seen) == 3 and [frame.index for frame in seen] == sorted({frame.index for frame in seen})
 
     async def taken() -> list[int]:
         other, got = avatar.live(seed=1), []
@@ -97,7 +98,8 @@ def test_iteration_is_paced_by_the_clock_and_ends_with_the_session(avatar: Avata
                 other.close()
         return got
 
-    assert asyncio.run(taken()) == [0, 1]
+    got = asyncio.run(taken())
+    assert len(got) == 2 and got[0] < got[1]
     assert live.poll() == []
     with pytest.raises(UserError, match="open"):
         live.push(b"", RATE)
