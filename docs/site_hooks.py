@@ -1,4 +1,4 @@
-"""What the site changes in pages: docstrings name other parts as Sphinx does, which mkdocstrings shows as they stand."""
+"""What the site changes in pages: docstrings name other parts as Sphinx does, and mkdocstrings shows that as it is."""
 
 import re
 from typing import Any
