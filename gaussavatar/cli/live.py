@@ -76,6 +76,8 @@ class Live:
 
         if not 8000 <= self.rate <= 96000:
             raise UserError("a --rate of 8000 to 96000 samples per second", f"{self.rate}", "give the sound's own rate")
+        if not 0 <= self.port <= 65535:
+            raise UserError("a port from 1 to 65535", f"{self.port}", "name another one with --port")
         if self.most is not None and not 1 <= self.most <= 1000:
             raise UserError("--most from 1 to 1000", f"{self.most}", "give another number")
         named = (*self.folder, *(() if self.avatar is None else (self.avatar,)))

@@ -52,6 +52,7 @@ def test_a_folder_that_has_gone_is_said(tmp_path: Path) -> None:
         (["speak", "--audio", "https://example.com/a.wav"], "an address"),
         (["speak", "--audio", "pipe"], "a pipe"),
         (["speak", "--video", "."], "a folder"),
+        (["live", "--port", "70000"], "a port from 1 to 65535"),
         (["view", "--mode", "stream", "--audio", "gone.wav"], "no such file"),
     ],
 )
