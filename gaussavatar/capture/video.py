@@ -20,7 +20,7 @@ from gaussavatar.media.colour import can_map_tones
 from gaussavatar.media.damage import damage_of, refuse_damaged
 from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import resize
-from gaussavatar.media.probe import MediaInfo, probe, require_sound, require_video
+from gaussavatar.media.probe import MediaInfo, probe, require_video
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.media.sound_file import hear
 from gaussavatar.progress import Progress
@@ -57,7 +57,6 @@ def capture_video(
     config: CaptureConfig,
     progress: Progress,
     *,
-    need_audio: bool = False,
     av_offset_ms: float = 0.0,
     later_bytes_per_frame: int = 0,
 ) -> Capture:
@@ -68,27 +67,22 @@ def capture_video(
         folder: The capture folder.
         config: Size and limits.
         progress: Where to report.
-        need_audio: Refuse a video without sound.
         av_offset_ms: How much later than its picture the video's sound comes, as the quality page reports it;
             ``audio.wav`` is moved earlier by so much (later where it is negative).
         later_bytes_per_frame: What later stages will write beside the frames; the disk has to have room for it too.
 
     Raises:
         UserError: not a usable video (see :func:`gaussavatar.capture.suitability.check_samples`), too short,
-            without sound where that is needed, cut off, the offset is out of reason, or the disk is full.
+            cut off, the offset is out of reason, or the disk is full.
     """
     check_av_offset(av_offset_ms)
     info = probe(video)
     require_video(info)
-    if need_audio:
-        require_sound(info)
     _check_length(info.seconds, video, config)
     notes = source_notes(info)
     heard = hear(video) if info.has_audio else None
     if heard is not None:
         notes += heard.notes
-        if heard.silent and need_audio:
-            raise UserError(f"speech in the sound of {video.name}", "silence", "film again, with the microphone on")
     for note in notes:
         progress.say(f"{video.name}: {note}")
     samples = prescan(info, progress)

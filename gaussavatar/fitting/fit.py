@@ -20,7 +20,8 @@ from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest, FitResult, check_request
 from gaussavatar.fitting.stages import Stage, peak_memory_mib, run_stages
 from gaussavatar.fitting.training import training_stages
-from gaussavatar.media.probe import probe, require_sound, require_video
+from gaussavatar.media.probe import probe, require_video
+from gaussavatar.media.sound_file import require_speech
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.storage import explain_os_error, read_json
@@ -78,7 +79,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     _say_what_is_missing(job)
     device = choose_device(request.device)
     perceptual_net(job.config.training)
-    require_sound(probe(request.video))
+    require_speech(request.video)
     check_beside(job.config.audio.features, request.video)
     with only_writer(job.layout.folder), frame_parallel():
         write_owner(job.request, job.layout)

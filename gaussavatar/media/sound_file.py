@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from gaussavatar.errors import UserError
-from gaussavatar.media.probe import MediaInfo, SoundTrack, opened, probe
+from gaussavatar.media.probe import MediaInfo, SoundTrack, opened, probe, require_sound
 from gaussavatar.media.process import undecodable
 from gaussavatar.media.samples import LongArray
 from gaussavatar.storage import scratch_folder
@@ -117,6 +117,17 @@ def hear(path: Path, rate: int = ANALYSIS_RATE) -> Heard:
     if facts.silent:
         notes.append(f"there is nothing to be heard (loudest sample {20 * np.log10(max(facts.peak, 1e-9)):.0f} dB)")
     return Heard(Waveform(samples, rate, path), tuple(notes), facts.silent)
+
+
+def require_speech(video: Path) -> None:
+    """Refuse a video that says nothing: lips are learnt from its sound, for as long as that takes.
+
+    Raises:
+        UserError: it has no sound track, or there is nothing to be heard on any of them.
+    """
+    require_sound(probe(video))
+    if hear(video).silent:
+        raise UserError(f"speech in the sound of {video.name}", "silence", "film again, with the microphone on")
 
 
 def _chosen(info: MediaInfo, rate: int) -> tuple[SoundTrack, SoundFacts, Float32[np.ndarray, "t"]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.errors.conftest import make_media
+
 
 @pytest.mark.parametrize("verb", ["fit", "track"])
 @pytest.mark.parametrize(
@@ -48,6 +50,15 @@ def test_a_folder_is_not_a_video(message, media: Path) -> None:
 def test_unusable_sound(message, media: Path, toy_avatar: Path, name: str, word: str) -> None:
     line = message("speak", "--audio", media / name, "--avatar", toy_avatar)
     assert word in line
+
+
+def test_a_fit_to_silence_is_refused_before_the_video_is_looked_at(message, media: Path, tmp_path: Path) -> None:
+    picture = ("-f", "lavfi", "-i", "testsrc=size=320x240:rate=25:duration=7")
+    nothing = ("-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo", "-shortest", "-pix_fmt", "yuv420p")
+    clip = make_media(tmp_path / "muted.mp4", *picture, *nothing)
+    assert "speech in the sound of muted.mp4, got silence" in message("fit", clip, "--out", tmp_path / "out")
+    assert "got a video without one" in message("fit", media / "silent.mp4", "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "capture").exists()
 
 
 def test_wishes_that_cannot_be_met_are_refused_before_anything_is_done(message, media: Path, tmp_path: Path) -> None:

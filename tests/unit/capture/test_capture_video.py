@@ -33,13 +33,13 @@ def run_ffmpeg(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def capture(video: Path, folder: Path, config: CaptureConfig = SMALL, *, need_audio: bool = False):
-    return capture_video(video, folder, config, QuietProgress(), need_audio=need_audio)
+def capture(video: Path, folder: Path, config: CaptureConfig = SMALL):
+    return capture_video(video, folder, config, QuietProgress())
 
 
 @needs_clips
 def test_a_real_clip_becomes_frames_and_sound(tmp_path: Path) -> None:
-    result = capture(CLIPS / "woman_8s.mp4", tmp_path / "capture", need_audio=True)
+    result = capture(CLIPS / "woman_8s.mp4", tmp_path / "capture")
     assert result.n_frames == 200 and len(result.frames()) == 200
     assert result.frames().read(100).shape == (128, 128, 3)
     assert result.audio is not None and read_audio(result.audio).seconds == 200 / 25
@@ -57,9 +57,6 @@ def test_a_portrait_without_sound_is_cropped_to_the_head(tmp_path: Path) -> None
     assert result.audio is None and not (tmp_path / "capture" / "audio.wav").exists()
     assert 0 <= x and 0 <= y and x + side <= 540 and y + side <= 960
     assert result.source["face_px"] / side == pytest.approx(0.42, abs=0.06)
-    with pytest.raises(UserError, match="sound track"):
-        capture(source, tmp_path / "other", need_audio=True)
-    assert not (tmp_path / "other").exists()
 
 
 @needs_clips
@@ -75,12 +72,10 @@ def test_no_face_is_said(tmp_path: Path) -> None:
         capture(tmp_path / "bars.mp4", tmp_path / "capture")
 
 
-def test_short_and_soundless_clips_are_said_before_any_work(tmp_path: Path) -> None:
+def test_short_clips_are_said_before_any_work(tmp_path: Path) -> None:
     run_ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x240:duration=3", tmp_path / "short.mp4")
     with pytest.raises(UserError, match=r"at least 5 s, got 3.0 s"):
         capture(tmp_path / "short.mp4", tmp_path / "capture")
-    with pytest.raises(UserError, match="sound track"):
-        capture(tmp_path / "short.mp4", tmp_path / "capture", need_audio=True)
     with pytest.raises(UserError, match="no such file"):
         capture(tmp_path / "none.mp4", tmp_path / "capture")
 
@@ -172,9 +167,7 @@ def test_sound_moved_by_more_than_its_length_is_silence() -> None:
 @needs_clips
 def test_the_offset_is_corrected_in_the_captured_sound(tmp_path: Path) -> None:
     plain = capture(CLIPS / "woman_8s.mp4", tmp_path / "plain")
-    moved = capture_video(
-        CLIPS / "woman_8s.mp4", tmp_path / "moved", SMALL, QuietProgress(), need_audio=True, av_offset_ms=80.0
-    )
+    moved = capture_video(CLIPS / "woman_8s.mp4", tmp_path / "moved", SMALL, QuietProgress(), av_offset_ms=80.0)
     assert plain.source["av_offset_ms"] == 0.0 and moved.source["av_offset_ms"] == 80.0
     assert plain.audio is not None and moved.audio is not None
     before, after = read_audio(plain.audio).samples, read_audio(moved.audio).samples
@@ -185,7 +178,7 @@ def test_the_offset_is_corrected_in_the_captured_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offset", [float("nan"), -2001.0, 1e9])
 def test_an_offset_out_of_reason_is_said_before_the_video_is_opened(tmp_path: Path, offset: float) -> None:
     with pytest.raises(UserError, match="offset within 2000 ms"):
-        capture_video(tmp_path / "none.mp4", tmp_path, SMALL, QuietProgress(), need_audio=False, av_offset_ms=offset)
+        capture_video(tmp_path / "none.mp4", tmp_path, SMALL, QuietProgress(), av_offset_ms=offset)
 
 
 @needs_clips
@@ -243,7 +236,7 @@ def test_an_interrupted_capture_is_unfinished_and_runs_again(tmp_path: Path) -> 
     folder = tmp_path / "capture"
     capture(CLIPS / "woman_8s.mp4", folder)
     with pytest.raises(KeyboardInterrupt):
-        capture_video(CLIPS / "senator_8s.mp4", folder, SMALL, Interrupting(), need_audio=False)
+        capture_video(CLIPS / "senator_8s.mp4", folder, SMALL, Interrupting())
     with pytest.raises(UserError, match="no such file"):
         load_capture(folder)
     (folder / ".frames.99.unfinished.u8").write_bytes(b"left by a kill")
