@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -23,6 +21,7 @@ from gaussavatar.live.given import Given, given
 from gaussavatar.live.limits import FLOOR_KEPT
 from gaussavatar.live.sound import OpusVoice
 from gaussavatar.speak.text.registry import say_text
+from gaussavatar.storage import scratch_folder
 
 if TYPE_CHECKING:
     from gaussavatar.avatar.live.session import Live
@@ -178,8 +177,8 @@ def spoken(text: str, voice: Voice) -> tuple[Int16[np.ndarray, "s"], int]:
     """
     import soundfile
 
-    with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
-        path = Path(folder) / "said.wav"
+    with scratch_folder() as folder:
+        path = folder / "said.wav"
         say_text(text, path, voice.engine, voice.voice, voice.language)
         sound, rate = soundfile.read(path, dtype="int16", always_2d=True)
     return np.ascontiguousarray(sound[:, 0]), rate

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from gaussavatar.motion.edit import channel_groups, slider_groups
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.serving.address import free_port, page_address
 from gaussavatar.serving.until import serve_until_stopped
+from gaussavatar.storage import scratch_folder
 from gaussavatar.types import VIDEO_FPS, Waveform
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.frames import Painter
@@ -78,9 +79,10 @@ class Viewer:
         self._splat_rate = Rate()
         self._splats_sent: ViewState | None = None
         self._rate, self._read_out = "", 0.0
-        self._folder = tempfile.TemporaryDirectory(prefix="gaussavatar-view-")
+        self._held = ExitStack()
+        folder = self._held.enter_context(scratch_folder())
         self._stop = threading.Event()
-        self.painter = Painter(avatar, Path(self._folder.name))
+        self.painter = Painter(avatar, folder)
         self.clock = PlayClock(self._motion.seconds)
         # viser announces itself on stdout; serve() prints the one line that matters.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -114,7 +116,7 @@ class Viewer:
         self._stop.set()
         with contextlib.redirect_stdout(io.StringIO()):
             self.server.stop()
-        self._folder.cleanup()
+        self._held.close()
 
     def run(self) -> None:
         """Serve until :meth:`stop` or Ctrl-C."""

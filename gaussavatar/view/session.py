@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from gaussavatar.progress import QuietProgress
 from gaussavatar.serving.door import Served
 from gaussavatar.speak.offline import speak
 from gaussavatar.speak.wish import VideoWish
+from gaussavatar.storage import scratch_folder
 from gaussavatar.types import Waveform
 from gaussavatar.view.clock import PlayClock
 from gaussavatar.view.inside import branch_slices
@@ -261,11 +261,11 @@ class Session:
     def _write(self, avatar: Avatar, track: MotionTrack, sound: Played | None, background: str) -> None:
         clear = background == "none"
         name = f"{avatar.name}-recorded{'.webm' if clear else '.mp4'}"
-        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
-            out, heard = Path(folder) / name, None
+        with scratch_folder() as folder:
+            out, heard = folder / name, None
             try:
                 if sound is not None:
-                    heard = Path(folder) / "sound"
+                    heard = folder / "sound"
                     heard.write_bytes(sound.file.body())
                 speak(heard, avatar.loaded, out, QuietProgress(), VideoWish(background=background), track)
             except UserError as error:
@@ -278,8 +278,8 @@ class Session:
 
     def _take_sound(self, data: bytes) -> None:
         """A sound that was dropped into the page, or recorded there."""
-        with tempfile.TemporaryDirectory(prefix="gaussavatar-") as folder:
-            path = Path(folder) / "sound"
+        with scratch_folder() as folder:
+            path = folder / "sound"
             path.write_bytes(data)
             try:
                 waveform = read_audio(path)

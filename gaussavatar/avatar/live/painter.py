@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from gaussavatar.avatar.live.records import LiveMotion
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
 from gaussavatar.errors import UserError
 from gaussavatar.native.threads import frame_parallel
+from gaussavatar.storage import scratch_folder
 from gaussavatar.types import Cameras
 
 
@@ -38,11 +39,12 @@ class Painter:
         check_torso(avatar, torso)
         framing = framing_of(avatar, None, size)
         self._avatar, self._clear = avatar, wish.clear
-        self._folder = tempfile.TemporaryDirectory(prefix="gaussavatar-live-")
+        self._held = ExitStack()
+        folder = self._held.enter_context(scratch_folder())
         try:
-            self._behind = behind_head(avatar, wish, Path(self._folder.name), torso, framing)
+            self._behind = behind_head(avatar, wish, folder, torso, framing)
         except BaseException:
-            self._folder.cleanup()
+            self._held.close()
             raise
         self._K = avatar.tensor(avatar.K if framing is None else framing.matrix(avatar.K))[None]
         self._sides = (avatar.size, avatar.size) if framing is None else (framing.width, framing.height)
@@ -59,4 +61,4 @@ class Painter:
 
     def close(self) -> None:
         """Let the decoded videos go."""
-        self._folder.cleanup()
+        self._held.close()
