@@ -20,7 +20,7 @@ from gaussavatar.media.probe import probe
 from gaussavatar.model.config import BranchConfig
 from gaussavatar.motion.poses import are_poses
 
-DO = "fetch the avatar again, or fit it anew"
+DO = "restore the file, or fit the avatar again"
 MOST_GAUSSIANS, MOST_FRAMES, MOST_NAMES = 4_000_000, 2_000_000, 1000
 LONGEST_NAME, LONGEST_TEXT = 100, 10_000
 FARTHEST = 1e6

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
+from gaussavatar.avatar.finding import CAPTURE
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.capture.layout import CaptureLayout
@@ -57,7 +58,7 @@ def bench_views(
     sides = ActorSides(truth, seed)
     if not sides.is_of_this_seed:
         raise UserError(f"the clip of the actor with seed {seed} in {clip}", "another one", "give its --seed")
-    layout = CaptureLayout(avatar / "capture")
+    layout = CaptureLayout(avatar / CAPTURE)
     capture, tracking = load_capture(layout.folder), load_tracking(layout.tracking)
     K = _cropped(truth.K.astype(float), capture.crop, loaded.size)
     middle = tracking.shape[FACE].astype(float).mean(axis=0)

@@ -50,7 +50,7 @@ assert not tracks, tracks
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", [["fit", "x.mp4"], ["track", "x.mp4"], ["demo"], ["evaluate"], ["view", "."]])
+@pytest.mark.parametrize("words", [["fit", __file__], ["track", __file__], ["demo"], ["evaluate"], ["view", "."]])
 def test_verbs_that_need_more_end_in_one_line(words: list[str]) -> None:
     done = fresh(f"from gaussavatar.cli.main import run\nsys.exit(run({words}))")
     assert done.returncode == 2, done.stdout + done.stderr

@@ -38,6 +38,7 @@ BENCHES = {
     "closure": {"--out", "--avatar", "--audio"},
     "live": {"--out", "--hearing", "--minutes"},
     "opening": {"--out", "--hearing", "--own", "--voice"},
+    "views": {"--out", "--avatar", "--clip", "--seed", "--frames", "--pictures"},
     "ablations": {"--out", "--video", "--recipe", "--set", "--seeds", "--only", "--folder", "--table"},
 }
 HEADS = {"list": set(), "show": {"--expression", "--out"}, "install": {"--name"}, "remove": set()}

@@ -197,5 +197,5 @@ def test_exit_code_of_the_process(tmp_path: Path) -> None:
         [sys.executable, "-m", "gaussavatar.cli", "fit", "absent.mp4"], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: expected a media file at absent.mp4, got no such file; ")
+    assert done.stderr.startswith("error: expected a video at absent.mp4, got no such file; ")
     assert done.stderr.count("\n") == 1 and done.stdout == ""

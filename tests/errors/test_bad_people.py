@@ -27,5 +27,5 @@ def test_clip_of_the_wrong_people(message, people: Path, name: str, words: list[
 
 
 def test_the_clip_with_nothing_wrong_is_captured(people: Path, tmp_path: Path) -> None:
-    capture = capture_video(people / "good.mp4", tmp_path, CaptureConfig(), QuietProgress(), need_audio=True)
+    capture = capture_video(people / "good.mp4", tmp_path, CaptureConfig(), QuietProgress())
     assert capture.n_frames == 150 and capture.audio is not None
