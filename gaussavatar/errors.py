@@ -26,3 +26,23 @@ def _on_one_line(text: str) -> str:
     start = str(text)[: _LONGEST + 1]
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in start)
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
+
+
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "insufficient memory", "failed to map segment",
+              "bad_alloc", "can't start new thread", "unable to allocate")  # fmt: skip
+"""How libraries call it, in small letters, that there is no memory left."""
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it followed upon, says that there is no memory left."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def no_memory() -> UserError:
+    """What is told of that."""
+    do = "close other programs, or ask for smaller pictures; the same command continues from here"
+    return UserError("enough memory", "none that is left", do)

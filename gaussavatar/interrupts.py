@@ -7,11 +7,16 @@ closed terminals send, end the program like Ctrl-C: what is half done is tidied 
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
+
+EXIT_SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a program: 130 after Ctrl-C, 143 after SIGTERM."""
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a program to end, and let it."""
@@ -23,6 +28,51 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int = signal.SIGINT) -> None:
         self.number = number
         super().__init__()
+
+
+BEFORE, AFTER = "before anything was done", "after the work had ended"
+"""When :func:`end_at_once` ends the program, as its line says it."""
+
+
+def interruption(number: int) -> str:
+    """How it is called that a signal has ended the program."""
+    return "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+
+
+def _end_at_once(when: str, number: int, frame: FrameType | None) -> None:
+    """A handler that ends the program where it stands, without an exception that somebody could swallow."""
+    # The terminal may be gone.
+    with suppress(OSError):
+        os.write(2, f"\n{interruption(number)} {when}\n".encode())
+    os._exit(EXIT_SIGNALLED + number)
+
+
+def end_at_once(when: str) -> None:
+    """From now on the signals of :data:`ENDING` end the program at once, with a line and its exit code.
+
+    For the time before the work and after it, when nothing is half done. Signals that are ignored stay so.
+
+    Args:
+        when: :data:`BEFORE` or :data:`AFTER`.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING:
+            if _is_ours(signal.getsignal(number)):
+                signal.signal(number, partial(_end_at_once, when))
+
+
+def hold_signals() -> None:
+    """Let the signals of :data:`ENDING` wait: for the last steps of an interpreter that has nothing left to do."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+def _is_ours(handler: object) -> bool:
+    return handler in (signal.SIG_DFL, signal.default_int_handler, _remember) or _ends_at_once(handler)
+
+
+def _ends_at_once(handler: object) -> bool:
+    return isinstance(handler, partial) and handler.func is _end_at_once
 
 
 _asked: list[int] = []
@@ -47,8 +97,7 @@ def interrupts_remembered() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = (signal.SIG_DFL, signal.default_int_handler)
-    before = {number: signal.signal(number, _remember) for number in ENDING if signal.getsignal(number) in ours}
+    before = {number: signal.signal(number, _remember) for number in ENDING if _is_ours(signal.getsignal(number))}
     try:
         yield
     except Exception as error:
@@ -57,7 +106,7 @@ def interrupts_remembered() -> Iterator[None]:
         raise
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, partial(_end_at_once, AFTER) if _ends_at_once(handler) else handler)
         _asked.clear()
 
 

@@ -1,22 +1,75 @@
 """``python -m gaussavatar.cli`` is the ``gaussavatar`` command; its entry point is here as well.
 
-A Ctrl-C before a verb runs, while the words are read, is answered in a line too.
+An interrupt or a lack of memory is answered in a line at any moment: also while modules are imported and the words are
+read, before a verb runs, and while the interpreter ends. Nothing is imported here before that is seen to.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
+
+_LINES = {
+    130: b"\ninterrupted before anything was done\n",
+    2: b"error: expected enough memory, got none that is left; close other programs, then run the same command again\n",
+}
+"""What is said by exit code where modules that could say it are not there yet; it takes no memory to write it."""
 
 
 def main() -> None:
     """Entry point of the ``gaussavatar`` command."""
     try:
+        _be_ready()
         from gaussavatar.cli.main import main as begin
 
-        begin()
+        try:
+            begin()
+        finally:
+            from gaussavatar.interrupts import AFTER, end_at_once
+
+            end_at_once(AFTER)
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted before anything was done\n")
-        sys.exit(130)
+        _leave(130)
+    except Exception as error:
+        if not _lacks_memory(error):
+            raise
+        _leave(2)
+
+
+def _be_ready() -> None:
+    """Let signals end the program with a line until a verb takes them, and again once it is done."""
+    import atexit
+
+    from gaussavatar.interrupts import BEFORE, end_at_once, hold_signals
+
+    end_at_once(BEFORE)
+    # What is registered first is called last: from then on a signal would only meet an interpreter that goes.
+    atexit.register(hold_signals)
+    sys.unraisablehook = _drop
+
+
+def _drop(dropped: Any) -> None:
+    """Say nothing of an interrupt or a lack of memory in a finaliser: who does the work meets it as well."""
+    if not issubclass(dropped.exc_type, KeyboardInterrupt | MemoryError) and not _lacks_memory(dropped.exc_value):
+        sys.__unraisablehook__(dropped)
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from gaussavatar.errors import lacks_memory
+
+    return lacks_memory(error)
+
+
+def _leave(code: int) -> None:
+    """End at once: what an interpreter does on its way out needs memory and time as well."""
+    try:
+        os.write(2, _LINES[code])
+    finally:
+        # The terminal may be gone.
+        os._exit(code)
 
 
 if __name__ == "__main__":

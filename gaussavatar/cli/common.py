@@ -10,12 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gaussavatar.errors import EXIT_USER_ERROR, UserError
-from gaussavatar.interrupts import Interrupted, answer_interrupt, interrupts_remembered
+from gaussavatar.errors import EXIT_USER_ERROR, UserError, lacks_memory, no_memory
+from gaussavatar.interrupts import EXIT_SIGNALLED, Interrupted, answer_interrupt, interruption, interrupts_remembered
 from gaussavatar.media.given import require_file
-
-EXIT_SIGNALLED = 128
-"""What a shell adds to the number of the signal that ended a program: 130 after Ctrl-C, 143 after SIGTERM."""
 
 EXIT_BROKEN_PIPE = 141
 """Exit code when the reader of stdout has gone, as a shell gives it to a program that SIGPIPE ended."""
@@ -56,33 +53,22 @@ def run_verb(work: Callable[[], int | None]) -> int:
 def say_interrupted(interrupt: KeyboardInterrupt) -> int:
     """Say that the user, or the system, has ended the program, and return the exit code for it."""
     number = interrupt.number if isinstance(interrupt, Interrupted) else int(signal.SIGINT)
-    what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     # The terminal may be gone.
     with suppress(OSError):
-        sys.stderr.write(f"\n{what}; nothing is lost, the same command continues from here\n")
+        sys.stderr.write(f"\n{interruption(number)}; nothing is lost, the same command continues from here\n")
         sys.stderr.flush()
     return EXIT_SIGNALLED + number
 
 
-_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "insufficient memory", "failed to map segment",
-              "bad_alloc", "can't start new thread", "unable to allocate")  # fmt: skip
-"""How libraries call it, in small letters, that there is no memory left."""
-
-
 def explained(error: BaseException) -> UserError | None:
     """What a library's error means where it is nobody's fault but the machine's: no memory, no disk."""
-    from gaussavatar.storage import explain_os_error
-
+    if lacks_memory(error):
+        return no_memory()
     if isinstance(error, OSError):
+        from gaussavatar.storage import explain_os_error
+
         mistake = explain_os_error(error, Path(error.filename or "the output"))
-        if isinstance(mistake, UserError):
-            return mistake
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or any(text in str(cause).lower() for text in _NO_MEMORY):
-            do = "close other programs, or ask for smaller pictures; the same command continues from here"
-            return UserError("enough memory", "none that is left", do)
-        cause = cause.__cause__ or cause.__context__
+        return mistake if isinstance(mistake, UserError) else None
     return None
 
 
