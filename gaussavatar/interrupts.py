@@ -61,10 +61,14 @@ def end_at_once(when: str) -> None:
                 signal.signal(number, partial(_end_at_once, when))
 
 
-def hold_signals() -> None:
-    """Let the signals of :data:`ENDING` wait: for the last steps of an interpreter that has nothing left to do."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+def ignore_signals() -> None:
+    """Ignore the signals of :data:`ENDING`: for the last steps of an interpreter that has nothing left to do.
+
+    Ignored they stay so when Python puts handlers back, and in threads that are still there.
+    """
+    for number in ENDING:
+        if _is_ours(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _is_ours(handler: object) -> bool:

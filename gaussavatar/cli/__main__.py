@@ -41,11 +41,11 @@ def _be_ready() -> None:
     """Let signals end the program with a line until a verb takes them, and again once it is done."""
     import atexit
 
-    from gaussavatar.interrupts import BEFORE, end_at_once, hold_signals
+    from gaussavatar.interrupts import BEFORE, end_at_once, ignore_signals
 
     end_at_once(BEFORE)
     # What is registered first is called last: from then on a signal would only meet an interpreter that goes.
-    atexit.register(hold_signals)
+    atexit.register(ignore_signals)
     sys.unraisablehook = _drop
 
 

@@ -76,6 +76,7 @@ class Door(abc.ABC):
 
         Raises:
             UserError: the port or the address cannot be had.
+            Exception: what :meth:`opened` raises.
         """
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
@@ -92,7 +93,7 @@ class Door(abc.ABC):
         """Talk over a socket that was let in, until it ends."""
 
     async def opened(self) -> None:
-        """Called in the loop when the port is had, before anybody is waited for."""
+        """Called in the loop when the port is had, before anybody is waited for; what it raises, :meth:`open` does."""
         return
 
     async def closing(self) -> None:
@@ -131,7 +132,10 @@ class Door(abc.ABC):
             ready.set_exception(UserError(f"port {config.port} of {config.host} to be free", str(error), do))
             return
         async with server:
-            await self.opened()
+            try:
+                await self.opened()
+            except Exception as error:  # Who waits for the door learns why it does not open.
+                return ready.set_exception(error)
             ready.set_result(None)
             await self._stop.wait()
             await self.closing()

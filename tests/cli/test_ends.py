@@ -34,6 +34,9 @@ if moments == ["end"]:
     import atexit
     atexit.register(strike, how)
 if moments == ["last"]:
+    import threading, time
+    # A signal meets whichever thread does not block it.
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     held = Late()
 from gaussavatar.cli.__main__ import main
 if moments == ["exit"]:

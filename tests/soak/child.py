@@ -7,7 +7,8 @@ that has ended, with its exit code.
 Environment: ``KILLS_ROOT`` is the folder whose files are watched. ``KILLS_JOURNAL`` takes a line of JSON per operation;
 ``KILLS_SHADOW`` is a folder beside the root that keeps a second name of every file whose name is taken from it.
 ``KILLS_STOP`` is the operation before which the program asks its parent (``KILLS_ASK``, a fifo), and waits for an
-answer (``KILLS_ANSWER``, another). ``KILLS_SEGMENT`` are the seconds of a segment of a long video.
+answer (``KILLS_ANSWER``, another). ``KILLS_BEGUN`` is a file that is there once the program itself is begun.
+``KILLS_SEGMENT`` are the seconds of a segment of a long video.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def note(**entry: Any) -> None:
 
 def watch(event: str, words: tuple[Any, ...]) -> None:
     """Audit hook: see https://docs.python.org/3/library/audit_events.html."""
+    if event == "open":
+        shorten_segments()
     if event not in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") or getattr(_own, "busy", False):
         return
     _own.busy = True
@@ -115,18 +118,22 @@ def journal_syncs() -> None:
     os.fsync = told
 
 
+def shorten_segments() -> None:
+    """Make a long video of many segments, once the program has imported what writes them: not before it would."""
+    segments = sys.modules.get("gaussavatar.speak.segments")
+    if "KILLS_SEGMENT" in os.environ and hasattr(segments, "SEGMENT_SECONDS"):
+        segments.SEGMENT_SECONDS = float(os.environ["KILLS_SEGMENT"])  # type: ignore[union-attr]
+
+
 def run(words: list[str]) -> None:
     """Run the program."""
     watched()
     journal_syncs()
-    sys.addaudithook(watch)
-    if "KILLS_SEGMENT" in os.environ:
-        import gaussavatar.speak.segments as segments
-
-        segments.SEGMENT_SECONDS = float(os.environ["KILLS_SEGMENT"])  # type: ignore[misc]
     from gaussavatar.cli.__main__ import main as program
 
     sys.argv = ["gaussavatar", *words]
+    sys.addaudithook(watch)
+    Path(os.environ["KILLS_BEGUN"]).touch()
     program()
 
 

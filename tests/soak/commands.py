@@ -28,6 +28,10 @@ class Command:
         results: patterns of the files that it is asked for, which are the same whenever it is run.
         environment: what its process has besides.
         share: how often it is drawn, against the others.
+        given: what of the inputs lies in the watched folder before it begins.
+        timed: patterns of results whose bytes depend on the clock: there and whole is all that can be asked of them.
+        until: what it says when it serves; 0 or more seconds later, ``lasting``, Ctrl-C ends it in order.
+        lasting: see above.
     """
 
     name: str
@@ -35,6 +39,10 @@ class Command:
     results: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     share: float = 1.0
+    given: str = ""
+    timed: tuple[str, ...] = ()
+    until: str = ""
+    lasting: float = 0.0
 
 
 FIT = Command(
@@ -60,7 +68,17 @@ EXPORTS = (
 INSTALL = Command(
     "head install", ("head", "install", "INPUT/head.npz", "--name", "mine"), ("data/gaussavatar/heads/*",), share=1.5
 )
-ALL = (FIT, SPEAK, *EXPORTS, INSTALL)
+LIVE = Command(
+    "live --record",
+    tuple("live toy --shared --record said.mp4 --port 0 --no-open-browser".split()),
+    ("toy/*",),
+    share=2,
+    given="toy",
+    timed=("said.mp4",),
+    until="live: http",
+    lasting=2.0,
+)
+ALL = (FIT, SPEAK, *EXPORTS, INSTALL, LIVE)
 
 
 def make_inputs(folder: Path, commands: Sequence[Command]) -> None:
@@ -85,10 +103,16 @@ def make_inputs(folder: Path, commands: Sequence[Command]) -> None:
     soundfile.write(folder / "sound.wav", voice.astype(np.float32), 16_000)
 
 
+TIMED = "as long as it took"
+"""Stands for the digest of a file whose bytes depend on the clock."""
+
+
 def results(command: Command, root: Path) -> dict[str, str]:
     """A digest of every file that the command was asked for, without what only tells when it was made."""
     files = sorted(path for pattern in command.results for path in root.glob(pattern) if path.is_file())
-    return {str(path.relative_to(root)): _digest(path) for path in files if not path.name.startswith(".")}
+    found = {str(path.relative_to(root)): _digest(path) for path in files if not path.name.startswith(".")}
+    timed = (path for pattern in command.timed for path in root.glob(pattern))
+    return found | {str(path.relative_to(root)): TIMED for path in timed}
 
 
 def _digest(path: Path) -> str:
@@ -122,6 +146,7 @@ def half_files(root: Path, whole: Mapping[str, str]) -> list[str]:
 
 def _is_whole(path: Path, digest: str | None) -> bool:
     from gaussavatar.errors import UserError
+    from gaussavatar.media.frames import read_frames
     from gaussavatar.media.probe import probe
     from gaussavatar.storage import FrameStore, read_arrays
 
@@ -136,8 +161,8 @@ def _is_whole(path: Path, digest: str | None) -> bool:
                 return all(file[name].dtype for name in file.files)
         if kind == ".u8":
             return len(FrameStore(path)) > 0
-        if kind == ".mp4" and digest is None:
-            return probe(path).seconds > 0
+        if kind == ".mp4" and digest in (None, TIMED):
+            return sum(1 for _ in read_frames(probe(path), width=32, height=32)) > 0
         if kind == ".png":
             with Image.open(path) as image:
                 image.verify()

@@ -60,7 +60,7 @@ def whole_run(launch: Launcher, command: Command, inputs: Path, case: Path) -> W
     code, said = process.ends()
     if code != 0:
         raise RuntimeError(f"{command.name} failed undisturbed:\n{said}")
-    everything = Command("", (), ("**/*",))
+    everything = Command("", (), ("**/*",), timed=command.timed)
     operations = len(process.journal.read_text().splitlines())
     return Whole(results(command, process.root), results(everything, process.root), operations, process.cpu)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from tests.soak.commands import Command
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
 
-PATIENCE = 1800
+PATIENCE = 300
 """Seconds after which a run counts as stuck."""
 
 
@@ -132,6 +134,7 @@ class Process:
         self.journal.touch()
         self._said.touch()
         ask, answer = aside / "ask", aside / "answer"
+        self._begun = aside / "begun"
         os.mkfifo(ask)
         os.mkfifo(answer)
         self._ask, self._answer = os.open(ask, os.O_RDWR | os.O_NONBLOCK), os.open(answer, os.O_RDWR)
@@ -140,8 +143,11 @@ class Process:
             "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "TMPDIR": str(self.root / "tmp"),
             "XDG_DATA_HOME": str(self.root / "data"), "KILLS_ROOT": str(self.root), "KILLS_JOURNAL": str(self.journal),
             "KILLS_SHADOW": str(self.shadow), "KILLS_STOP": str(stop), "KILLS_ASK": str(ask),
-            "KILLS_ANSWER": str(answer), **command.environment,
+            "KILLS_ANSWER": str(answer), "KILLS_BEGUN": str(self._begun), **command.environment,
         }  # fmt: skip
+        if command.given and not (self.root / command.given).exists():
+            shutil.copytree(inputs / command.given, self.root / command.given)
+        self._until, self._lasting, self._serving = command.until, command.lasting, math.nan
         self._process = launch(words, self.root, environment, self._said)
         self.pid, self.cpu = self._process.pid, 0.0
 
@@ -150,10 +156,19 @@ class Process:
         deadline = time.monotonic() + PATIENCE
         while self._process.poll() is None and time.monotonic() < deadline:
             self.cpu = max(self.cpu, cpu_seconds(self.pid))
-            if self._is_asked() if moment.operation >= 0 else self.cpu >= moment.cpu:
+            if self._is_asked() if moment.operation >= 0 else self.cpu >= moment.cpu and self._begun.exists():
                 return True
+            self._end_serving()
             time.sleep(0.002)
         return False
+
+    def _end_serving(self) -> None:
+        """Ctrl-C for a server that has served for as long as it should."""
+        if self._until and math.isnan(self._serving) and self._until in self._said.read_text(errors="replace"):
+            self._serving = time.monotonic()
+        if time.monotonic() - self._serving > self._lasting:
+            os.kill(self.pid, signal.SIGINT)
+            self._until, self._serving = "", math.nan
 
     def _is_asked(self) -> bool:
         try:
@@ -165,7 +180,11 @@ class Process:
         """Let a waiting program go on; its exit code, and all that it said, once it has ended."""
         os.write(self._answer, b"!")
         try:
-            code = self._process.wait(PATIENCE)
+            deadline = time.monotonic() + PATIENCE
+            while self._until and self._process.poll() is None and time.monotonic() < deadline:
+                self._end_serving()
+                time.sleep(0.01)
+            code = self._process.wait(deadline - time.monotonic())
         except subprocess.TimeoutExpired:
             os.killpg(self.pid, signal.SIGKILL)
             code = self._process.wait(PATIENCE)

@@ -25,8 +25,7 @@ class Way:
     Attributes:
         name: in the table.
         strike: does it to a process (id) that works in a folder.
-        codes: exit codes that are right for it, besides 0 where the program was past all harm; before the program
-            has begun, and after its work, a signal ends the interpreter.
+        codes: exit codes that are right for it, besides 0 where the program was past all harm.
         tidy: whether the program can, and so has to, remove what is half written before it ends.
         lift: puts the folder right again.
         powerless: what :func:`tests.soak.powercut.cut_power` is told of names; None where the machine goes on.
@@ -84,8 +83,8 @@ def _take_memory(pid: int, folder: Path) -> None:
 
 WAYS = (
     Way("SIGKILL", _kill, (-signal.SIGKILL,), tidy=False),
-    Way("SIGINT", _interrupt, (130, -signal.SIGINT)),
-    Way("SIGTERM", _terminate, (143, -signal.SIGTERM)),
+    Way("SIGINT", _interrupt, (130,)),
+    Way("SIGTERM", _terminate, (143,)),
     Way("power cut, bytes lost", _kill_all, (-signal.SIGKILL,), tidy=False, powerless=False),
     Way("power cut, names lost", _kill_all, (-signal.SIGKILL,), tidy=False, powerless=True),
     Way("full disk", _fill_disk, (2,), lift=_empty_disk),

@@ -83,3 +83,12 @@ def test_a_connection_that_says_nothing_is_no_traceback(
 def test_a_port_in_use_is_said(opened: Door) -> None:
     with pytest.raises(UserError, match="port .* to be free"):
         Echo(opened.config, lambda _: None).open()
+
+
+def test_what_keeps_a_door_from_opening_is_raised_by_who_opens_it(opened: Door) -> None:
+    class Shut(Echo):
+        async def opened(self) -> None:
+            raise UserError("free disk space", "a full disk", "free some space")
+
+    with pytest.raises(UserError, match="a full disk"):
+        Shut(DoorConfig("127.0.0.1", free()), opened.files).open()
