@@ -1,7 +1,9 @@
-"""Work on many items in threads: results in order, memory bounded."""
+"""Work on many items in threads: results in order, memory bounded, cores shared out."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -31,3 +33,21 @@ def ordered_map(
     finally:
         for future in waiting:
             future.cancel()
+
+
+_share = threading.local()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def own_cores() -> int:
+    """Cores that work which is started from this thread may keep busy: all, or its share (:func:`take_share`)."""
+    return getattr(_share, "cores", None) or usable_cores()
+
+
+def take_share(cores: int) -> None:
+    """Let this thread's work keep so many cores busy from now on; a pool's ``initializer``, where pools are nested."""
+    _share.cores = cores

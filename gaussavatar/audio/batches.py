@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,15 +16,26 @@ from torch import Tensor
 
 from gaussavatar.audio.features.api import AudioFeature, AugmentConfig
 from gaussavatar.audio.features.join import JoinedFeature
-from gaussavatar.audio.features.other_voices import other_sound, pause_sound
+from gaussavatar.audio.features.other_voices import (
+    DrawnPauses,
+    DrawnVoice,
+    draw_pauses,
+    draw_voice,
+    pauses_of,
+    said_by,
+)
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.normalise import normalise
 from gaussavatar.errors import UserError
+from gaussavatar.parallel import ordered_map, take_share, usable_cores
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import VIDEO_FPS, Waveform
 
 ENOUGH_FRAMES = 60_000
 """Feature frames that say well enough what a bank sounds like (about 16 MB)."""
+
+TOGETHER_SECONDS = 3600.0
+"""Sound that is made and heard at a time; a second of it takes a third of a megabyte of memory while it is."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +82,63 @@ class Voice:
 def voices(feature: AudioFeature, waveform: Waveform, config: BatchConfig, seed: int) -> Iterator[Voice]:
     """The recorded voice, then other voices in other rooms, all heard anew from sound.
 
-    Values are rounded to what 16 bits hold, so that a bank read from disk is the one that was made.
+    Several are made and heard at a time, in threads, for what is slow in it lets go of Python; chance is drawn voice
+    by voice, before. Values are rounded to what 16 bits hold, so that a bank read from disk is the one that was made.
     """
     generator = torch.Generator().manual_seed(seed)
-    n = len(feature.extract(waveform))
-    for k in range(1 + config.other_voices(waveform.seconds)):
-        sound = waveform if k == 0 else other_sound(waveform, config.augment, generator)
-        raw = feature.extract(sound)[:n]
-        yield Voice(_rounded(raw), _rounded(_pauses(feature, sound, raw, config, generator)))
+    count, cores = 1 + config.other_voices(waveform.seconds), usable_cores()
+    # Where columns come from a file, chance asks what was heard: one after the other.
+    at_once = 1 if feature.facts.beside else int(TOGETHER_SECONDS / max(waveform.seconds, 1.0))
+    workers = max(1, min(count, cores, at_once))
+    drawn = (_drawn(feature, waveform, config, generator, other=k > 0) for k in range(count))
+
+    def hear(one: _Drawn) -> tuple[np.ndarray, np.ndarray]:
+        sound = waveform if one.voice is None else said_by(one.voice, waveform)
+        raw = feature.extract(sound)
+        if one.pauses is None:
+            return raw, _pauses_within(feature, raw[: n or None], config, generator)
+        return raw, _heard_apart(feature, pauses_of(one.pauses, sound))
+
+    n = 0
+    share = -(-cores // workers)
+    with _one_torch_thread(), ThreadPoolExecutor(workers, initializer=take_share, initargs=(share,)) as pool:
+        for raw, pauses in ordered_map(pool, hear, drawn, workers + 1) if workers > 1 else map(hear, drawn):
+            n = n or len(raw)
+            yield Voice(_rounded(raw[:n]), _rounded(pauses))
 
 
-def _pauses(
-    feature: AudioFeature, sound: Waveform, raw: np.ndarray, config: BatchConfig, generator: torch.Generator
+@dataclass(frozen=True)
+class _Drawn:
+    """All chance of a voice; None for the recorded one, and for pauses that lie in the recording."""
+
+    voice: DrawnVoice | None
+    pauses: DrawnPauses | None
+
+
+def _drawn(
+    feature: AudioFeature, waveform: Waveform, config: BatchConfig, generator: torch.Generator, *, other: bool
+) -> _Drawn:
+    voice = draw_voice(len(waveform.samples), config.augment, generator) if other else None
+    if feature.facts.beside:
+        return _Drawn(voice, None)
+    return _Drawn(voice, draw_pauses(config.silence_stretches, config.silence_seconds, generator))
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Threads that are started inside work with one thread of torch each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pauses_within(
+    feature: AudioFeature, raw: np.ndarray, config: BatchConfig, generator: torch.Generator
 ) -> Float32[np.ndarray, "p length d"]:
-    """Made-up pauses as they sound around a voice; where columns come from a file, the recording's own."""
-    if not feature.facts.beside:
-        return _heard_apart(feature, pause_sound(config.silence_stretches, config.silence_seconds, sound, generator))
+    """Pauses of the recording itself."""
     pausing = raw[feature.activity(raw) < 0.5]
     pausing = pausing if len(pausing) else raw
     start = torch.randint(len(pausing), (config.silence_stretches, 1), generator=generator).numpy()

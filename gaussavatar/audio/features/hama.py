@@ -8,7 +8,6 @@ logarithm taken. No voice's own statistics are taken off, for the network has se
 
 from __future__ import annotations
 
-import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -25,7 +24,7 @@ from gaussavatar.audio.phone_classes import CLASSES, SILENCE, shares_of
 from gaussavatar.audio.stream import n_centred_frames
 from gaussavatar.audio.windows import Window
 from gaussavatar.errors import UserError
-from gaussavatar.parallel import ordered_map
+from gaussavatar.parallel import ordered_map, own_cores
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 PACKAGE_VERSION = "1.7.0"
@@ -155,7 +154,7 @@ def levels_in_pieces(
     if len(starts) == 1:
         return hear(0)
     # The network's library lets go of Python while it works, and what it answers does not depend on its neighbours.
-    workers = min(os.cpu_count() or 1, 8)
+    workers = min(own_cores(), 8)
     with ThreadPoolExecutor(workers) as pool:
         return np.concatenate(list(ordered_map(pool, hear, starts, 2 * workers)))
 

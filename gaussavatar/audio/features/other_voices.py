@@ -8,7 +8,7 @@ lips of the recording belong to each version. Needs 16 kHz. A ``torch.Generator`
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -49,6 +49,40 @@ _HUM_LEVELS = (2.0, 2.5, 1.0, 1.5, -0.5, -1.0)
 """Nats over the room's noise of a hum's first harmonics."""
 
 
+@dataclass(frozen=True)
+class DrawnVoice:
+    """What chance says of another voice in another room: all of it but the work.
+
+    Attributes:
+        factor: of the vocal tract's length.
+        colour: equaliser and level, nats of power per mel band.
+        tail: of the room; None for none.
+        snr: nats from speech down to the noise.
+        noise: its colour and the white noise that it is made of; None for none.
+    """
+
+    factor: float
+    colour: Float[Tensor, "40"]
+    tail: Float32[np.ndarray, "t"] | None
+    snr: float
+    noise: tuple[Float[Tensor, "1 40"], Float32[Tensor, "1 size"]] | None
+
+
+@dataclass(frozen=True)
+class DrawnPauses:
+    """What chance says of made-up pauses: how far each lies over a recording's own, and what is heard in it."""
+
+    over: Float[Tensor, "n 1"]
+    under: Float[Tensor, "n 40"]
+    kind: Float[Tensor, "n"]
+    white: Float32[Tensor, "n size"]
+    mains: Float[Tensor, "n"]
+    hum: Float[Tensor, "n"]
+    phase: Float[Tensor, "n harmonics"]
+    breath: Float32[Tensor, "n size"]
+    swell: Float[Tensor, "n length"]
+
+
 def other_sound(waveform: Waveform, config: AugmentConfig, generator: torch.Generator) -> Waveform:
     """One other voice in another room saying the same: as many samples, peaks below one, the timing kept.
 
@@ -59,23 +93,38 @@ def other_sound(waveform: Waveform, config: AugmentConfig, generator: torch.Gene
     Raises:
         ValueError: the sample rate is not 16 kHz.
     """
-    samples = torch.from_numpy(_checked(waveform))
+    return said_by(draw_voice(len(_checked(waveform)), config, generator), waveform)
+
+
+def draw_voice(length: int, config: AugmentConfig, generator: torch.Generator) -> DrawnVoice:
+    """All chance of :func:`other_sound` for so many samples."""
     factor = float(uniform((1,), config.warp_low, config.warp_high, generator))
     colour = smooth_curve(1, config.equaliser, generator)[0] + uniform((1,), -config.level, config.level, generator)
     if _happens(config.band_limit_probability, generator):
         cut = int(torch.randint(26, N_MELS, (1,), generator=generator))
         colour[cut:] -= 1.5 * torch.arange(1, N_MELS - cut + 1)
-    tail = None
+    tail, snr, noise = None, 0.0, None
     if _happens(config.reverb_probability, generator):
         seconds, share = (float(uniform((1,), *span, generator)) for span in ((0.1, 0.5), (0.1, 0.6)))
         tail = _reverb_tail(seconds, share, generator)
-    out = _filtered(samples, factor, _at_bins(colour, FFT_SIZE))
-    if tail is not None:
-        out = out + oaconvolve(out, tail)[: len(out)].astype(np.float32)
     if _happens(config.noise_probability, generator):
         snr = float(uniform((1,), config.snr_low, config.snr_high, generator)) * math.log(10.0) / 10.0
-        level = smooth_curve(1, 1.0, generator) + float(_speech_level(out) - snr)
-        out = out + coloured_noise(level, len(out), generator)[0].numpy()
+        noise = smooth_curve(1, 1.0, generator), white_noise(1, length, generator)
+    return DrawnVoice(factor, colour, tail, snr, noise)
+
+
+def said_by(voice: DrawnVoice, waveform: Waveform) -> Waveform:
+    """The work of :func:`other_sound`, with nothing left to chance.
+
+    Raises:
+        ValueError: the sample rate is not 16 kHz.
+    """
+    out = _filtered(torch.from_numpy(_checked(waveform)), voice.factor, _at_bins(voice.colour, FFT_SIZE))
+    if voice.tail is not None:
+        out = out + oaconvolve(out, voice.tail)[: len(out)].astype(np.float32)
+    if voice.noise is not None:
+        curve, white = voice.noise
+        out = out + _coloured(white, curve + float(_speech_level(out) - voice.snr), len(out))[0].numpy()
     peak = float(np.abs(out).max(initial=0.0))
     return replace(waveform, samples=np.asarray(out * min(1.0, _HEADROOM / max(peak, 1e-9)), np.float32))
 
@@ -95,12 +144,36 @@ def pause_sound(n: int, seconds: float, heard: Waveform, generator: torch.Genera
     Raises:
         ValueError: the sample rate is not 16 kHz.
     """
+    return pauses_of(draw_pauses(n, seconds, generator), heard)
+
+
+def draw_pauses(n: int, seconds: float, generator: torch.Generator) -> DrawnPauses:
+    """All chance of :func:`pause_sound`."""
     length = round(seconds * ANALYSIS_RATE)
-    room = _pause_level(heard) + uniform((n, 1), -4.0, 0.8, generator) - smooth_curve(n, 0.7, generator)
-    kind = torch.rand((n,), generator=generator)
-    out = coloured_noise(room, length, generator)
-    hum = _hum(room, length, generator)
-    breath = coloured_noise(room + torch.linspace(-1.0, 1.2, N_MELS), length, generator) * _swell(n, length, generator)
+    return DrawnPauses(
+        over=uniform((n, 1), -4.0, 0.8, generator),
+        under=smooth_curve(n, 0.7, generator),
+        kind=torch.rand((n,), generator=generator),
+        white=white_noise(n, length, generator),
+        mains=torch.tensor(_MAINS_HZ)[torch.randint(len(_MAINS_HZ), (n,), generator=generator)],
+        hum=uniform((n,), -1.0, 2.0, generator),
+        phase=uniform((n, len(_HUM_LEVELS)), 0.0, 2.0 * math.pi, generator),
+        breath=white_noise(n, length, generator),
+        swell=_swell(n, length, generator),
+    )
+
+
+def pauses_of(drawn: DrawnPauses, heard: Waveform) -> list[Waveform]:
+    """The work of :func:`pause_sound`, with nothing left to chance.
+
+    Raises:
+        ValueError: the sample rate is not 16 kHz.
+    """
+    length, kind = drawn.swell.shape[1], drawn.kind
+    room = _pause_level(heard) + drawn.over - drawn.under
+    out = _coloured(drawn.white, room, length)
+    hum = _hum(room, drawn, length)
+    breath = _coloured(drawn.breath, room + torch.linspace(-1.0, 1.2, N_MELS), length) * drawn.swell
     out = torch.where((kind > 0.55)[:, None] & (kind <= 0.75)[:, None], out + hum, out)
     out = torch.where((kind > 0.75)[:, None], out + breath, out)
     out = torch.where((kind < 0.2)[:, None], torch.zeros_like(out), out)
@@ -112,10 +185,22 @@ def coloured_noise(
     level: Float[Tensor, "n 40"], length: int, generator: torch.Generator
 ) -> Float32[Tensor, "n length"]:
     """Steady Gaussian noise whose mean power in each mel band is the exponential of ``level``."""
+    return _coloured(white_noise(len(level), length, generator), level, length)
+
+
+def white_noise(n: int, length: int, generator: torch.Generator) -> Float32[Tensor, "n size"]:
+    """Gaussian noise, of a size whose spectrum is quick to take, and that is at least ``length``."""
     if length == 0:
-        return torch.zeros((len(level), 0))
-    size = next_fast_len(length, real=True)
-    white = torch.randn((len(level), size), generator=generator)
+        return torch.zeros((n, 0))
+    return torch.randn((n, next_fast_len(length, real=True)), generator=generator)
+
+
+def _coloured(
+    white: Float32[Tensor, "n size"], level: Float[Tensor, "n 40"], length: int
+) -> Float32[Tensor, "n length"]:
+    size = white.shape[1]
+    if size == 0:
+        return white
     density = level - torch.from_numpy(np.log(white_noise_mel()).astype(np.float32))
     spectrum = torch.fft.rfft(white) * torch.exp(0.5 * _at_bins(density, size))
     return torch.fft.irfft(spectrum, size)[:, :length]
@@ -206,17 +291,14 @@ def _pause_level(heard: Waveform) -> Float[Tensor, "40"]:
     return torch.from_numpy(np.percentile(mel, PAUSE_PERCENTILE, axis=0).clip(LOG_FLOOR).astype(np.float32))
 
 
-def _hum(room: Float[Tensor, "n 40"], length: int, generator: torch.Generator) -> Float32[Tensor, "n length"]:
+def _hum(room: Float[Tensor, "n 40"], drawn: DrawnPauses, length: int) -> Float32[Tensor, "n length"]:
     """Mains and their harmonics over the lowest bands of a room's noise."""
-    n, count = len(room), len(_HUM_LEVELS)
-    mains = torch.tensor(_MAINS_HZ)[torch.randint(len(_MAINS_HZ), (n,), generator=generator)]
-    level = room[:, :count].mean(1) + uniform((n,), -1.0, 2.0, generator)
-    phase = uniform((n, count), 0.0, 2.0 * math.pi, generator)
+    level = room[:, : len(_HUM_LEVELS)].mean(1) + drawn.hum
     time = torch.arange(length) / ANALYSIS_RATE
-    out = torch.zeros((n, length))
+    out = torch.zeros((len(room), length))
     for k, over in enumerate(_HUM_LEVELS):
-        turns = 2.0 * math.pi * (k + 1) * mains[:, None] * time
-        out += torch.exp(0.5 * (level + over))[:, None] * torch.sin(turns + phase[:, k : k + 1])
+        turns = 2.0 * math.pi * (k + 1) * drawn.mains[:, None] * time
+        out += torch.exp(0.5 * (level + over))[:, None] * torch.sin(turns + drawn.phase[:, k : k + 1])
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from gaussavatar.audio import batches
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig, Voice, kept_voices, voices
 from gaussavatar.audio.features.join import JoinedFeature
-from gaussavatar.audio.features.mel import MEL
+from gaussavatar.audio.features.mel import MEL, MelFeature
 from gaussavatar.audio.features.registry import open_features
+from gaussavatar.types import Waveform
 
 from .sounds import generator, long_speech
 
@@ -38,6 +40,25 @@ def test_voices_are_the_recorded_one_and_others_that_say_the_same() -> None:
     assert all(
         np.array_equal(a.raw, b.raw) and np.array_equal(a.pauses, b.pauses) for a, b in zip(made, again, strict=True)
     )
+
+
+def test_voices_do_not_depend_on_how_many_are_heard_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, threads, extract = long_speech(4), torch.get_num_threads(), MelFeature.extract
+    meeting = threading.Barrier(3, timeout=20)
+
+    def together(self: MelFeature, waveform: Waveform) -> np.ndarray:
+        assert torch.get_num_threads() == 1
+        if waveform.seconds > 3:
+            meeting.wait()
+        return extract(self, waveform)
+
+    monkeypatch.setattr(batches, "usable_cores", lambda: 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(MelFeature, "extract", together)
+        many = list(voices(MEL, sound, CONFIG, 3))
+    assert torch.get_num_threads() == threads
+    monkeypatch.setattr(batches, "usable_cores", lambda: 1)
+    assert same(many, list(voices(MEL, sound, CONFIG, 3)))
 
 
 def test_a_bank_is_kept_on_disk_and_made_anew_for_another_key(tmp_path: Path) -> None:
