@@ -14,8 +14,10 @@ from gaussavatar.avatar.checked import DO, check_branches, check_numbers, check_
 from gaussavatar.avatar.folder import TORSO
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.errors import UserError
+from gaussavatar.model.binding import quaternion_product
 from gaussavatar.model.torso import Torso, blank_torso, torso_from
 from gaussavatar.motion.poses import are_poses
+from gaussavatar.motion.rotations import rotation_quaternions
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import Activated, Cameras, Rendered
@@ -47,16 +49,11 @@ class LoadedTorso:
 
     def placed(self, T_world_torso: Float32[np.ndarray, "4 4"]) -> Activated:
         """The Gaussians, without batch dimension, moved to another space."""
-        import roma
-
         own = self.torso.activated(1)
         T = torch.from_numpy(T_world_torso).to(own.means)
-        x, y, z, w = roma.rotmat_to_unitquat(T[:3, :3])
-        turned = roma.quat_product(
-            torch.stack([x, y, z, w]).expand(own.quats.shape[1], 4), own.quats[0][:, [1, 2, 3, 0]]
-        )
+        turned = torch.stack(quaternion_product(rotation_quaternions(T[:3, :3]).unbind(), own.quats[0].unbind(-1)), dim=-1)
         means = own.means[0] @ T[:3, :3].T + T[:3, 3]
-        return Activated(means, turned[:, [3, 0, 1, 2]], own.scales[0], own.opacities[0], own.colors[0])
+        return Activated(means, turned, own.scales[0], own.opacities[0], own.colors[0])
 
 
 def joined(first: Activated, second: Activated) -> Activated:

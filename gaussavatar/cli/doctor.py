@@ -102,9 +102,7 @@ def check_platform() -> Finding:
 
 def check_packages() -> Finding:
     """The Python packages that the main road imports."""
-    modules = (
-        "av cv2 ffmpeg imageio_ffmpeg jaxtyping msgspec numpy PIL rich roma safetensors scipy soundfile torch tyro"
-    )
+    modules = "av cv2 ffmpeg imageio_ffmpeg jaxtyping msgspec numpy PIL rich safetensors scipy soundfile torch tyro"
     if not plays_only():
         modules += " mediapipe viser yaml"
     missing = [name for name in modules.split() if importlib.util.find_spec(name) is None]

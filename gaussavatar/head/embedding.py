@@ -17,10 +17,11 @@ from scipy.spatial import cKDTree
 
 from gaussavatar.errors import UserError
 from gaussavatar.head.anatomy.eyeball import eyeball_colour
-from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices, rotation_matrices
+from gaussavatar.head.model import HeadModel, LandmarkEmbedding, pose_vertices
 from gaussavatar.landmarks.indices import MIRROR, OVAL_SIDES
 from gaussavatar.mesh.surface import closest_points, vertex_normals
 from gaussavatar.mesh.zbuffer import MeshRaster, interpolate, rasterize_mesh
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.types import N_LANDMARKS
 
 SIZE = 512

@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 from torch import Tensor
 
 from gaussavatar.errors import UserError
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.storage import atomic_path
 
 REGIONS = (
@@ -220,22 +221,6 @@ def pose_vertices(
             shaped = shaped + (features @ tensor(model.pose_correctives).flatten(1)).unflatten(1, (n_vertices, 3))
         shaped = skin_vertices(shaped, joints, rotations, model.joint_parents, tensor(model.skin_weights))
     return shaped if translation is None else shaped + translation.to(expression)[:, None]
-
-
-def rotation_matrices(axis_angle: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
-    """Rotation matrices of axis-angle vectors by Rodrigues' formula; smooth at zero."""
-    x, y, z = axis_angle.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    square = (axis_angle**2).sum(-1)
-    # Near zero the closed forms lose their gradient, so the series takes over; the inner
-    # where keeps the unused branch free of a division by zero.
-    small = square < 1e-8
-    angle = torch.where(small, torch.ones_like(square), square).sqrt()
-    sine = torch.where(small, 1 - square / 6, torch.sin(angle) / angle)
-    cosine = torch.where(small, 0.5 - square / 24, (1 - torch.cos(angle)) / angle**2)
-    identity = torch.eye(3).to(axis_angle)
-    return identity + sine[..., None, None] * cross + cosine[..., None, None] * (cross @ cross)
 
 
 def skin_vertices(

@@ -14,8 +14,9 @@ import torch
 from gaussavatar.errors import UserError
 from gaussavatar.head.embedding import render_plain
 from gaussavatar.head.installed import BUILT_IN, get_head
-from gaussavatar.head.model import HeadModel, pose_vertices, rotation_matrices
+from gaussavatar.head.model import HeadModel, pose_vertices
 from gaussavatar.media.images import write_image
+from gaussavatar.motion.rotations import rotation_matrices
 
 YAWS = (-0.6, 0.0, 0.6)
 """Turns of the head in the picture, radians."""

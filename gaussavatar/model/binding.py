@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gaussavatar.head.model import rotation_matrices
 from gaussavatar.model.per_gaussian import PerGaussian
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.types import Activated
 
 SIZE_RANGE = (0.5, 2.0)
@@ -154,7 +154,7 @@ class Binding(nn.Module):
         means = torch.lerp(means, carried, self.hold.expand_as(carried))
         twist = _quaternions(turn)
         twist = [1 + self.hold * (twist[0] - 1), *(self.hold * part for part in twist[1:])]
-        quats = _product(_unit(twist), gaussians.quats[:, :count].unbind(-1))
+        quats = quaternion_product(_unit(twist), gaussians.quats[:, :count].unbind(-1))
         scales = gaussians.scales[:, :count] * (1 + self.hold * (ratio - 1))[..., None]
         return Activated(
             means=_with_tail(means.transpose(1, 2), gaussians.means),
@@ -215,7 +215,7 @@ def _unit(parts: Sequence[Tensor]) -> list[Tensor]:
     return [part / norm for part in parts]
 
 
-def _product(p: Sequence[Tensor], q: Sequence[Tensor]) -> list[Tensor]:
+def quaternion_product(p: Sequence[Tensor], q: Sequence[Tensor]) -> list[Tensor]:
     """Hamilton product of quaternions by parts, wxyz: first ``q``, then ``p``."""
     a, b, c, d = p
     w, x, y, z = q

@@ -7,12 +7,12 @@ head's rotation. Unlike spherical harmonics of the view, it stays as it is when 
 
 from __future__ import annotations
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.per_gaussian import PerGaussian
+from gaussavatar.motion.rotations import rotation_vectors
 
 UNIT = 0.15
 """Colour per learnt unit, as for colours that the codes move."""
@@ -42,13 +42,13 @@ class Shading(nn.Module):
         """Take rest and spread from the training frames' rotations."""
         U, _, Vh = torch.linalg.svd(R_camera_head.double().mean(0))
         rest = (U @ torch.diag(torch.tensor([1.0, 1.0, float(torch.det(U @ Vh))], dtype=torch.float64)) @ Vh).float()
-        turns = roma.rotmat_to_rotvec(R_camera_head.float() @ rest.T)
+        turns = rotation_vectors(R_camera_head.float() @ rest.T)
         self.R_camera_rest.copy_(rest)
         self.spread.copy_(turns.std(dim=0, unbiased=False).clamp_min(LEAST_SPREAD))
 
     def turn(self, R_camera_head: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
         """Rotation away from rest about the camera's axes, in standard deviations of the clip, at most FARTHEST."""
-        turn = roma.rotmat_to_rotvec(R_camera_head @ self.R_camera_rest.T) / self.spread
+        turn = rotation_vectors(R_camera_head @ self.R_camera_rest.T) / self.spread
         return turn * (FARTHEST / turn.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
 
     def forward(self, R_camera_head: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b n 3"]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float, Float32
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from gaussavatar.model.gaussians import Gaussians, RawGaussians, activate
+from gaussavatar.motion.rotations import rotation_matrices, rotation_vectors
 from gaussavatar.types import VIDEO_FPS, Activated
 
 CUT_HERTZ = 0.3
@@ -25,7 +25,7 @@ def slow_motion(
     T_base: Float32[np.ndarray, "4 4"],
 ) -> Float32[np.ndarray, "n 12"]:
     """What the torso listens to: the head's turn (axis-angle, rad) and shift (m) from ``T_base``, slow and as it is."""
-    turn = roma.rotmat_to_rotvec(torch.from_numpy(R_camera_head @ T_base[:3, :3].T).double()).numpy()
+    turn = rotation_vectors(torch.from_numpy(R_camera_head @ T_base[:3, :3].T).double()).numpy()
     now = np.concatenate([turn, t_camera_head - T_base[:3, 3]], axis=1)
     # Half power of a Gaussian filter: sigma = sqrt(ln 2) / (2 pi f).
     slow = gaussian_filter1d(now, np.sqrt(np.log(2)) / (2 * np.pi * CUT_HERTZ) * VIDEO_FPS, axis=0, mode="nearest")
@@ -52,7 +52,7 @@ class Torso(nn.Module):
     def poses(self, motion: Float[Tensor, "b 12"]) -> Float[Tensor, "b 4 4"]:
         """``T_camera_torso`` for the rows of :func:`slow_motion`."""
         offset = motion @ self.follow
-        R = roma.rotvec_to_rotmat(offset[:, :3]) @ self.T_base[:3, :3]
+        R = rotation_matrices(offset[:, :3]) @ self.T_base[:3, :3]
         t = (self.T_base[:3, 3] + offset[:, 3:])[..., None]
         last = self.T_base[3].expand(len(motion), 1, 4)
         return torch.cat([torch.cat([R, t], dim=2), last], dim=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Float32
-from scipy.interpolate import PchipInterpolator
 
 from gaussavatar.motion.poses import between_poses
 
@@ -21,6 +20,9 @@ def interpolated(values: Float[np.ndarray, "n c"], positions: Float[np.ndarray, 
     """
     if len(values) == 1 or values.shape[1] == 0:
         return np.repeat(values[:1], len(positions), axis=0).astype(np.float32)
+    # It takes as long to import as the rest of this room.
+    from scipy.interpolate import PchipInterpolator
+
     return PchipInterpolator(np.arange(len(values)), values.astype(float), axis=0)(positions).astype(np.float32)
 
 
@@ -50,5 +52,7 @@ def key_curve(
     moments: Float[np.ndarray, "n"], times: Float[np.ndarray, "k"], values: Float[np.ndarray, "k"]
 ) -> Float[np.ndarray, "n"]:
     """A monotone cubic through values at moments, level before the first and after the last."""
+    from scipy.interpolate import PchipInterpolator
+
     inside = np.clip(moments, times[0], times[-1])
     return np.full(len(moments), values[0]) if len(times) == 1 else PchipInterpolator(times, values)(inside)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.signal import savgol_filter
 from scipy.spatial.distance import cdist
 
 BLOCK = 8.0
@@ -151,5 +150,7 @@ def without_jumps(values: Float[np.ndarray, "t k"], jumps: Bool[np.ndarray, "s"]
 
 def calmed(values: Float[np.ndarray, "t k"], fps: float) -> Float[np.ndarray, "t k"]:
     """The same motion without the tracker's frame-to-frame noise."""
+    from scipy.signal import savgol_filter
+
     width = max(5, round(fps / 5) | 1)
     return savgol_filter(values, width, 2, axis=0) if len(values) >= width else values

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Float32
 from scipy.ndimage import gaussian_filter1d
 
-from gaussavatar.head.model import rotation_matrices
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone
 
 STEP = 0.01

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -19,6 +18,7 @@ from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from gaussavatar.model.avatar import AvatarModel
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.progress import Progress
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
@@ -105,7 +105,7 @@ def _poses(clip: Clip, indices: np.ndarray) -> np.ndarray:
 def _moved(T_camera_world: Float[Tensor, "b 4 4"], correction: Float[Tensor, "b 6"]) -> Float[Tensor, "b 4 4"]:
     """Rotate the head about its own centre in camera axes and shift it, so that the six numbers are decoupled."""
     moved = T_camera_world.clone()
-    moved[:, :3, :3] = roma.rotvec_to_rotmat(correction[:, :3]) @ T_camera_world[:, :3, :3]
+    moved[:, :3, :3] = rotation_matrices(correction[:, :3]) @ T_camera_world[:, :3, :3]
     moved[:, :3, 3] = T_camera_world[:, :3, 3] + correction[:, 3:]
     return moved
 

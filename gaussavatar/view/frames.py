@@ -13,7 +13,9 @@ from torch import Tensor
 from gaussavatar.avatar.behind import torso_as_filmed, torso_elsewhere
 from gaussavatar.avatar.driving import layers, layers_from, opaque_frames
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.motion.rotations import rotation_quaternions
 from gaussavatar.motion.viewpoint import head_motion
+from gaussavatar.render.torch_oracle import rotation_from_quats
 from gaussavatar.storage import FrameStore
 from gaussavatar.types import Activated
 from gaussavatar.view.state import ViewState
@@ -118,9 +120,7 @@ def pushed_place(
 
 def covariances(gaussians: Activated) -> Float32[Tensor, "n 3 3"]:
     """Covariance matrices (square metres) of Gaussians without batch dimension."""
-    import roma
-
-    R = roma.unitquat_to_rotmat(gaussians.quats[:, [1, 2, 3, 0]])
+    R = rotation_from_quats(gaussians.quats)
     spread = R * gaussians.scales[:, None, :]
     return spread @ spread.transpose(1, 2)
 
@@ -138,7 +138,5 @@ def centred(image: UInt8[np.ndarray, "h w 3"], aspect: float) -> UInt8[np.ndarra
 
 def quaternion(R: Float32[np.ndarray, "3 3"]) -> tuple[float, float, float, float]:
     """A rotation matrix as unit quaternion, wxyz."""
-    import roma
-
-    x, y, z, w = roma.rotmat_to_unitquat(torch.from_numpy(R)).tolist()
+    w, x, y, z = rotation_quaternions(torch.from_numpy(R)).tolist()
     return w, x, y, z

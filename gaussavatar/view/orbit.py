@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float, Float32
 
+from gaussavatar.render.torch_oracle import rotation_from_quats
 from gaussavatar.types import Camera
 
 SMALLEST, LARGEST = 160, 768
@@ -55,8 +55,7 @@ def view_matrix(wxyz: Sequence[float], position: Sequence[float]) -> Float32[np.
 
     Both sides are OpenCV: z forward, y down.
     """
-    w, *xyz = np.asarray(wxyz, float) / np.linalg.norm(wxyz)
-    R_world_camera = roma.unitquat_to_rotmat(torch.tensor([*xyz, w], dtype=torch.float64)).numpy()
+    R_world_camera = rotation_from_quats(torch.tensor([wxyz], dtype=torch.float64))[0].numpy()
     T = np.eye(4, dtype=np.float32)
     T[:3, :3] = R_world_camera.T
     T[:3, 3] = -R_world_camera.T @ np.asarray(position, float)

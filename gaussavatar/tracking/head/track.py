@@ -11,7 +11,8 @@ from jaxtyping import Float32, Int
 
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
-from gaussavatar.head.model import HeadModel, load_head, pose_vertices, rotation_matrices, save_head
+from gaussavatar.head.model import HeadModel, load_head, pose_vertices, save_head
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.types import Tracking
 

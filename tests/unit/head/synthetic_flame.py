@@ -23,9 +23,10 @@ from scipy.spatial import cKDTree
 
 from gaussavatar.head.anatomy.eyeball import fit_sphere
 from gaussavatar.head.builtin.model import builtin_head
-from gaussavatar.head.model import REGIONS, HeadModel, rotation_matrices, skin_vertices
+from gaussavatar.head.model import REGIONS, HeadModel, skin_vertices
 from gaussavatar.mesh.components import component_labels
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
+from gaussavatar.motion.rotations import rotation_matrices
 
 N_SKIN, N_SKIN_TRIANGLES, EYE_RINGS, EYE_SEGMENTS = 3931, 7800, 17, 32
 CUT = 0.20

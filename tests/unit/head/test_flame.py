@@ -10,10 +10,11 @@ import torch
 from gaussavatar.errors import UserError
 from gaussavatar.head.formats.flame import AXES, find_eyeballs, flame_head
 from gaussavatar.head.install import _finish
-from gaussavatar.head.model import HeadModel, pose_vertices, rotation_matrices, validate_head
+from gaussavatar.head.model import HeadModel, pose_vertices, validate_head
 from gaussavatar.head.safe.checks import check_flame
 from gaussavatar.head.safe.unpickle import read_pickle
 from gaussavatar.mesh.components import component_labels
+from gaussavatar.motion.rotations import rotation_matrices
 from tests.unit.head.synthetic_flame import flame_arrays, write_synthetic_flame
 
 

@@ -8,8 +8,9 @@ from gaussavatar.errors import UserError
 from gaussavatar.head.formats.flame import AXES
 from gaussavatar.head.formats.gnm import gnm_head, with_opening
 from gaussavatar.head.install import _finish
-from gaussavatar.head.model import HeadModel, pose_vertices, rotation_matrices, validate_head
+from gaussavatar.head.model import HeadModel, pose_vertices, validate_head
 from gaussavatar.head.safe.checks import check_gnm
+from gaussavatar.motion.rotations import rotation_matrices
 from tests.unit.head.synthetic_heads import gnm_arrays
 
 

@@ -13,11 +13,11 @@ from gaussavatar.head.model import (
     HeadModel,
     load_head,
     pose_vertices,
-    rotation_matrices,
     save_head,
     select_vertices,
     validate_head,
 )
+from gaussavatar.motion.rotations import rotation_matrices
 
 
 @pytest.fixture(scope="module")

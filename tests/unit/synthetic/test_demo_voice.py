@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from gaussavatar.head.model import rotation_matrices
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
+from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.synthetic.motion import actor_motion, channels, head_pose, mouth_track
 from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone, babble
 from gaussavatar.synthetic.voice import SOUNDS, make_voice_sentence, speak_phones
