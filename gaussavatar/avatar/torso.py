@@ -51,7 +51,9 @@ class LoadedTorso:
         """The Gaussians, without batch dimension, moved to another space."""
         own = self.torso.activated(1)
         T = torch.from_numpy(T_world_torso).to(own.means)
-        turned = torch.stack(quaternion_product(rotation_quaternions(T[:3, :3]).unbind(), own.quats[0].unbind(-1)), dim=-1)
+        turned = torch.stack(
+            quaternion_product(rotation_quaternions(T[:3, :3]).unbind(), own.quats[0].unbind(-1)), dim=-1
+        )
         means = own.means[0] @ T[:3, :3].T + T[:3, 3]
         return Activated(means, turned, own.scales[0], own.opacities[0], own.colors[0])
 
