@@ -2,6 +2,7 @@
 #include "activate.h"
 #include "activate_math.h"
 #include "blendshapes.h"
+#include "device_images.h"
 #include "mesh.h"
 #include "native_api.h"
 #include "skin.h"
@@ -39,6 +40,7 @@ constexpr Fact kFacts[] = {
     {"LEAST_AREA", gaussavatar::kLeastArea},
     {"CHANNELS", gaussavatar::kChannels},
     {"BLEND_PARTS", GA_BLEND_PARTS},
+    {"LOSS_ROWS", GA_LOSS_ROWS},
     {"OK", GA_OK},
     {"OUT_OF_MEMORY", GA_OUT_OF_MEMORY},
     {"NOT_AVAILABLE", GA_NOT_AVAILABLE},

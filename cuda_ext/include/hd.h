@@ -2,7 +2,8 @@
 //
 // Functions in the *_math.h headers are templates over the number type V: float in CUDA
 // kernels, a SIMD vector (cpu/simd.h) in CPU kernels. They call only the operations below,
-// which simd.h overloads for vectors.
+// which simd.h overloads for vectors. GA_UNROLL before a loop of a fixed number of rounds keeps a kernel's small arrays
+// in registers.
 #pragma once
 
 #include <math.h>
@@ -10,11 +11,13 @@
 #if defined(__CUDACC__)
 #define GA_HD static __host__ __device__ __forceinline__
 #define GA_HD_MEMBER __host__ __device__ __forceinline__
+#define GA_UNROLL _Pragma("unroll")
 #else
 // Internal linkage matters: the same header is compiled for several instruction sets, and
 // the linker must never pick the AVX-512 copy of a function for the generic path.
 #define GA_HD static inline __attribute__((always_inline, unused))
 #define GA_HD_MEMBER inline __attribute__((always_inline))
+#define GA_UNROLL
 #endif
 
 namespace gaussavatar {

@@ -125,6 +125,16 @@ def address(array: np.ndarray | torch.Tensor | None) -> int | None:
     return array.data_ptr() if isinstance(array, torch.Tensor) else array.ctypes.data
 
 
+def queue(tensor: torch.Tensor) -> tuple[int, int | None]:
+    """Device and stream of the work on a tensor, the last arguments of a function of the CUDA library.
+
+    Memory of the host, as in the tests' build of the kernels, has neither.
+    """
+    if tensor.device.type != "cuda":
+        return 0, None
+    return tensor.device.index, torch.cuda.current_stream(tensor.device).cuda_stream
+
+
 class _Array:
     """An argument that is an array of one type in C order, or None."""
 
@@ -181,6 +191,15 @@ _CUDA: dict[str, Sequence[Any]] = {
         *(_to(GaRaw), _to(GaBlend), _to(GaActivated), _to(GaActivated), _f32),
         *(_to(GaActivated), _f32, _f32, _f32, _f32, _int, _handle),
     ],
+    "ga_cuda_photometric": [_f32, _f32, _f32, _int, _int, _int, _float, _f32, _f32, _f32, _int, _handle],
+    "ga_cuda_photometric_loss": [_f32, _f32, _int, _handle],
+    "ga_cuda_photometric_backward": [
+        *(_f32, _f32, _f32, _int, _int, _int),
+        *(_f32, _f32, _f32, _f32, _f32, _int, _handle),
+    ],
+    "ga_cuda_ssim": [_f32, _f32, _int, _int, _int, _f32, _f32, _int, _handle],
+    "ga_cuda_composite": [_f32, _f32, _f32, _f32, _f32, _long, _f32, _int, _handle],
+    "ga_cuda_composite_backward": [_f32, _f32, _f32, _f32, _f32, _long, _f32, _f32, _f32, _f32, _int, _handle],
 }
 FUNCTIONS: dict[str, dict[str, Sequence[Any]]] = {"cpu": _CPU, "cuda": _CUDA}
 """Of each backend: every function and the types of its arguments. All return a status."""

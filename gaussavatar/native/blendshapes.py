@@ -60,13 +60,6 @@ def _blended(weights: Tensor, basis: Tensor, width: int) -> Tensor:
     return (weights @ basis).unflatten(-1, (basis.shape[1] // width, width))
 
 
-def _queue(tensor: Tensor) -> tuple[int, int | None]:
-    """Device and stream of the work; memory of the host, as in the tests' build of the kernels, has neither."""
-    if tensor.device.type != "cuda":
-        return 0, None
-    return tensor.device.index, torch.cuda.current_stream(tensor.device).cuda_stream
-
-
 def _blend_struct(weights: Tensor, basis: Tensor) -> abi.GaBlend:
     return abi.GaBlend(abi.address(weights), abi.address(basis), weights.shape[1])
 
@@ -85,7 +78,7 @@ class _Blendshapes(torch.autograd.Function):
             _blend_struct(weights, basis),
             activated_struct(out),
             motion,
-            *_queue(basis),
+            *abi.queue(basis),
         )
         ctx.layout = layout
         ctx.save_for_backward(weights, basis, motion, *tensors, *out)
@@ -110,6 +103,6 @@ class _Blendshapes(torch.autograd.Function):
             activated_struct(raw_gradients),
             torch.empty_like(motion),
             *(basis_gradient, weights_gradient, basis.new_empty(batch, shapes, PARTS)),
-            *_queue(basis),
+            *abi.queue(basis),
         )
         return None, None, weights_gradient, basis_gradient, *raw_gradients

@@ -65,9 +65,11 @@ def _kind(array: torch.Tensor | np.ndarray) -> str:
 OPERATIONS: dict[str, Operation] = {
     "activate": Operation(activation.activate_torch, activation.activate_cpu),
     "blendshapes": Operation(blendshapes.blendshapes_torch, blendshapes.blendshapes_cpu, blendshapes.blendshapes_cuda),
-    "photometric": Operation(image_loss.photometric_loss_torch, image_loss.photometric_loss_cpu),
-    "ssim": Operation(image_loss.ssim_torch, image_loss.ssim_cpu),
-    "composite": Operation(layers.composite_torch, layers.composite_cpu),
+    "photometric": Operation(
+        image_loss.photometric_loss_torch, image_loss.photometric_loss_cpu, image_loss.photometric_loss_cuda
+    ),
+    "ssim": Operation(image_loss.ssim_torch, image_loss.ssim_cpu, image_loss.ssim_cuda),
+    "composite": Operation(layers.composite_torch, layers.composite_cpu, layers.composite_cuda),
     "skin_template": Operation(skin.template_sums_twin, skin.template_sums_cpu),
     "skin_normal": Operation(skin.normal_equations_twin, skin.normal_equations_cpu),
 }

@@ -45,6 +45,8 @@ def check(report: Report, options: Options) -> None:
             report.note(name, **{what: _milliseconds(one, inputs, device, 3 if options.small else 50)})
 
 
+# The twins' convolutions in full: TF32 leaves three digits, and SSIM subtracts.
+@torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 def _run(form: Callable[..., Any], inputs: tuple) -> tuple[list[Tensor], list[Tensor]]:
     """Values, and the gradients of their weighted sum."""
     leaves = [tensor for tensor in _tensors(inputs) if tensor.requires_grad]

@@ -26,7 +26,7 @@ def test_python_and_cpp_agree_on_every_constant_and_size() -> None:
     window = image_loss.gaussian_window(torch.float64)
     expected |= {f"SSIM_TAP_{k}": window[middle + k].item() for k in range(middle + 1)}
     expected["LOG2_MIN_ALPHA"] = math.log2(semantics.MIN_ALPHA)
-    expected["BLEND_PARTS"] = blendshapes.PARTS
+    expected["BLEND_PARTS"], expected["LOSS_ROWS"] = blendshapes.PARTS, image_loss.LOSS_ROWS
     expected["LEAST_LENGTH"], expected["CHANNELS"] = activation.LEAST_LENGTH, len(activation.WIDTHS)
     expected |= {f"sizeof {struct.__name__}": ctypes.sizeof(struct) for struct in abi.STRUCTS}
     told = dict(abi.facts(load_library()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +10,9 @@ import torch
 from gaussavatar.errors import UserError
 from gaussavatar.model.config import Channel
 from gaussavatar.model.gaussians import motion_layout, motion_width
-from gaussavatar.native import abi, library
+from gaussavatar.native import library
 from gaussavatar.native.activation import Raw
 from gaussavatar.native.blendshapes import Blended, blendshapes_cpu, blendshapes_cuda, blendshapes_torch
-from gaussavatar.native.library import sources
 from gaussavatar.native.operations import OPERATIONS
 
 ALL: tuple[Channel, ...] = ("position", "rotation", "scale", "color", "opacity")
@@ -29,20 +26,6 @@ CASES = [
     (0, 3, 4, 2, ALL),
 ]
 """Frames, shapes, Gaussians, moving ones, channels."""
-
-
-@pytest.fixture(scope="module")
-def host_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The kernels' own source, built by the C++ compiler as loops over the host's memory."""
-    path = tmp_path_factory.mktemp("kernels") / "blendshapes.so"
-    flags = ["-x", "c++", "-std=c++17", "-O2", "-Wall", "-Werror", "-fPIC", "-shared", f"-I{sources() / 'include'}"]
-    subprocess.run(["c++", *flags, str(sources() / "cuda" / "blendshapes.cu"), "-o", str(path)], check=True)
-    before = library._loaded.get("cuda")
-    library._loaded["cuda"] = abi.open_library(path, "cuda"), path
-    yield
-    library._loaded.pop("cuda")
-    if before is not None:
-        library._loaded["cuda"] = before
 
 
 def inputs(case: tuple, device: str = "cpu") -> tuple[list[torch.Tensor], int, tuple[Channel, ...]]:
@@ -114,27 +97,6 @@ def test_sizes_out_of_range_are_refused(host_kernels: None) -> None:
     wide = torch.zeros(5, 30 * 15)
     with pytest.raises(RuntimeError, match="out of range"):
         blendshapes_cuda(tensors[0], wide, 15, Raw(*tensors[2:]), motion_layout(moves))
-
-
-@pytest.mark.slow
-def test_nvcc_builds_the_kernels_and_they_stay_in_registers(tmp_path: Path) -> None:
-    """Runs nvcc twice, which takes seconds."""
-    builder = library._load_builder(sources() / "build.py")
-    try:
-        nvcc = builder.find_compiler("cuda")
-    except builder.BuildError as error:
-        pytest.skip(str(error))
-    built = abi.open_library(builder.build(tmp_path, "cuda"), "cuda")
-    if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match="ga_cuda_usable failed: not available"):
-            built.ga_cuda_usable(0)
-    flags = ["-std=c++17", "-O3", "-arch=sm_90", "-Xptxas", "-v", f"-I{sources() / 'include'}"]
-    kernel = str(sources() / "cuda" / "blendshapes.cu")
-    command = [*nvcc, *flags, "-c", kernel, "-o", str(tmp_path / "kernel.o")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    frames = [line.split(",") for line in told.splitlines() if "stack frame" in line]
-    assert len(frames) == 5
-    assert all(part.strip().startswith("0 bytes") for parts in frames for part in parts)
 
 
 def test_without_nvcc_plain_torch_does_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
