@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 _LINES = {
@@ -15,6 +16,9 @@ _LINES = {
     2: b"error: expected enough memory, got none that is left; close other programs, then run the same command again\n",
 }
 """What is said by exit code where modules that could say it are not there yet; it takes no memory to write it."""
+
+_ROOM = 4 << 20
+"""Bytes that a thread needs at least: its first frames, and what the allocators set aside for it."""
 
 
 def main() -> None:
@@ -40,6 +44,7 @@ def main() -> None:
 def _be_ready() -> None:
     """Let signals end the program with a line until a verb takes them, and again once it is done."""
     import atexit
+    import threading
 
     from gaussavatar.interrupts import BEFORE, end_at_once, ignore_signals
 
@@ -47,6 +52,25 @@ def _be_ready() -> None:
     # What is registered first is called last: from then on a signal would only meet an interpreter that goes.
     atexit.register(ignore_signals)
     sys.unraisablehook = _drop
+    threading.Thread.start = _with_room(threading.Thread.start)
+
+
+def _with_room(start: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let a thread start only where there is memory for it: Python waits for ever for one that dies as it begins.
+
+    Raises:
+        MemoryError: there is none.
+    """
+    import mmap
+
+    def begin(thread: Any) -> None:
+        try:
+            mmap.mmap(-1, _ROOM).close()
+        except OSError as error:
+            raise MemoryError("no room for another thread") from error
+        start(thread)
+
+    return begin
 
 
 def _drop(dropped: Any) -> None:

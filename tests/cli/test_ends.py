@@ -92,3 +92,34 @@ def test_a_signal_when_nothing_is_left_to_be_done_changes_nothing(moment: str, t
 def test_no_memory_from_an_import_on(moment: str, tmp_path: Path) -> None:
     code, lines = struck(moment, "no memory", tmp_path)
     assert code == 2 and len(lines) == 1 and lines[0].startswith("error: expected enough memory")
+
+
+NO_ROOM = """
+import resource, sys, threading
+from gaussavatar.cli.__main__ import main
+import gaussavatar.cli.main
+
+def work():
+    first = threading.Thread(target=int)
+    first.start()
+    first.join()
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limit = pages * resource.getpagesize() + 300_000
+    hog, thread = [], threading.Thread(target=int)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        while True:
+            hog.append(bytearray(4096))
+    except MemoryError:
+        hog.pop()
+    # Its stack is that of the first; what it needs besides is not to be had.
+    thread.start()
+
+gaussavatar.cli.main.run = lambda: gaussavatar.cli.main.run_verb(work)
+main()
+"""
+
+
+def test_a_thread_without_memory_is_not_waited_for(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", NO_ROOM], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith("error: expected enough memory")

@@ -63,10 +63,16 @@ class Truth:
     """Row and column (0 or 1) of the quarter in which the red mark is shown."""
 
 
-def make(case: Case, folder: Path) -> tuple[Path, Truth]:
-    """Write a case's file and say what is right of it."""
+def make(case: Case, folder: Path, frames: bytes | None = None) -> tuple[Path, Truth]:
+    """Write a case's file and say what is right of it.
+
+    Args:
+        case: what stands in it.
+        folder: for it and what it is made of.
+        frames: its picture as RGB, as many as the case has; flash and mark when not given.
+    """
     plain = folder / f"plain.{case.container}"
-    _encode(case, plain, folder)
+    _encode(case, plain, folder, frames)
     before = plain
     if case.turn or case.flip:
         marks = [f"-display_{case.flip}"] if case.flip else ["-display_rotation", str(-case.turn % 360)]
@@ -110,7 +116,7 @@ def _count(case: Case) -> int:
     return ceil(SECONDS * case.frame_rate)
 
 
-def _encode(case: Case, path: Path, folder: Path) -> None:
+def _encode(case: Case, path: Path, folder: Path, frames: bytes | None) -> None:
     words: list[str | Path] = []
     late = ["-itsoffset", str(LATE)]
     if case.picture is not None:
@@ -132,7 +138,7 @@ def _encode(case: Case, path: Path, folder: Path) -> None:
             words += [f"-disposition:a:{track}", "default" if track == case.taken else "0"]
     words += ["-metadata", f"comment={PROSE}", "-metadata", f"title={PROSE}"] if case.prose else []
     muxer = _MUXERS.get(case.container, case.container)
-    _ffmpeg([*words, "-f", muxer, path], None if case.picture is None else flashing(case))
+    _ffmpeg([*words, "-f", muxer, path], None if case.picture is None else frames or flashing(case))
 
 
 def _picture_words(case: Case) -> list[str]:
