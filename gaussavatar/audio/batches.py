@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float16, Float32, Int
 from torch import Tensor
 
 from gaussavatar.audio.features.api import AudioFeature, AugmentConfig
@@ -242,7 +242,13 @@ class AudioBatcher:
         other._clean = self._clean[..., chosen]
         return other
 
-    def _index(self, frames: Int[Tensor, "b"]) -> Int[Tensor, "b w"]:
+    @property
+    def bank(self) -> tuple[Float16[Tensor, "v t d"], Float[Tensor, "v p l d"]]:
+        """Feature frames of every version after a row for all that lies outside, and its made-up pauses."""
+        return self._bank, self._silence
+
+    def rows(self, frames: Int[Tensor, "b"]) -> Int[Tensor, "b w"]:
+        """Rows of the bank in the window of each video frame."""
         centres = torch.from_numpy(self._window.centres(frames.numpy(), VIDEO_FPS, self.config.offset_frames))
         # Row 0 of the padded features stands for everything outside the recording.
         index = centres[:, None] + self._reach + 1
@@ -251,11 +257,11 @@ class AudioBatcher:
     def sample(self, frame_indices: Int[Tensor, "b"], generator: torch.Generator) -> Float[Tensor, "b w d"]:
         """One window per video frame, each from a version drawn at random."""
         version = torch.randint(len(self._bank), (len(frame_indices), 1), generator=generator)
-        return self._bank[version, self._index(frame_indices)].float()
+        return self._bank[version, self.rows(frame_indices)].float()
 
     def clean(self, frame_indices: Int[Tensor, "b"]) -> Float[Tensor, "b w d"]:
         """Windows of the recording itself, normalised with its own statistics."""
-        return self._clean[self._index(frame_indices)]
+        return self._clean[self.rows(frame_indices)]
 
     def silence(self, b: int, generator: torch.Generator) -> Float[Tensor, "b w d"]:
         """Windows of synthetic silence as it sounds in pauses of the versions."""
@@ -270,14 +276,14 @@ class AudioBatcher:
 
         Of more than :data:`ENOUGH_FRAMES` evenly spread ones are taken.
         """
-        index = self._index(frame_indices).unique()
+        index = self.rows(frame_indices).unique()
         pauses = self._silence.flatten(0, 2)
         every = -(-(len(index) * len(self._bank) + len(pauses)) // ENOUGH_FRAMES)
         return torch.cat([self._bank[:, index[::every]].float().flatten(0, 1), pauses[::every]])
 
     def every_version(self, frame_indices: Int[Tensor, "b"]) -> Float[Tensor, "v b w d"]:
         """The windows of all versions; 5 kB each for log-mel, so for few frames at a time."""
-        return self._bank[:, self._index(frame_indices)].float()
+        return self._bank[:, self.rows(frame_indices)].float()
 
 
 def _padded(normalised: np.ndarray, silence: np.ndarray) -> Tensor:

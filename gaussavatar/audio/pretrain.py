@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,12 +12,19 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from gaussavatar.audio.batches import AudioBatcher, BatchConfig
+from gaussavatar.audio.descent import DeviceBank, Schedule, Task, bank_on, descend, trained_of
 from gaussavatar.audio.encoder import LONGEST_WINDOW, SHORTEST_WINDOW, AudioEncoder, EncoderConfig
 from gaussavatar.audio.features.api import AudioFeature
 from gaussavatar.audio.heard_before import COMPONENTS, fit_heard_before
 from gaussavatar.audio.offset import block_bounds
 from gaussavatar.audio.own_range import fit_own_range
 from gaussavatar.seeding import seeded
+
+LEAST_RATE = 0.02
+"""Share of the learning rate that the cosine decay ends with."""
+
+_Descent = Callable[..., None]
+"""Trains an encoder, given :func:`_descend`'s arguments but the last."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,8 @@ def pretrain_encoder(
     displacement: Float32[np.ndarray, "d"] | None = None,
     aperture: Float32[np.ndarray, "n"] | None = None,
     advance: Callable[[int], None] | None = None,
+    device: torch.device | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Pretrained:
     """Fit an encoder from sound to mouth motion.
 
@@ -111,6 +121,9 @@ def pretrain_encoder(
         aperture: the lips' opening in every frame, by which the network learns how wide the person moves; without it
             that is left to a gain.
         advance: called with the number of steps done.
+        device: where the optimiser's steps are taken, the CPU by default; another draws other numbers of the same
+            chance. The encoder comes back on the CPU.
+        say: told what a person should know of that.
 
     Raises:
         ValueError: fewer than 50 training frames, or targets that are not finite.
@@ -121,7 +134,8 @@ def pretrain_encoder(
     if not np.isfinite(targets[train_mask]).all():
         raise ValueError("pre-training targets hold NaN or infinity")
     moved = np.ones(targets.shape[1], np.float32) if displacement is None else displacement
-    encoder = _fitted(targets, frames, closed_target, moved, config, heard, seed, advance)
+    steps = _descent(heard, device or torch.device("cpu"), advance, say)
+    encoder = _fitted(targets, frames, closed_target, moved, config, heard, seed, steps)
     if encoder.heard is not None:
         encoder.heard.learn(fit_heard_before(heard.frames_around(frames).numpy(), encoder.config.heard))
     learns_range = aperture is not None and config.range_folds > 1
@@ -129,7 +143,7 @@ def pretrain_encoder(
     if folds < 2:
         return Pretrained(encoder, None)
     shorter = replace(config, shrink_folds=folds, steps=min(config.steps, config.fold_steps))
-    deviation = _cross_predicted(targets, frames, closed_target, moved, shorter, heard, seed, advance)
+    deviation = _cross_predicted(targets, frames, closed_target, moved, shorter, heard, seed, steps)
     centre = encoder.centre.numpy()
     if config.shrink_folds > 1:
         shares = reliable_shares(deviation, targets[train_mask] - centre, moved)
@@ -165,7 +179,7 @@ def _fitted(
     config: AudioPretrainConfig,
     batcher: AudioBatcher,
     seed: int,
-    advance: Callable[[int], None] | None = None,
+    steps: _Descent,
 ) -> AudioEncoder:
     generator = torch.Generator().manual_seed(seed)
     encoder = _new_encoder(batcher.feature, targets[frames.numpy()], config, generator)
@@ -177,7 +191,7 @@ def _fitted(
         encoder.linear.bias.data.copy_(bias)
     weight = (torch.from_numpy(displacement).float() * encoder.spread) ** (2.0 * config.lip_weight)
     weight = weight / weight.mean().clamp_min(1e-12)
-    _descend(encoder, batcher, frames, wanted, closed, weight, config, generator, advance)
+    steps(encoder, batcher, frames, wanted, closed, weight, config, generator)
     return encoder.eval()
 
 
@@ -189,7 +203,7 @@ def _cross_predicted(
     config: AudioPretrainConfig,
     batcher: AudioBatcher,
     seed: int,
-    advance: Callable[[int], None] | None,
+    steps: _Descent,
 ) -> Float32[np.ndarray, "k d"]:
     """Every training frame as an encoder answers that never saw its block, off that encoder's mean."""
     deviation = np.empty((len(frames), targets.shape[1]), np.float32)
@@ -197,7 +211,7 @@ def _cross_predicted(
         held = frames[start:stop]
         # Windows of four frames beside the block reach into it.
         others = frames[(frames < held[0] - 4) | (frames > held[-1] + 4)]
-        encoder = _fitted(targets, others, closed_target, displacement, config, batcher, seed, advance)
+        encoder = _fitted(targets, others, closed_target, displacement, config, batcher, seed, steps)
         with torch.no_grad():
             deviation[start:stop] = (encoder(batcher.clean(held)) - encoder.centre).numpy()
     return deviation
@@ -294,6 +308,64 @@ def _huber(error: Tensor, threshold: float) -> Tensor:
     return 2.0 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=threshold)
 
 
+def _loss(
+    each: Float[Tensor, "members b d"],
+    answers: Float[Tensor, "b d"],
+    weight: Float[Tensor, "d"],
+    n_silent: int,
+    config: AudioPretrainConfig,
+) -> Float[Tensor, ""]:
+    """What a step lessens; the last ``n_silent`` windows are silence."""
+    error = each[: config.members] - answers
+    # The closed mouth is certain, and far from most of speech: it must not be taken for a grimace.
+    error = torch.cat([_huber(error[:, :-n_silent], config.robust), error[:, -n_silent:].square()], 1)
+    return (weight * error).mean()
+
+
+def _descent(
+    heard: AudioBatcher,
+    device: torch.device,
+    advance: Callable[[int], None] | None,
+    say: Callable[[str], None] | None,
+) -> _Descent:
+    """How the optimiser's steps are taken on a device."""
+    if device.type == "cpu":
+        return partial(_descend, advance=advance)
+    return partial(_descend_on, bank_on(device, heard), advance, say)
+
+
+def _descend_on(
+    bank: DeviceBank,
+    advance: Callable[[int], None] | None,
+    say: Callable[[str], None] | None,
+    encoder: AudioEncoder,
+    batcher: AudioBatcher,
+    frames: Tensor,
+    wanted: Tensor,
+    closed: Tensor,
+    weight: Float[Tensor, "d"],
+    config: AudioPretrainConfig,
+    generator: torch.Generator,
+) -> None:
+    n_silent, device = _silent_of(config), bank.device
+    weight = weight.to(device)
+    task = Task(
+        windows=batcher.rows(frames).to(device),
+        answers=wanted[frames].to(device),
+        closed=closed.to(device),
+        speaking=config.batch - n_silent,
+        silent=n_silent,
+        loss=lambda each, answers: _loss(each, answers, weight, n_silent, config),
+    )
+    schedule = Schedule(config.steps, config.learning_rate, config.weight_decay, config.average, LEAST_RATE)
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    descend(encoder, bank, task, schedule, seed, advance, say)
+
+
+def _silent_of(config: AudioPretrainConfig) -> int:
+    return max(1, round(config.silence_share * config.batch))
+
+
 def _descend(
     encoder: AudioEncoder,
     batcher: AudioBatcher,
@@ -305,22 +377,18 @@ def _descend(
     generator: torch.Generator,
     advance: Callable[[int], None] | None,
 ) -> None:
-    trained = [p for name, p in encoder.named_parameters() if not name.startswith("linear.")]
+    trained = trained_of(encoder)
     optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, 0.02 * config.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, LEAST_RATE * config.learning_rate)
     averaged = [p.detach().clone() for p in trained]
-    n_silent = max(1, round(config.silence_share * config.batch))
+    n_silent = _silent_of(config)
     with seeded(int(torch.randint(2**31, (1,), generator=generator))):
         encoder.train()
         for step in range(config.steps):
             drawn = frames[torch.randint(len(frames), (config.batch - n_silent,), generator=generator)]
             windows = torch.cat([batcher.sample(drawn, generator), batcher.silence(n_silent, generator)])
             answers = torch.cat([wanted[drawn], closed.expand(n_silent, -1)])
-            each = encoder.each(windows)[: config.members]
-            error = each - answers
-            # The closed mouth is certain, and far from most of speech: it must not be taken for a grimace.
-            error = torch.cat([_huber(error[:, :-n_silent], config.robust), error[:, -n_silent:].square()], 1)
-            loss = (weight * error).mean()
+            loss = _loss(encoder.each(windows), answers, weight, n_silent, config)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -58,16 +58,19 @@ def bank_of(job: Job, sound: Waveform) -> AudioBatcher:
 
 
 def speech_networks(
-    job: Job, key: str, heard: AudioBatcher, clip: Clip, closed: Float[np.ndarray, "m"]
+    job: Job, device: torch.device, key: str, heard: AudioBatcher, clip: Clip, closed: Float[np.ndarray, "m"]
 ) -> SpeechNetworks:
-    """Both networks after pre-training on the clip's motion; kept for a run that is resumed under the same ``key``."""
+    """Both networks after pre-training on the clip's motion; kept for a run that is resumed under the same ``key``.
+
+    They are trained on ``device``, and lie on the CPU.
+    """
     config = job.config.audio
     learnt = clip.usable.copy()
     learnt[clip.n_train :] = False
-    best = _kept(job, "best", key, heard, clip, learnt, closed, config)
+    best = _kept(job, device, "best", key, heard, clip, learnt, closed, config)
     if not config.light or config.light == config.features:
         return SpeechNetworks(best.encoder, None, None)
-    light = _kept(job, "light", key, heard, clip, learnt, closed, replace(config, features=config.light))
+    light = _kept(job, device, "light", key, heard, clip, learnt, closed, replace(config, features=config.light))
     if best.predicted is None or light.predicted is None or config.range_folds < 2:
         return SpeechNetworks(best.encoder, light.encoder, None)
     share, motion = config.light_share, clip.motion
@@ -81,6 +84,7 @@ def speech_networks(
 
 def _kept(
     job: Job,
+    device: torch.device,
     name: str,
     key: str,
     heard: AudioBatcher,
@@ -112,6 +116,8 @@ def _kept(
             displacement=lip_displacement(clip.motion),
             aperture=clip.motion.aperture,
             advance=advance,
+            device=device,
+            say=progress.say,
         )
     arrays = {tensor: value.numpy() for tensor, value in fitted.encoder.state_dict().items()}
     arrays |= {} if fitted.predicted is None else {_PREDICTED: fitted.predicted}
