@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float, Float16, Int
@@ -272,7 +273,7 @@ def _record(graph: torch.cuda.CUDAGraph, step: Callable[[], None]) -> None:
     Raises:
         RuntimeError: something in it cannot be recorded here.
     """
-    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+    here, aside = torch.cuda.current_stream(), _stream_aside(torch.cuda.current_device())
     aside.wait_stream(here)
     # The outer block gives the stream back also where the end of a recording fails.
     with torch.cuda.stream(aside):
@@ -281,6 +282,12 @@ def _record(graph: torch.cuda.CUDAGraph, step: Callable[[], None]) -> None:
         with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
             step()
     here.wait_stream(aside)
+
+
+@cache
+def _stream_aside(index: int) -> torch.cuda.Stream:
+    """One for all recordings on a device: libraries keep megabytes for every stream that they were used on."""
+    return torch.cuda.Stream(index)
 
 
 def _free_generator() -> None:
