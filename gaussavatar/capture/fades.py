@@ -13,9 +13,12 @@ _STRIDE = 4
 _DARK = 0.6
 """Mean level of a face against the clip's usual one: below, some two stops of light are missing."""
 
+_FULL, _SLOPE_SECONDS = 0.93, 1.0
+"""Level from which on a face is in its usual light again, and how long the way there may take."""
+
 
 def find_faded(frames: FrameStore, landmarks: Landmarks) -> Bool[np.ndarray, "n"]:
-    """Frames of at most two seconds whose face is far darker than it is in most of the clip."""
+    """Frames of at most two seconds whose face is far darker than it is in most of the clip, and the way there."""
     levels = face_levels(frames, landmarks)
     known = np.isfinite(levels)
     usual = float(np.median(levels[known])) if known.any() else 0.0
@@ -25,7 +28,16 @@ def find_faded(frames: FrameStore, landmarks: Landmarks) -> Bool[np.ndarray, "n"
         # Who stays in the dark is in another light, which can be learnt.
         if stop - first > FADE_SECONDS * VIDEO_FPS:
             dark[first:stop] = False
-    return dark
+    return _with_slopes(dark, known & (np.nan_to_num(levels) < _FULL * usual))
+
+
+def _with_slopes(dark: Bool[np.ndarray, "n"], dim: Bool[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Dark frames, and dim ones without a gap between them and the dark, up to a second."""
+    grown, after = dark.copy(), dark.copy()
+    for _ in range(round(_SLOPE_SECONDS * VIDEO_FPS)):
+        after = dim & (np.append(after[1:], False) | np.append(False, after[:-1])) & ~grown
+        grown |= after
+    return grown
 
 
 def face_levels(frames: FrameStore, landmarks: Landmarks) -> Float[np.ndarray, "n"]:

@@ -35,7 +35,9 @@ class Marks:
 def find_marks(frames: FrameStore, landmarks: Landmarks, progress: Progress) -> Marks:
     """Look for hands before the face, for other people and for fades."""
     strangers = find_strangers(frames, landmarks, progress)
-    return Marks(hands_over_face(frames, landmarks, progress), strangers, find_faded(frames, landmarks))
+    faded = find_faded(frames, landmarks)
+    # In the dark nothing tells a hand from a face's own shadow.
+    return Marks(hands_over_face(frames, landmarks, progress) & ~faded, strangers, faded)
 
 
 def without_marked(landmarks: Landmarks, marks: Marks) -> Landmarks:

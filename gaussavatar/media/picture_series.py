@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ PALETTE_FRAMES = 100
 def write_pngs(path: Path, frames: Iterable[UInt8[np.ndarray, "h w c"]], comment: str = "") -> int:
     """Write RGB or RGBA frames beside each other: ``talk.png`` gives ``talk_000000.png`` and so on.
 
+    Those of a longer one of the same name, which would follow them, go once all are there.
+
     Returns:
         How many.
 
@@ -32,6 +35,10 @@ def write_pngs(path: Path, frames: Iterable[UInt8[np.ndarray, "h w c"]], comment
     for count, frame in enumerate(frames, start=1):
         with atomic_path(path.with_name(f"{path.stem}_{count - 1:06d}.png")) as temporary:
             Image.fromarray(frame).save(temporary, "PNG", pnginfo=facts, compress_level=4)
+    numbered = re.compile(re.escape(path.stem) + r"_(\d{6})\.png")
+    for each in list(path.parent.glob("*.png")) if count else ():
+        if (name := numbered.fullmatch(each.name)) and int(name[1]) >= count:
+            each.unlink()
     return count
 
 

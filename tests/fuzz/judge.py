@@ -84,12 +84,12 @@ def judge_reading(case: Case, path: Path, truth: Truth) -> list[str]:
     apart = FRAME + 1e-3 + _moved(case)
     if len(late) == 2 and abs(late[0] - late[1]) > apart:
         wrong.append(f"flash {1000 * late[0]:.0f} ms late, beep {1000 * late[1]:.0f}")
-    if late and not -FRAME - 1e-3 <= max(late, key=abs) <= FRAME + 1e-3 + _unsaid(case):
+    if late and not -FRAME - 1e-3 <= max(late, key=abs) <= FRAME + 1e-3 + unsaid(case):
         wrong.append(f"late by {', '.join(f'{1000 * one:.0f} ms' for one in late)}")
     return wrong
 
 
-def _unsaid(case: Case) -> float:
+def unsaid(case: Case) -> float:
     """By how much everything in a file may be late: what an encoder of sound put in front, where no file says so."""
     says = case.container not in ("flv", "avi", "ts", "mpg", "aac") and not case.damage
     return 0.0 if says else packet_seconds(case) + _moved(case)
@@ -111,7 +111,7 @@ def _picture(case: Case, info: MediaInfo, truth: Truth) -> tuple[list[str], floa
     wrong = [] if late is not None else ["no flash"]
     if (info.width, info.height) != truth.size:
         wrong.append(f"size {info.width}x{info.height} for {truth.size}")
-    allowed = 1.5 * FRAME + float(1 / case.frame_rate) + _unsaid(case)
+    allowed = 1.5 * FRAME + float(1 / case.frame_rate) + unsaid(case)
     wrong += _length(len(frames) * FRAME, truth.seconds, allowed, "picture")
     return wrong + _colours(case, frames[len(frames) // 6 + 1].astype(float), truth.corner), late
 

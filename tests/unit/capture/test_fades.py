@@ -52,7 +52,7 @@ def test_a_turned_picture_is_refused_with_the_way_to_turn_it(turn: int, said: st
 
 
 def test_frames_in_the_dark_are_marked(tmp_path: Path) -> None:
-    lights = np.array([0.0, 0.2, 0.5, 0.8, *[1.0] * 10, 0.9, 0.3])
+    lights = np.array([0.0, 0.2, 0.5, 0.8, *[1.0] * 5, 0.9, *[1.0] * 5, 0.8, 0.9, 0.3])
     with frame_writer(tmp_path / "f.u8", (64, 64, 3)) as writer:
         for light in lights:
             writer.append((FACE * light).astype(np.uint8))
@@ -60,4 +60,5 @@ def test_frames_in_the_dark_are_marked(tmp_path: Path) -> None:
     valid = np.ones(len(lights), bool)
     valid[0] = False
     faded = find_faded(FrameStore(tmp_path / "f.u8"), Landmarks(points, valid, 64))
-    assert faded.tolist() == [False, True, True, *[False] * 12, True]
+    # The way into the dark belongs to it; a face that is a little dimmer elsewhere does not.
+    assert faded.tolist() == [False, True, True, True, *[False] * 11, True, True, True]

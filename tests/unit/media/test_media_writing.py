@@ -12,6 +12,7 @@ import pytest
 from gaussavatar.errors import UserError
 from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import read_image, resize, write_image
+from gaussavatar.media.picture_series import write_pngs
 from gaussavatar.media.probe import probe
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.media.sound_file import read_audio
@@ -107,3 +108,13 @@ def test_resize_keeps_the_mean_when_it_shrinks() -> None:
     image = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, -1)
     assert np.abs(resize(image, 16).astype(int) - 127).max() <= 1
     assert resize(image, (100, 80)).shape == (80, 100, 3)
+
+
+def test_a_shorter_series_of_pictures_leaves_none_of_a_longer_one(tmp_path: Path) -> None:
+    frames = [np.full((4, 4, 3), level, np.uint8) for level in range(5)]
+    for other in ("talk_1.png", "walk_000004.png", "talk_000004.txt"):
+        (tmp_path / other).touch()
+    assert write_pngs(tmp_path / "talk.png", frames) == 5
+    assert write_pngs(tmp_path / "talk.png", frames[:2]) == 2
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["talk_000000.png", "talk_000001.png", "talk_000004.txt", "talk_1.png", "walk_000004.png"]
