@@ -22,6 +22,7 @@ from gaussavatar.fitting.stages import Stage, peak_memory_mib, run_stages
 from gaussavatar.fitting.training import training_stages
 from gaussavatar.media.probe import probe, require_video
 from gaussavatar.media.sound_file import require_speech
+from gaussavatar.native.blas import steady_sums
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.storage import explain_os_error, read_json
@@ -62,7 +63,7 @@ def track(request: FitRequest, progress: Progress) -> Path:
         UserError: whatever is wrong with the video or the request.
     """
     job = _job(request, "tracks", progress)
-    with only_writer(job.layout.folder), frame_parallel():
+    with only_writer(job.layout.folder), frame_parallel(), steady_sums():
         write_owner(job.request, job.layout)
         run_stages(preparation_stages(job), job.capture.manifest, progress)
     return job.capture.folder
@@ -81,7 +82,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     perceptual_net(job.config.training)
     require_speech(request.video)
     check_beside(job.config.audio.features, request.video)
-    with only_writer(job.layout.folder), frame_parallel():
+    with only_writer(job.layout.folder), frame_parallel(), steady_sums():
         write_owner(job.request, job.layout)
         run_stages(fit_stages(job, device), job.capture.manifest, progress)
     seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())

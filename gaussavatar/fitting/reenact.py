@@ -30,6 +30,7 @@ from gaussavatar.media.probe import probe, require_video
 from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.poses import deviated, deviations, mean_pose
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
+from gaussavatar.native.blas import steady_sums
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.tracking.face.motion import load_motion
@@ -106,7 +107,7 @@ def track_other(video: Path, folder: Path | None, progress: Progress) -> Capture
     layout = FitLayout(request.out)
     job = Job(request, load_recipe("default", ()), layout, progress)
     stages = tuple(stage for stage in preparation_stages(job) if stage.name in STAGES)
-    with only_writer(layout.folder), frame_parallel():
+    with only_writer(layout.folder), frame_parallel(), steady_sums():
         write_owner(request, layout)
         run_stages(stages, job.capture.manifest, progress)
     return job.capture
