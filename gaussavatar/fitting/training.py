@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,12 +205,10 @@ def _start(job: Job, device: torch.device, key: str, prepared: _Prepared, encode
 
 
 def _pose_pass(device: torch.device, folder: Path, key: str) -> PosePass:
-    """The pass that refines poses; it is written for the native rasterizer."""
+    """The pass that refines poses, on the device that trains."""
 
     def refine(stage: StageConfig, model: AvatarModel, clip: Clip, progress: Progress) -> Clip:
-        # A copy leaves what is trained on the GPU where it is.
-        here = model if device.type == "cpu" else copy.deepcopy(model).cpu()
-        return refine_poses(stage, here, clip, get_rasterizer("cpu"), folder, key, progress)
+        return refine_poses(stage, model, clip, get_rasterizer(device), folder, key, progress)
 
     return refine
 

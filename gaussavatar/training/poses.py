@@ -115,8 +115,9 @@ def _halve(images: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h2 w2 c"]:
 
 
 def _scene(model: AvatarModel, clip: Clip, indices: np.ndarray) -> tuple[_Scene, Float[Tensor, "b 4 4"]]:
-    """Deform for ``indices`` and load their images at half the training size."""
-    batch: Batch = load_batch(clip, indices, LossConfig(mouth_region=0.1, eye_region=0.5))
+    """Deform for ``indices`` and load their images at half the training size, on the model's device."""
+    device = model.face.gaussians.means.device
+    batch: Batch = load_batch(clip, indices, LossConfig(mouth_region=0.1, eye_region=0.5), device)
     face, mouth, _ = model.activate(batch.mouth_codes, batch.upper, T_camera_world=batch.cameras.T_camera_world)
     near_head = F.max_pool2d(batch.head[:, None], 9, stride=1, padding=4)[:, 0]
     weight = _halve((batch.weight * near_head)[..., None])[..., 0]
@@ -133,16 +134,31 @@ def _render(scene: _Scene, T: Float[Tensor, "p b 4 4"], rasterizer: Rasterizer) 
     first pose only: the probes are a fraction of a pixel away and the mouth weighs little.
     """
     probes, frames = T.shape[:2]
-    mouth = rasterizer(scene.mouth, Cameras(T[0].float(), scene.K, scene.size, scene.size))
+    T = T.to(scene.frames)
+    mouth = rasterizer(scene.mouth, Cameras(T[0], scene.K, scene.size, scene.size))
     behind = mouth.rgb + (1 - mouth.alpha)[..., None] * scene.under
-    images = torch.empty(probes, *scene.frames.shape)
-    for index in range(frames):
-        parts = (getattr(scene.face, name) for name in ("means", "quats", "scales", "opacities", "colors"))
-        shared = Activated(*(part[index : index + 1].expand(probes, *part.shape[1:]) for part in parts))
-        K = scene.K[index].expand(probes, 3, 3)
-        face = rasterizer(shared, Cameras(T[:, index].float(), K, scene.size, scene.size))
-        images[:, index] = face.rgb + (1 - face.alpha)[..., None] * behind[index]
+    images = T.new_empty(probes, *scene.frames.shape)
+    # A GPU has room for copies, and a call costs it more than what is drawn.
+    together = 1 if T.device.type == "cpu" else frames
+    for start in range(0, frames, together):
+        part = slice(start, start + together)
+        face = rasterizer(_shared(scene.face, part, probes), _probed(scene, T[:, part], part))
+        rgb, alpha = (found.unflatten(0, (-1, probes)).transpose(0, 1) for found in (face.rgb, face.alpha))
+        images[:, part] = rgb + (1 - alpha)[..., None] * behind[part]
     return images
+
+
+def _shared(gaussians: Activated, part: slice, probes: int) -> Activated:
+    """The Gaussians of some frames, each as often as there are probes."""
+    names = ("means", "quats", "scales", "opacities", "colors")
+    several = (getattr(gaussians, name)[part, None] for name in names)
+    return Activated(*(one.expand(-1, probes, *one.shape[2:]).flatten(0, 1) for one in several))
+
+
+def _probed(scene: _Scene, T: Float[Tensor, "p b 4 4"], part: slice) -> Cameras:
+    """The probes' cameras of some frames, one frame after the other."""
+    K = scene.K[part, None].expand(-1, len(T), 3, 3).flatten(0, 1)
+    return Cameras(T.transpose(0, 1).flatten(0, 1), K, scene.size, scene.size)
 
 
 def solve_poses(
@@ -164,17 +180,19 @@ def solve_poses(
         images = _render(scene, T, rasterizer)
         residual = images[0] - scene.frames
         squared = residual.square().mean(dim=-1)
-        cost = (scene.weight * torch.log1p(squared / RESIDUAL_SCALE**2)).flatten(1).sum(1).double()
+        cost = (scene.weight * torch.log1p(squared / RESIDUAL_SCALE**2)).flatten(1).sum(1).cpu().double()
         better = cost < best
         accepted = torch.where(better[:, None], correction, accepted)
         best = torch.where(better, cost, best)
         if iteration == iterations:
             break
         robust = (scene.weight / (1 + squared / RESIDUAL_SCALE**2))[..., None].expand_as(residual).reshape(frames, -1)
-        jacobian = ((images[1:] - images[:1]).reshape(6, frames, -1) / probe[:, None, None].float()).permute(1, 2, 0)
+        moved = (images[1:] - images[:1]).reshape(6, frames, -1)
+        jacobian = (moved / probe[:, None, None].to(moved)).permute(1, 2, 0)
         weighted = jacobian * robust[..., None]
-        normal = (weighted.transpose(1, 2) @ jacobian).double() / NOISE**2 + prior
-        gradient = (weighted * residual.reshape(frames, -1, 1)).sum(1).double() / NOISE**2 + correction @ prior
+        normal = (weighted.transpose(1, 2) @ jacobian).cpu().double() / NOISE**2 + prior
+        pull = (weighted * residual.reshape(frames, -1, 1)).sum(1).cpu().double()
+        gradient = pull / NOISE**2 + correction @ prior
         information = torch.where(better[:, None, None], normal, information)
         step = torch.linalg.solve(normal, gradient)
         correction = torch.where(better[:, None], correction - step, (correction + accepted) / 2)

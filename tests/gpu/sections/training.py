@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Iterator
@@ -109,11 +108,10 @@ def shortened(config: FitConfig, scale: float, least: int, poses: bool = True, m
 
 
 def _pose_pass(run: Run):  # noqa: ANN202
-    """As in a fit: the pass runs on a copy on the CPU."""
+    """As in a fit."""
 
     def refine(stage: StageConfig, model: AvatarModel, clip: Clip, progress: Progress) -> Clip:
-        here = model if run.device.type == "cpu" else copy.deepcopy(model).cpu()
-        return refine_poses(stage, here, clip, get_rasterizer("cpu"), run.folder, run.key, progress)
+        return refine_poses(stage, model, clip, get_rasterizer(run.device), run.folder, run.key, progress)
 
     return refine
 
