@@ -174,12 +174,17 @@ class BatchReader:
         return self._moved(torch.from_numpy(store.read_batch(indices.tolist()))).float().div_(255)
 
     def _moved(self, tensor: Tensor) -> Tensor:
-        if self._device.type == "cpu":
-            return tensor
-        if self._device.type == "cuda":
-            # Only from pinned memory does a copy not wait.
-            tensor = tensor.contiguous().pin_memory()
-        return tensor.to(self._device, non_blocking=True)
+        return to_device(tensor, self._device)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on ``device``, without waiting for it."""
+    if device.type == "cpu":
+        return tensor
+    if device.type == "cuda":
+        # Only from pinned memory does a copy not wait.
+        tensor = tensor.contiguous().pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def wants_resident(clip: Clip, device: torch.device, wish: Literal["auto", "yes", "no"]) -> bool:

@@ -49,6 +49,7 @@ class Guard:
         self._history = torch.zeros(WINDOW, len(self.names), device=device)
         self._limits = torch.full((len(self.names),), torch.inf, device=device)
         self._streak = torch.zeros(len(self.names), device=device)
+        self._kept = torch.zeros(len(self.names), device=device)
         self._count = 0
         self._bad: dict[str, Tensor] = {}
         self._labels: dict[str, list[str]] = {}
@@ -77,14 +78,12 @@ class Guard:
         Raises:
             TrainingError: one is not.
         """
-        if self._at_once:
-            if not torch.isfinite(torch.stack(list(parts.values())).sum()):
-                bad = [name for name, value in parts.items() if not torch.isfinite(value)]
-                self._stop(iteration, f"a loss that is not a number: {', '.join(bad)}, in frames {_listed(frames)}")
-            return
-        self._note("a loss that is not a number", list(parts), ~torch.isfinite(torch.stack(list(parts.values()))))
-        if iteration % DEVICE_EVERY == 0:
-            self.look(iteration)
+        if not self._at_once:
+            self.note_losses(parts)
+            self.look_now_and_then(iteration)
+        elif not torch.isfinite(torch.stack(list(parts.values())).sum()):
+            bad = [name for name, value in parts.items() if not torch.isfinite(value)]
+            self._stop(iteration, f"a loss that is not a number: {', '.join(bad)}, in frames {_listed(frames)}")
 
     def gradients(self, iteration: int, frames: Int[np.ndarray, "b"]) -> None:
         """Cut gradients that are far above their usual size.
@@ -92,14 +91,57 @@ class Guard:
         Raises:
             TrainingError: one is not a number, or stays too large.
         """
-        self.norms = self._measure()
-        if self._at_once and not bool(torch.isfinite(self.norms).all()):
+        if self._at_once:
+            self._judge_at_once(iteration, frames)
+        else:
+            self.judge()
+        self.remember()
+
+    def note_losses(self, parts: Mapping[str, Tensor]) -> None:
+        """Note losses that are no numbers, where they are; a CUDA graph may hold this."""
+        self._note("a loss that is not a number", list(parts), ~torch.isfinite(torch.stack(list(parts.values()))))
+
+    def look_now_and_then(self, iteration: int) -> None:
+        """Every :data:`DEVICE_EVERY` steps, :meth:`look`."""
+        if iteration % DEVICE_EVERY == 0:
+            self.look(iteration)
+
+    def judge(self) -> None:
+        """Measure and cut gradients, and note what is wrong, where they are; a CUDA graph may hold this."""
+        self.norms.copy_(self._measure())
+        self._note("a gradient that is not a number", self.names, ~torch.isfinite(self.norms))
+        if self._clip:
+            self._multiply(self._above())
+            self._note(f"a gradient too large for {PATIENCE} steps", self.names, self._streak >= PATIENCE)
+
+    def remember(self) -> None:
+        """Count a step that was judged: what is usual changes."""
+        if not self._clip:
+            return
+        self._history[self._count % WINDOW].copy_(self._kept)
+        self._count += 1
+        if self._count >= WARM_UP and self._count % 10 == 0:
+            usual = self._history[: min(self._count, WINDOW)].quantile(USUAL, dim=0)
+            # A part that had no gradient so far has no usual size.
+            self._limits.copy_(torch.where(usual > 0, self._clip * usual, torch.inf))
+
+    def _judge_at_once(self, iteration: int, frames: Int[np.ndarray, "b"]) -> None:
+        self.norms.copy_(self._measure())
+        if not bool(torch.isfinite(self.norms).all()):
             bad = [name for name, norm in zip(self.names, self.norms.tolist(), strict=True) if not np.isfinite(norm)]
             self._stop(iteration, f"a gradient that is not a number: {', '.join(bad)}, in frames {_listed(frames)}")
-        if not self._at_once:
-            self._note("a gradient that is not a number", self.names, ~torch.isfinite(self.norms))
-        if self._clip:
-            self._cut(iteration)
+        if not self._clip:
+            return
+        above = self._above()
+        if not bool(above.any()):
+            return
+        self._multiply(above)
+        if float(self._streak.max()) >= PATIENCE:
+            worst = int(self._streak.argmax())
+            ratio = float(self.norms[worst] / self._limits[worst] * self._clip)
+            self._stop(
+                iteration, f"a gradient {ratio:.0f} times its usual size for {PATIENCE} steps: {self.names[worst]}"
+            )
 
     def _measure(self) -> Tensor:
         """Norm of every group's gradient; zero where it has none."""
@@ -111,30 +153,20 @@ class Guard:
             norms.append(torch.stack(each).norm() if len(each) > 1 else each[0] if each else zero)
         return torch.stack(norms)
 
-    def _cut(self, iteration: int) -> None:
+    def _above(self) -> Tensor:
+        """Which gradients are too large, which is counted; a cut one counts as a usual one, lest an explosion becomes
+        what is usual."""
         above = self.norms > self._limits
-        self._streak = torch.where(above, self._streak + 1, torch.zeros_like(self._streak))
-        if not self._at_once or bool(above.any()):
-            factors = torch.where(above, self._limits / self.norms, torch.ones_like(self.norms))
-            for group, factor in zip(self._optimizer.param_groups, factors, strict=True):
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(factor)
-            if self._at_once and float(self._streak.max()) >= PATIENCE:
-                worst = int(self._streak.argmax())
-                ratio = float(self.norms[worst] / self._limits[worst] * self._clip)
-                self._stop(
-                    iteration, f"a gradient {ratio:.0f} times its usual size for {PATIENCE} steps: {self.names[worst]}"
-                )
-        if not self._at_once:
-            self._note(f"a gradient too large for {PATIENCE} steps", self.names, self._streak >= PATIENCE)
-        # A cut gradient counts as a usual one, lest an explosion becomes what is usual.
-        self._history[self._count % WINDOW] = torch.where(above, self._limits / self._clip, self.norms)
-        self._count += 1
-        if self._count >= WARM_UP and self._count % 10 == 0:
-            usual = self._history[: min(self._count, WINDOW)].quantile(USUAL, dim=0)
-            # A part that had no gradient so far has no usual size.
-            self._limits = torch.where(usual > 0, self._clip * usual, torch.inf)
+        self._streak.copy_(torch.where(above, self._streak + 1, torch.zeros_like(self._streak)))
+        self._kept.copy_(torch.where(above, self._limits / self._clip, self.norms))
+        return above
+
+    def _multiply(self, above: Tensor) -> None:
+        factors = torch.where(above, self._limits / self.norms, torch.ones_like(self.norms))
+        for group, factor in zip(self._optimizer.param_groups, factors.unbind(), strict=True):
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
 
     def look(self, iteration: int, parameters: bool = False) -> None:
         """Ask the device what it found; with ``parameters`` also whether all of them are numbers.
@@ -142,9 +174,9 @@ class Guard:
         Raises:
             TrainingError: something is wrong.
         """
-        bad, self._bad = self._bad, {}
-        for what, found in bad.items():
+        for what, found in self._bad.items():
             names = [name for name, wrong in zip(self._labels[what], found.tolist(), strict=True) if wrong]
+            found.zero_()
             if names:
                 self._stop(iteration, f"{what}: {', '.join(names)}, within the last {DEVICE_EVERY} steps")
         if parameters:
@@ -155,7 +187,10 @@ class Guard:
 
     def _note(self, what: str, names: list[str], wrong: Tensor) -> None:
         self._labels[what] = names
-        self._bad[what] = self._bad[what] | wrong if what in self._bad else wrong
+        if what in self._bad:
+            self._bad[what].logical_or_(wrong)
+        else:
+            self._bad[what] = wrong.clone()
 
     def _stop(self, iteration: int, came: str) -> None:
         named = next((name for name in self.names if name in came and name.split(":")[0] in self._stage.train), None)

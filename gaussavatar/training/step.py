@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gaussavatar.audio.batches import AudioBatcher
@@ -19,7 +20,7 @@ from gaussavatar.render.api import Rasterizer
 from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import ProgressConfig, StageConfig
-from gaussavatar.training.data import Batch, Clip
+from gaussavatar.training.data import Batch, Clip, to_device
 from gaussavatar.training.loss_design import design_losses
 
 SILENT_ROWS = 4
@@ -114,16 +115,42 @@ def is_still(stage: StageConfig) -> bool:
     return "face_motion" not in stage.train and "mouth_motion" not in stage.train and stage.audio_share == 0
 
 
-def before_other_background(batch: Batch, share: float, generator: torch.Generator) -> Batch:
-    """The batch with a random colour behind the head in ``share`` of its frames, drawn from ``generator``.
+@dataclass(frozen=True)
+class Chance:
+    """What chance brings to one step, on its device."""
+
+    windows: Float[Tensor, "r w d"] | None
+    """Sound of the batch's frames, then of :data:`SILENT_ROWS` rows of silence; None where no sound is heard."""
+    heard: Bool[Tensor, "b"] | None
+    """Frames whose mouth follows the sound instead of the film."""
+    behind: Bool[Tensor, "b"] | None
+    """Frames before another background; None where none ever is."""
+    colors: Float[Tensor, "b 1 1 3"] | None
+    """Those backgrounds."""
+
+
+def draw_chance(run: Run, stage: StageConfig, indices: np.ndarray, generator: torch.Generator) -> Chance:
+    """Draw from ``generator`` what one step needs."""
+    windows = heard = behind = colors = None
+    if stage.audio_share > 0:
+        spoken = run.audio.sample(torch.from_numpy(indices), generator)
+        windows = to_device(torch.cat([spoken, run.audio.silence(SILENT_ROWS, generator)]), run.device)
+        heard = to_device(torch.rand(len(indices), generator=generator) < stage.audio_share, run.device)
+    if stage.other_background > 0:
+        behind = to_device(torch.rand(len(indices), generator=generator) < stage.other_background, run.device)
+        colors = to_device(torch.rand(len(indices), 1, 1, 3, generator=generator), run.device)
+    return Chance(windows, heard, behind, colors)
+
+
+def before_other_background(batch: Batch, chance: Chance) -> Batch:
+    """The batch with a colour behind the head in some of its frames.
 
     A frame is ``m F + (1 - m) B`` with the head's matte m and what is behind it B (Porter and Duff 1984), so another
     background C adds ``(1 - m) (C - B)``, without knowing F.
     """
-    count = len(batch.frames)
-    chosen = torch.rand(count, generator=generator) < share
-    colors = torch.rand(count, 1, 1, 3, generator=generator)
-    under = torch.where(chosen.view(-1, 1, 1, 1).to(batch.under.device), colors.to(batch.under.device), batch.under)
+    if chance.behind is None or chance.colors is None:
+        return batch
+    under = torch.where(chance.behind.view(-1, 1, 1, 1), chance.colors, batch.under)
     frames = batch.frames + (1 - batch.head)[..., None] * (under - batch.under)
     return replace(batch, frames=frames.contiguous(), under=under.contiguous())
 
@@ -131,25 +158,30 @@ def before_other_background(batch: Batch, share: float, generator: torch.Generat
 def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, seed: int) -> Step:
     """Weighted losses of one step by name."""
     generator = torch.Generator().manual_seed(seed)
+    chance = draw_chance(run, stage, indices, generator)
+    with seeded(seed):
+        predicted = None if chance.windows is None else run.encoder(chance.windows)
+    batch = before_other_background(batch, chance)
+    step = seen_losses(run, stage, batch, chance, predicted)
+    step.parts.update(drawn_losses(run, stage, step.rendered, batch, indices, generator))
+    return step
+
+
+def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, predicted: Tensor | None) -> Step:
+    """The losses that are functions of tensors alone, so that a CUDA graph may hold them.
+
+    ``predicted`` are the encoder's codes for the windows of ``chance``; its background is in the batch already.
+    """
     weights = stage.losses
     still = is_still(stage)
     mouth_codes = batch.mouth_codes
     parts: dict[str, Tensor] = {}
-    if stage.audio_share > 0:
-        with seeded(seed):
-            spoken = run.audio.sample(torch.from_numpy(indices), generator)
-            quiet = run.audio.silence(SILENT_ROWS, generator)
-            predicted = run.encoder(torch.cat([spoken, quiet]).to(run.device, non_blocking=True))
-        heard = torch.rand(len(indices), generator=generator) < stage.audio_share
-        mouth_codes = torch.where(
-            heard[:, None].to(run.device, non_blocking=True), predicted[: len(indices)], mouth_codes
-        )
-        parts["codes"] = weights.codes * terms.code_error(predicted[: len(indices)], batch.mouth_codes)
-        parts["silence"] = weights.silence * terms.code_error(
-            predicted[len(indices) :], run.closed.expand(SILENT_ROWS, -1)
-        )
-    if stage.other_background > 0:
-        batch = before_other_background(batch, stage.other_background, generator)
+    if predicted is not None and chance.heard is not None:
+        count = len(mouth_codes)
+        mouth_codes = torch.where(chance.heard[:, None], predicted[:count], mouth_codes)
+        parts["codes"] = weights.codes * terms.code_error(predicted[:count], batch.mouth_codes)
+        closed = run.closed.expand(len(predicted) - count, -1)
+        parts["silence"] = weights.silence * terms.code_error(predicted[count:], closed)
     rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
     parts["photometric"] = photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
     if weights.alpha_head:
@@ -164,10 +196,26 @@ def step_loss(run: Run, stage: StageConfig, batch: Batch, indices: np.ndarray, s
         parts["motion"] = weights.motion * terms.motion_size(rendered)
     if weights.velocity:
         parts["velocity"] = weights.velocity * terms.velocity(rendered, batch)
+    return Step(parts, rendered)
+
+
+def draws_more(run: Run, stage: StageConfig) -> bool:
+    """Whether :func:`drawn_losses` gives any."""
+    weights = stage.losses
+    designed = not is_still(stage) and (weights.attention > 0 or weights.smoothness > 0)
+    return designed or (weights.perceptual > 0 and run.perceptual is not None)
+
+
+def drawn_losses(
+    run: Run, stage: StageConfig, rendered: AvatarImage, batch: Batch, indices: np.ndarray, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The losses that draw more from ``generator`` or look at which frames these are."""
+    weights = stage.losses
+    parts: dict[str, Tensor] = {}
     if weights.perceptual and run.perceptual is not None:
         boxes = torch.from_numpy(run.clip.boxes[indices, 0])
         crops = perceptual_loss(rendered.image, batch.frames, boxes, run.perceptual, generator)
         parts["perceptual"] = weights.perceptual * crops
-    if not still:
+    if not is_still(stage):
         parts |= design_losses(run.model, weights, run.clip.tracking.shape, generator)
-    return Step(parts, rendered)
+    return parts

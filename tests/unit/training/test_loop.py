@@ -133,10 +133,12 @@ def test_velocity_sees_flicker_and_not_a_constant_error(tiny_clip: Clip) -> None
 
 def test_another_background_changes_only_what_is_behind_the_head(tiny_clip: Clip) -> None:
     from gaussavatar.training.data import load_batch
-    from gaussavatar.training.step import before_other_background
+    from gaussavatar.training.step import Chance, before_other_background
 
     batch = load_batch(tiny_clip, np.arange(6), LossConfig())
-    other = before_other_background(batch, 0.5, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    behind, colors = torch.rand(6, generator=generator) < 0.5, torch.rand(6, 1, 1, 3, generator=generator)
+    other = before_other_background(batch, Chance(None, None, behind, colors))
     changed = (other.under != batch.under).flatten(1).any(dim=1)
     assert 0 < int(changed.sum()) < 6
     inside, outside = batch.head > 0.999, batch.head < 0.001
