@@ -112,7 +112,8 @@ class HeadRig(nn.Module):
         points = (self.rest.flatten() + expression @ self.basis).unflatten(1, (-1, 3))
         if n_joints == 0:
             return points
-        turn = rotation_matrices(state[:, n_expressions:].unflatten(1, (n_joints, 3))) - torch.eye(3).to(state)
+        identity = torch.eye(3, dtype=state.dtype, device=state.device)
+        turn = rotation_matrices(state[:, n_expressions:].unflatten(1, (n_joints, 3))) - identity
         if len(self.correctives):
             points = points + (turn.flatten(1) @ self.correctives).unflatten(1, (-1, 3))
         places = self.joint_places + (expression @ self.joint_moves).unflatten(1, (n_joints, 3))

@@ -66,7 +66,7 @@ class GsplatRasterizer:
 
     def unasking(self) -> UnaskingGsplat:
         """The same without a question to the GPU, with slots for what this one has met so far."""
-        return UnaskingGsplat(self._gsplat, {size: _slots(most) for size, most in self._most.items()})
+        return UnaskingGsplat(self._gsplat, self._most)
 
 
 class UnaskingGsplat:
@@ -78,9 +78,11 @@ class UnaskingGsplat:
 
     name = "gsplat"
 
-    def __init__(self, gsplat: Any, slots: dict[tuple[int, int], int]) -> None:
-        self._gsplat, self._slots = gsplat, slots
-        self._needed = {size: torch.zeros((), dtype=torch.long, device="cuda") for size in slots}
+    def __init__(self, gsplat: Any, most: dict[tuple[int, int], int]) -> None:
+        """``most``: intersections met so far, by frames and Gaussians; :meth:`overflown` adds what it finds."""
+        self._gsplat, self._most = gsplat, most
+        self._slots = {size: max(LEAST_SLOTS, int(SPARE * met)) for size, met in most.items()}
+        self._needed = {size: torch.zeros((), dtype=torch.long, device="cuda") for size in most}
 
     def __call__(self, gaussians: Activated, cameras: Cameras) -> Rendered:
         """As :class:`GsplatRasterizer` does.
@@ -107,7 +109,12 @@ class UnaskingGsplat:
 
     def overflown(self) -> bool:
         """Whether there were ever too few slots; waits for the GPU."""
-        return any(int(self._needed[size]) > slots for size, slots in self._slots.items())
+        found = False
+        for size, slots in self._slots.items():
+            needed = int(self._needed[size])
+            self._most[size] = max(self._most[size], needed)
+            found |= needed > slots
+        return found
 
 
 @dataclass(frozen=True)
@@ -140,10 +147,6 @@ def _gsplat() -> Any:
             "gsplat's kernels", "neither a prebuilt library nor nvcc to compile them", "install the CUDA toolkit"
         )
     return gsplat
-
-
-def _slots(most: int) -> int:
-    return max(LEAST_SLOTS, int(SPARE * most))
 
 
 def _scene(gaussians: Activated, cameras: Cameras) -> Activated | None:

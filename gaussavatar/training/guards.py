@@ -154,10 +154,10 @@ class Guard:
         return torch.stack(norms)
 
     def _above(self) -> Tensor:
-        """Which gradients are too large, which is counted; a cut one counts as a usual one, lest an explosion becomes
-        what is usual."""
+        """Which gradients are too large, which is counted."""
         above = self.norms > self._limits
         self._streak.copy_(torch.where(above, self._streak + 1, torch.zeros_like(self._streak)))
+        # A cut gradient counts as a usual one, lest an explosion becomes what is usual.
         self._kept.copy_(torch.where(above, self._limits / self._clip, self.norms))
         return above
 

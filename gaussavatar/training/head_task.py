@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,13 +12,26 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from gaussavatar.model.avatar import AvatarImage
+from gaussavatar.render.gsplat_backend import GsplatRasterizer, UnaskingGsplat
 from gaussavatar.training.checkpoint import NAME, Saved, restore_weights
 from gaussavatar.training.config import StageConfig, TrainingConfig
 from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, resident_frames, wants_resident
 from gaussavatar.training.densify import GrowthStatistics, is_due, refine
 from gaussavatar.training.preview import NAME as PREVIEW
 from gaussavatar.training.preview import preview_picture
-from gaussavatar.training.step import Run, is_still, make_optimizer, step_loss, step_seed
+from gaussavatar.training.recorded import Recordable
+from gaussavatar.training.step import (
+    Chance,
+    Run,
+    before_other_background,
+    draw_chance,
+    draws_more,
+    is_still,
+    make_optimizer,
+    seen_losses,
+    step_loss,
+    step_seed,
+)
 from gaussavatar.types import Cameras
 
 GROWTH_STREAM = 1
@@ -96,6 +109,12 @@ class HeadStage:
             self._seen = step.rendered, batch.cameras
         return step.parts
 
+    def recordable(self) -> Recordable | None:
+        """The losses alone, where no branch grows and nothing else is drawn; see :class:`HeadSteps`."""
+        if self._growth is not None or draws_more(self._run, self._stage):
+            return None
+        return HeadSteps(self._run, self._stage, self._number)
+
     def after_backward(self) -> None:
         """Gather the screen gradients, where branches grow."""
         if self._growth is not None and self._seen is not None:
@@ -126,3 +145,42 @@ class HeadStage:
         """Take over what :meth:`state` gave."""
         if self._growth is not None:
             self._growth.restore({name.removeprefix("growth."): value for name, value in state.items()})
+
+
+class HeadSteps:
+    """The steps of a stage of the head as functions of tensors."""
+
+    def __init__(self, run: Run, stage: StageConfig, number: int) -> None:
+        self._run, self._stage, self._number = run, stage, number
+        self._unasking: UnaskingGsplat | None = None
+
+    def inputs(self, iteration: int, frames: np.ndarray, batch: Batch) -> dict[str, Tensor]:
+        """The batch, and what chance brings."""
+        generator = torch.Generator().manual_seed(self.seed(iteration))
+        chance = draw_chance(self._run, self._stage, frames, generator)
+        found: dict[str, Tensor] = {"T_camera_world": batch.cameras.T_camera_world, "K": batch.cameras.K}
+        for record in (batch, chance):
+            values = ((field.name, getattr(record, field.name)) for field in fields(record))
+            found.update((name, value) for name, value in values if isinstance(value, Tensor))
+        return found
+
+    def losses(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :func:`~gaussavatar.training.step.seen_losses`."""
+        run, size = self._run, self._run.clip.size
+        if isinstance(run.rasterizer, GsplatRasterizer):
+            self._unasking = run.rasterizer.unasking()
+            run = replace(run, rasterizer=self._unasking)
+        cameras = Cameras(inputs["T_camera_world"], inputs["K"], size, size)
+        given = {field.name: inputs.get(field.name) for field in fields(Batch)} | {"cameras": cameras}
+        chance = Chance(**{field.name: inputs.get(field.name) for field in fields(Chance)})
+        predicted = None if chance.windows is None else run.encoder(chance.windows)
+        batch = before_other_background(Batch(**given), chance)  # type: ignore[arg-type]
+        return seen_losses(run, self._stage, batch, chance, predicted).parts
+
+    def seed(self, iteration: int) -> int:
+        """That of the step, as when it is launched anew."""
+        return step_seed(self._run.seed, self._number, iteration)
+
+    def overflown(self) -> bool:
+        """Whether tiles had too few slots."""
+        return self._unasking is not None and self._unasking.overflown()

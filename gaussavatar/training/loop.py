@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +27,9 @@ from gaussavatar.training.guards import Guard, TrainingError
 from gaussavatar.training.head_task import HeadTask
 from gaussavatar.training.log import LOG_EVERY, TrainingLog, figures_of
 from gaussavatar.training.poses import with_poses
-from gaussavatar.training.step import Run, set_rates
+from gaussavatar.training.recorded import Record
+from gaussavatar.training.step import Run
+from gaussavatar.training.stepping import Steps, recorder
 from gaussavatar.training.task import StageWork, Task
 
 __all__ = ["PosePass", "Run", "TrainingError", "train"]
@@ -48,6 +48,8 @@ class _Common:
     log: TrainingLog
     refine_poses: Callable[[StageConfig, Clip], Clip]
     progress: Progress
+    record: Record | None
+    """What records steps; None launches each of them anew."""
 
 
 @dataclass
@@ -105,7 +107,8 @@ def train(
     def refine(stage: StageConfig, clip: Clip) -> Clip:
         return refine_poses(stage, run.model, clip, progress)
 
-    common = _Common(run.folder, config, run.intervals, log, refine, progress)
+    record = recorder(run.device, config.record_steps)
+    common = _Common(run.folder, config, run.intervals, log, refine, progress, record)
     clip = run.clip
     try:
         with _precise(run.device):
@@ -190,29 +193,20 @@ def _run_stage(stage: _Stage, start: int) -> None:
         stage.guard.restore(saved.part("extra.guard."))
         work.restore(saved.part("extra."))
     name = f"training: {stage.config.name}"
+    record = stage.common.record
+    steps = Steps(stage.config, work, stage.optimizer, stage.guard, stage.common.progress.say, record)
     with ThreadPoolExecutor(1) as reader, stage.common.progress.stage(name, iterations) as advance:
         advance(start)
         upcoming = reader.submit(work.fetch, start)
         for iteration in range(start, iterations):
             frames, batch = upcoming.result()
-            upcoming = reader.submit(work.fetch, min(iteration + 1, iterations - 1))
-            parts = _step(stage, iteration, frames, batch)
+            alone, following = steps.records_next, min(iteration + 1, iterations - 1)
+            upcoming = upcoming if alone else reader.submit(work.fetch, following)
+            parts = steps.take(iteration, frames, batch)
+            upcoming = reader.submit(work.fetch, following) if alone else upcoming
             _after(stage, iteration, parts)
             advance(1)
-
-
-def _step(stage: _Stage, iteration: int, frames: np.ndarray, batch: Any) -> dict[str, Tensor]:
-    """One step of the optimiser; returns the weighted losses."""
-    optimizer, work, guard = stage.optimizer, stage.work, stage.guard
-    set_rates(optimizer, stage.config, iteration)
-    optimizer.zero_grad(set_to_none=True)
-    parts = work.losses(iteration, frames, batch)
-    guard.losses(iteration, parts, frames)
-    torch.stack(list(parts.values())).sum().backward()
-    work.after_backward()
-    guard.gradients(iteration, frames)
-    optimizer.step()
-    return {name: value.detach() for name, value in parts.items()}
+    steps.close()
 
 
 def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:

@@ -38,6 +38,14 @@ def design_losses(
     return parts
 
 
+def has_design_losses(model: AvatarModel, weights: LossConfig) -> bool:
+    """Whether :func:`design_losses` gives any."""
+    designs = [inner_design(branch.motion) for branch in (model.face, model.mouth) if branch.gaussians.n_moving]
+    attentive = any(isinstance(design, TriPlane) and design.attention is not None for design in designs)
+    rough = any(isinstance(design, Vectors) for design in designs)
+    return (weights.attention > 0 and attentive) or (weights.smoothness > 0 and rough)
+
+
 def attention_outside(branch: Branch, design: TriPlane, landmarks: Float[Tensor, "478 3"]) -> Float[Tensor, ""]:
     """Mean attention of hair to mouth codes and upper face, and of lips to the upper face.
 

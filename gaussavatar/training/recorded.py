@@ -7,8 +7,9 @@ running it takes a GPU. A replay starts all of them at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,10 +22,18 @@ WARM_UP = 3
 
 @runtime_checkable
 class Recordable(Protocol):
-    """What one step of a stage is, as functions of tensors; no tensor may be asked for its values."""
+    """What the steps of a stage are as functions of tensors."""
+
+    def inputs(self, iteration: int, frames: np.ndarray, batch: Any) -> dict[str, Tensor]:
+        """All that differs from step to step; shapes and names never do."""
+        ...
 
     def losses(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weighted losses by name, of inputs on the device."""
+        """Weighted losses by name, of inputs on the device; no tensor may be asked for its values."""
+        ...
+
+    def seed(self, iteration: int) -> int:
+        """Where the global generator starts in a step."""
         ...
 
     def overflown(self) -> bool:

@@ -21,7 +21,7 @@ from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import ProgressConfig, StageConfig
 from gaussavatar.training.data import Batch, Clip, to_device
-from gaussavatar.training.loss_design import design_losses
+from gaussavatar.training.loss_design import design_losses, has_design_losses
 
 SILENT_ROWS = 4
 """Windows of synthetic silence in every step that trains the audio encoder."""
@@ -201,9 +201,8 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
 
 def draws_more(run: Run, stage: StageConfig) -> bool:
     """Whether :func:`drawn_losses` gives any."""
-    weights = stage.losses
-    designed = not is_still(stage) and (weights.attention > 0 or weights.smoothness > 0)
-    return designed or (weights.perceptual > 0 and run.perceptual is not None)
+    designed = not is_still(stage) and has_design_losses(run.model, stage.losses)
+    return designed or (stage.losses.perceptual > 0 and run.perceptual is not None)
 
 
 def drawn_losses(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gaussavatar.training.checkpoint import Saved
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip
+from gaussavatar.training.recorded import Recordable
 
 
 @runtime_checkable
@@ -30,6 +31,10 @@ class StageWork(Protocol):
 
     def losses(self, iteration: int, frames: np.ndarray, batch: Any) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is what is trained."""
+        ...
+
+    def recordable(self) -> Recordable | None:
+        """The same losses as functions of tensors; None where a step is more than that."""
         ...
 
     def after_backward(self) -> None:

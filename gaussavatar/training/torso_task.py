@@ -137,6 +137,9 @@ class TorsoStage:
         """See :func:`~gaussavatar.training.torso_branch.torso_losses`."""
         return torso_losses(self._torso, batch, self._rasterizer, self._stage.losses)
 
+    def recordable(self) -> None:
+        """Its stage is too short for a recording to pay."""
+
     def after_backward(self) -> None:
         """A torso keeps its Gaussians: nothing is gathered."""
 

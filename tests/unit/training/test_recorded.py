@@ -1,0 +1,115 @@
+"""Steps that are replayed from a recording train as steps that are launched one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gaussavatar.progress import QuietProgress
+from gaussavatar.training import loop
+from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConfig, TrainingConfig
+from gaussavatar.training.data import Clip
+from gaussavatar.training.guards import TrainingError
+from gaussavatar.training.recorded import WARM_UP
+from gaussavatar.training.step import Run
+
+from .tiny_runs import keep_poses, make_run
+
+STAGES = (
+    StageConfig("static", WARM_UP + 6, train=("face", "mouth"), other_background=0.5),
+    StageConfig("joint", WARM_UP + 22, audio_share=0.5, decay=0.1),
+)
+
+
+class Recorder:
+    """Keeps a function and calls it again, as a graph runs its kernels again; counts both."""
+
+    def __init__(self) -> None:
+        self.recorded, self.replayed = 0, 0
+
+    def __call__(self, work: Callable[[], dict[str, Tensor]]) -> tuple[Callable[[], None], dict[str, Tensor]]:
+        self.recorded += 1
+        results: dict[str, Tensor] = {}
+
+        def replay() -> None:
+            self.replayed += 1
+            results.update({name: value.clone() for name, value in work().items()})
+
+        return replay, results
+
+
+def trained(
+    run: Run, monkeypatch: pytest.MonkeyPatch, record: Callable | None, stages: tuple[StageConfig, ...] = STAGES
+) -> tuple[dict[str, Tensor], list[str]]:
+    said: list[str] = []
+    progress = QuietProgress()
+    monkeypatch.setattr(progress, "say", said.append)
+    monkeypatch.setattr(loop, "recorder", lambda device, wish: record)
+    run = replace(run, intervals=ProgressConfig(checkpoint_every=1000, preview_every=0))
+    loop.train(run, TrainingConfig(stages=stages), keep_poses, progress)
+    return {n: t.clone() for m in (run.model, run.encoder) for n, t in m.state_dict().items()}, said
+
+
+def test_replayed_steps_train_as_launched_ones_do(
+    tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched, _ = trained(make_run(tiny_clip, tmp_path / "a"), monkeypatch, None)
+    recorder = Recorder()
+    replayed, _ = trained(make_run(tiny_clip, tmp_path / "b"), monkeypatch, recorder)
+    assert recorder.recorded == 2 and recorder.replayed == 28
+    start = {n: t for m in (make_run(tiny_clip, tmp_path / "c").model,) for n, t in m.state_dict().items()}
+    for name, value in launched.items():
+        # Rates are single precision in a recording.
+        assert torch.allclose(value, replayed[name], rtol=1e-3, atol=2e-5), name
+    moved = [name for name, value in start.items() if not torch.equal(value, launched[name])]
+    assert {"face.gaussians.means", "mouth.gaussians.colors", "face.motion.basis"} <= set(moved)
+
+
+def test_what_cannot_be_recorded_is_launched_and_said(
+    tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(work: Callable) -> None:
+        work()
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    launched, _ = trained(make_run(tiny_clip, tmp_path / "a"), monkeypatch, None)
+    refused, said = trained(make_run(tiny_clip, tmp_path / "b"), monkeypatch, lambda work: refuse(_Quiet(work)))
+    assert [line.split(":")[0] for line in said if "CUDA graph" in line] == [
+        f"steps of stage {name} are launched one by one" for name in ("static", "joint")
+    ]
+    assert all(torch.equal(value, refused[name]) for name, value in launched.items())
+
+
+class _Quiet:
+    """A capture launches nothing."""
+
+    def __init__(self, work: Callable) -> None:
+        self.work = work
+
+    def __call__(self) -> None:
+        return None
+
+
+def test_a_stage_that_grows_is_never_recorded(tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    growing = StageConfig("grow", WARM_UP + 5, densify=DensifyConfig(start=0, stop=4, every=4))
+    trained(make_run(tiny_clip, tmp_path), monkeypatch, recorder, (growing,))
+    assert recorder.recorded == 0
+
+
+def test_the_guard_sees_what_replayed_steps_do(
+    tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tiny_clip, tmp_path)
+    calls = iter(range(1000))
+    run.model.face.gaussians.means.register_hook(lambda g: g * (float("nan") if next(calls) > WARM_UP + 3 else 1.0))
+    long = StageConfig("static", 120, train=("face", "mouth"))
+    with pytest.raises(TrainingError, match=r"stage static, step 50, .*not a number: .*face:means"):
+        trained(run, monkeypatch, Recorder(), (long,))
+    assert np.isfinite(next(calls))
