@@ -173,6 +173,9 @@ class ProgressConfig:
     """Iterations between checkpoints."""
     preview_every: int = 400
     """Iterations between pictures in ``train/preview.png``: half a minute of work at 256 px; 0 writes none."""
+    least_seconds: float = 10.0
+    """Seconds between checkpoints, and between pictures, at least, on a GPU: there these iterations take a second, and
+    writing takes as long."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ exactly the draws that the uninterrupted run makes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,6 +39,21 @@ PosePass = Callable[[StageConfig, AvatarModel, Clip, Progress], Clip]
 """Refines the head poses of a clip against a frozen avatar."""
 
 
+class _Pace:
+    """Lets something happen at most so often."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._last = seconds, time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether enough time has gone by since this was last true."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
 @dataclass(frozen=True)
 class _Common:
     """What all stages share."""
@@ -50,6 +66,10 @@ class _Common:
     progress: Progress
     record: Record | None
     """What records steps; None launches each of them anew."""
+    kept: _Pace
+    """Checkpoints."""
+    shown: _Pace
+    """Pictures."""
 
 
 @dataclass
@@ -108,7 +128,8 @@ def train(
         return refine_poses(stage, run.model, clip, progress)
 
     record = recorder(run.device, config.record_steps)
-    common = _Common(run.folder, config, run.intervals, log, refine, progress, record)
+    least = 0.0 if run.device.type == "cpu" else run.intervals.least_seconds
+    common = _Common(run.folder, config, run.intervals, log, refine, progress, record, _Pace(least), _Pace(least))
     clip = run.clip
     try:
         with _precise(run.device):
@@ -220,11 +241,12 @@ def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:
         figures = figures_of(parts, guard.names, guard.norms, rates) | {"gaussians": work.counts()}
         common.log.write(stage.number, stage.config, iteration, figures)
     last = done == stage.config.iterations
-    if intervals.preview_every and (done % intervals.preview_every == 0 or last):
+    shows = intervals.preview_every and done % intervals.preview_every == 0 and common.shown.is_due()
+    if shows or (intervals.preview_every and last):
         picture = work.picture()
         write_image(common.folder / task.preview, picture)
         common.log.picture(stage.number, iteration, picture)
-    if done % intervals.checkpoint_every == 0 or last:
+    if last or (done % intervals.checkpoint_every == 0 and common.kept.is_due()):
         guard.look(iteration, parameters=True)
         extra = {f"guard.{name}": value for name, value in guard.state().items()} | work.state()
         _save(stage.section, common, stage.optimizer, Position(stage.number, done), extra)
