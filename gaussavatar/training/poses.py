@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
+from gaussavatar.image.widening import widened
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.progress import Progress
@@ -39,6 +40,12 @@ follow the skin already, so what is left to correct changes slowly."""
 
 RESIDUAL_SCALE = 0.05
 """Image residual (0..1) beyond which a pixel counts less: the scale of Cauchy's weight."""
+
+MORE = 4
+"""Frames that are solved together on a GPU, by those on the CPU: each for itself, but launches cost more than work."""
+
+NEAR_HEAD = 4
+"""Pixels around the head's matte that count, too."""
 
 NOISE = 0.2
 """Effective standard deviation of one pixel's residual; far above the sensor's, because neighbouring
@@ -76,9 +83,10 @@ def refine_poses(
     indices = np.flatnonzero(clip.usable)
     corrections = np.zeros((len(indices), 6))
     information = np.zeros((len(indices), 6, 6))
+    together = stage.batch * (1 if model.face.gaussians.means.device.type == "cpu" else MORE)
     with progress.stage(f"poses: {stage.name}", len(indices)) as advance, torch.no_grad():
-        for start in range(0, len(indices), stage.batch):
-            part = slice(start, start + stage.batch)
+        for start in range(0, len(indices), together):
+            part = slice(start, start + together)
             scene, T_start = _scene(model, clip, indices[part])
             corrections[part], information[part] = solve_poses(scene, T_start, rasterizer, stage.iterations)
             advance(len(indices[part]))
@@ -119,8 +127,7 @@ def _scene(model: AvatarModel, clip: Clip, indices: np.ndarray) -> tuple[_Scene,
     device = model.face.gaussians.means.device
     batch: Batch = load_batch(clip, indices, LossConfig(mouth_region=0.1, eye_region=0.5), device)
     face, mouth, _ = model.activate(batch.mouth_codes, batch.upper, T_camera_world=batch.cameras.T_camera_world)
-    near_head = F.max_pool2d(batch.head[:, None], 9, stride=1, padding=4)[:, 0]
-    weight = _halve((batch.weight * near_head)[..., None])[..., 0]
+    weight = _halve((batch.weight * widened(batch.head, NEAR_HEAD))[..., None])[..., 0]
     K = batch.cameras.K.clone()
     K[:, :2] *= 0.5
     scene = _Scene(face, mouth, _halve(batch.frames), _halve(batch.under), weight, K, clip.size // 2)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from gaussavatar.head.model import HeadModel
+from gaussavatar.image.widening import widened
 from gaussavatar.mesh.sampling import draw_triangles
 from gaussavatar.mesh.surface import area_normals, closest_points
 from gaussavatar.model.avatar import AvatarModel, Branch
@@ -105,7 +105,7 @@ def visibility(model: AvatarModel, rasterizer: Rasterizer, clip: Clip, frames: I
             face, _, _ = model.activate(batch.mouth_codes, batch.upper, T_camera_world=cameras.T_camera_world)
         colors = torch.zeros_like(face.colors).requires_grad_(True)
         image = rasterizer(replace(face, colors=colors), cameras).rgb
-        interior = 1 - F.max_pool2d(1 - batch.head[:, None], 2 * rim + 1, stride=1, padding=rim)[:, 0]
+        interior = 1 - widened(1 - batch.head, rim)
         for row, picture in enumerate((image.sum(), (image * interior[..., None]).sum())):
             (weights,) = torch.autograd.grad(picture, colors, retain_graph=row == 0)
             sums[row] += weights.mean(dim=-1).sum(dim=0)
