@@ -32,7 +32,7 @@ from gaussavatar.avatar.finding import HEADER
 from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, open_folder
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
-from gaussavatar.avatar.torso import load_torso
+from gaussavatar.avatar.torso import LoadedTorso, load_torso
 from gaussavatar.avatar.voice import stored_voice
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
@@ -42,6 +42,7 @@ from gaussavatar.model.config import ModelConfig
 from gaussavatar.model.gaussians import InitialBranch, RawGaussians
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.render.device import DeviceWish, choose_device
 from gaussavatar.storage import read_arrays
 
 Hearing = Literal["best", "light"]
@@ -142,7 +143,13 @@ def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> Moti
     return MotionTrack(*moved, places, upper_names=record.upper_names, avatar=record.identity)
 
 
-def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood: float | None = None) -> LoadedAvatar:
+def load_avatar(
+    path: Path,
+    prefer: str = "auto",
+    hearing: Hearing = "best",
+    ood: float | None = None,
+    device: DeviceWish = "cpu",
+) -> LoadedAvatar:
     """Load a fitted avatar.
 
     Args:
@@ -151,11 +158,13 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood
         hearing: ``best``, or ``light``: needs nothing installed and little look-ahead, and hears less.
         ood: how far sound of a kind that its network never heard is brought to what it did hear, 0 to 1; as its record
             says when None.
+        device: where it is drawn; ``auto`` is a GPU where one can be used.
 
     Raises:
         UserError: see :func:`gaussavatar.avatar.folder.open_folder`; or the weights are of a design that has changed;
-            or it has no light network; or ``ood`` is out of range.
+            or it has no light network; or ``ood`` is out of range; or there is no such device.
     """
+    place = choose_device(device)
     if ood is not None and not 0 <= ood <= 1:
         raise UserError("an ood of 0 to 1", f"{ood}", "0 hears a sound as it is, 1 as near as can be to what is known")
     record = open_folder(path).record
@@ -179,20 +188,24 @@ def load_avatar(path: Path, prefer: str = "auto", hearing: Hearing = "best", ood
     return LoadedAvatar(
         path=path,
         record=record,
-        model=model,
+        model=model.to(place),
         encoder=heard,
-        rasterizer=get_rasterizer("cpu", prefer),  # type: ignore[arg-type]
+        rasterizer=get_rasterizer(place, prefer),  # type: ignore[arg-type]
         closed=weights["closed"],
         mouth_open_direction=arrays["mouth_open_direction"],
         filmed=filmed_track(track, record),
         K=track["K"],
         plate=_plate(path / PLATE, record),
-        torso=load_torso(path, record, len(track["T_camera_world"])),
+        torso=_placed(load_torso(path, record, len(track["T_camera_world"])), place),
         arkit=stored_map(arrays),
         accents=stored_accents(arrays),
         voice=stored_voice(arrays),
         hearing=hearing,
     )
+
+
+def _placed(torso: LoadedTorso | None, place: torch.device) -> LoadedTorso | None:
+    return None if torso is None else replace(torso, torso=torso.torso.to(place))
 
 
 def _plate(path: Path, record: AvatarRecord) -> UInt8[np.ndarray, "h w 3"]:

@@ -20,9 +20,9 @@ from gaussavatar.fitting.stages import peak_memory_mib
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.render.composite import composite
+from gaussavatar.render.device import DeviceWish, choose_device
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Batch, BatchReader, draw_frames, resident_frames, wants_resident
-from gaussavatar.training.device import DeviceWish, choose_device
 from gaussavatar.training.guards import Guard
 from gaussavatar.training.step import Run, Step, is_still, make_optimizer, set_rates, step_loss, step_seed
 from gaussavatar.types import Activated, Rendered

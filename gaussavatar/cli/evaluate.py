@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -37,6 +38,9 @@ class Evaluate:
     syncnet: Path | None = None
     """With --speech: SyncNet's weights (syncnet_v2.model, or the same as .safetensors), for its confidence."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to render."""
+
     def run(self) -> None:
         """Evaluate, then print the figures."""
         require_files("--voices", self.voices)
@@ -54,7 +58,7 @@ class Evaluate:
             from gaussavatar.bench.speech import speech_request
 
             request = speech_request(folder, self.voices, self.blocks, progress, self.syncnet)
-        metrics = evaluate_avatar(folder, self.save_frames, progress, self.lpips_weights, request)
+        metrics = evaluate_avatar(folder, self.save_frames, progress, self.lpips_weights, request, self.device)
         print_metrics(metrics)
         for line in speech_lines(metrics["speech"]) if self.speech else ():
             say(line)

@@ -87,6 +87,9 @@ class Speak:
     torso: Literal["real", "gaussians"] = "real"
     """real: the filmed torso; gaussians: the torso branch, of avatars fitted with --set torso.enabled=true."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to render."""
+
     controls: ControlOptions = field(default_factory=ControlOptions)
 
     def run(self) -> int:
@@ -129,15 +132,17 @@ class Speak:
         from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.avatar.load import load_avatar
         from gaussavatar.progress import TerminalProgress
+        from gaussavatar.render.device import choose_device
         from gaussavatar.speak.offline import speak
 
         controls, folder, progress = self.controls.controls(), find_avatar(self.avatar), TerminalProgress()
+        place = choose_device(self.device)
         with self._sound() as audio:
             out = self.out or self._named(folder, self._name(audio))
             motion = self.motion
             avatar = folder
-            if self.video or self.features == "light" or self.ood is not None:
-                avatar = load_avatar(folder, hearing=self.features, ood=self.ood)
+            if self.video or self.features == "light" or self.ood is not None or place.type != "cpu":
+                avatar = load_avatar(folder, hearing=self.features, ood=self.ood, device=self.device)
             if self.video is not None:
                 from gaussavatar.fitting.reenact import reenact
 
@@ -177,7 +182,7 @@ class Speak:
         from gaussavatar.speak.offline import speak
 
         controls, wish, progress = self.controls.controls(), self._wish(), TerminalProgress()
-        loaded = load_avatar(find_avatar(self.avatar), hearing=self.features, ood=self.ood)
+        loaded = load_avatar(find_avatar(self.avatar), hearing=self.features, ood=self.ood, device=self.device)
         folder = self.out or Path()
 
         def say_one(audio: Path, name: str) -> Path:

@@ -20,6 +20,7 @@ from gaussavatar.image.perceptual import PerceptualLoss
 from gaussavatar.media.images import write_image
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
+from gaussavatar.render.device import DeviceWish
 from gaussavatar.storage import write_json
 from gaussavatar.training.layout import FitLayout
 
@@ -82,18 +83,19 @@ def evaluate_avatar(
     progress: Progress,
     lpips_weights: Path | None = None,
     speech: SpeechRequest | None = None,
+    device: DeviceWish = "cpu",
 ) -> dict[str, Any]:
     """Recompute the held-out figures; writes ``report/metrics.json`` and, if asked, lossless frames.
 
     ``lpips_weights`` adds perceptual figures, see :class:`~gaussavatar.image.perceptual.PerceptualLoss`; ``speech``
-    those of :mod:`gaussavatar.evaluate.speech`.
+    those of :mod:`gaussavatar.evaluate.speech`; ``device`` renders.
 
     Raises:
         UserError: the avatar or the weights are damaged, or its capture folder is gone.
     """
     net = None if lpips_weights is None else PerceptualLoss(lpips_weights)
     with frame_parallel():
-        held = open_held_out(folder)
+        held = open_held_out(folder, device)
         found = evaluate_held_out(held, progress)
         figures, rendered, real = found.figures, found.rendered, found.real
         if net is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar, to_bytes
@@ -19,6 +20,7 @@ from gaussavatar.evaluate.metrics import FaceSeries
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.media.sound_file import read_audio
 from gaussavatar.native.threads import set_threads
+from gaussavatar.render.device import DeviceWish
 from gaussavatar.segmentation.records import load_segmentation
 from gaussavatar.storage import read_arrays
 from gaussavatar.tracking.face.motion import load_motion
@@ -26,6 +28,7 @@ from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.data import Clip, cameras_of, open_clip
 from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.poses import with_poses
+from gaussavatar.types import Cameras
 
 SHIFT = 8
 """Frames by which the audio is shifted to see whether the lips follow it."""
@@ -56,13 +59,13 @@ class Evaluated:
     real_faces: FaceSeries
 
 
-def open_held_out(folder: Path) -> HeldOut:
-    """Load an avatar with the capture it was fitted on.
+def open_held_out(folder: Path, device: DeviceWish = "cpu") -> HeldOut:
+    """Load an avatar, onto a device, with the capture it was fitted on.
 
     Raises:
-        UserError: the capture folder was deleted.
+        UserError: the capture folder was deleted, or there is no such device.
     """
-    avatar = load_avatar(folder)
+    avatar = load_avatar(folder, device=device)
     layout = FitLayout(folder)
     captured = layout.capture
     if not captured.record.exists():
@@ -93,13 +96,19 @@ def render_held_out(
     for start in range(0, len(held.indices), CHUNK):
         part = slice(start, start + CHUNK)
         indices = held.indices[part]
-        under = torch.from_numpy(held.clip.under.read_batch(indices.tolist())).float() / 255
-        cameras = cameras_of(held.clip.tracking, indices, held.clip.size)
-        image = held.avatar.render_float(
-            torch.from_numpy(codes[part]).float(), torch.from_numpy(upper[part]).float(), cameras, under
-        )
+        image = held.avatar.render_float(*_driven(held, indices, codes[part], upper[part]))
         images.append(to_bytes(image))
     return np.concatenate(images)
+
+
+def _driven(
+    held: HeldOut, indices: Int[np.ndarray, "b"], codes: Float[np.ndarray, "b m"], upper: Float[np.ndarray, "b u"]
+) -> tuple[Tensor, Tensor, Cameras, Tensor]:
+    """What some frames are rendered from, on the avatar's device."""
+    tensor, cameras = held.avatar.tensor, cameras_of(held.clip.tracking, indices, held.clip.size)
+    under = torch.from_numpy(held.clip.under.read_batch(indices.tolist())).to(held.avatar.device).float() / 255
+    T, K = (part.to(held.avatar.device) for part in (cameras.T_camera_world, cameras.K))
+    return tensor(codes), tensor(upper), replace(cameras, T_camera_world=T, K=K), under
 
 
 def drives(held: HeldOut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -120,17 +129,16 @@ def drives(held: HeldOut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def rendering_speed(held: HeldOut, repetitions: int = 30) -> float:
     """Frames per second of deformation and rendering on one thread, lower quartile of the times."""
     index = held.indices[:1]
-    cameras = cameras_of(held.clip.tracking, index, held.clip.size)
-    under = torch.from_numpy(held.clip.under.read_batch(index.tolist())).float() / 255
-    codes = torch.from_numpy(held.spoken[index]).float()
-    upper = torch.from_numpy(held.clip.motion.upper[index]).float()
+    driven = _driven(held, index, held.spoken[index], held.clip.motion.upper[index])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     set_threads(1)
     times = []
     for _ in range(repetitions):
         started = time.perf_counter()
-        held.avatar.render_float(codes, upper, cameras, under)
+        held.avatar.render_float(*driven)
+        if held.avatar.device.type == "cuda":
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     torch.set_num_threads(threads)
     set_threads(None)

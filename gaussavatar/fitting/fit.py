@@ -25,8 +25,8 @@ from gaussavatar.media.sound_file import require_speech
 from gaussavatar.native.blas import steady_sums
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
+from gaussavatar.render.device import choose_device
 from gaussavatar.storage import explain_os_error, read_json
-from gaussavatar.training.device import choose_device
 from gaussavatar.training.layout import FitLayout
 from gaussavatar.training.loss_network import perceptual_net
 

@@ -11,8 +11,8 @@ import msgspec
 from gaussavatar.capture.video import check_av_offset
 from gaussavatar.errors import UserError
 from gaussavatar.head.installed import head_key
+from gaussavatar.render.device import DeviceWish
 from gaussavatar.segmentation.parser import open_parser
-from gaussavatar.training.device import DeviceWish
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -
             "evaluation",
             2,
             (speaking,),
-            lambda _: evaluate_avatar(job.layout.folder, None, job.progress),
+            lambda _: evaluate_avatar(job.layout.folder, None, job.progress, device=job.request.device),
             ("training",),
         ),
     )

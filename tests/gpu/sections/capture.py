@@ -19,12 +19,11 @@ from sections.training import SELDOM, Notes, shortened
 
 from gaussavatar.avatar import load
 from gaussavatar.avatar.folder import WEIGHTS
-from gaussavatar.avatar.player import to_bytes
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate import held_out
 from gaussavatar.evaluate.evaluate import picture_figures
-from gaussavatar.evaluate.held_out import CHUNK, HeldOut, drives, open_held_out
+from gaussavatar.evaluate.held_out import HeldOut, drives, open_held_out, render_held_out
 from gaussavatar.fitting import training as fitted
 from gaussavatar.fitting.preparation import Job, preparation_stages
 from gaussavatar.fitting.recipe import FitConfig
@@ -34,9 +33,7 @@ from gaussavatar.fitting.training import training_stages
 from gaussavatar.media.images import write_image
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.native.threads import frame_parallel
-from gaussavatar.render.api import get_rasterizer
 from gaussavatar.training import publish
-from gaussavatar.training.data import cameras_of
 from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import Waveform
 
@@ -58,7 +55,7 @@ def check(report: Report, options: Options) -> None:
     with frame_parallel(), _with_or_without_ffmpeg(report):
         _fit(layout, _config(options, layout.capture), device, report)
         report.note("fit", seconds=time.monotonic() - started)
-        held = open_held_out(layout.folder)
+        held = open_held_out(layout.folder, "cuda" if device.type == "cuda" else "cpu")
         _judge(report, options, held, device)
     megabytes = (layout.folder / WEIGHTS).stat().st_size / 1e6
     report.note("avatar", megabytes=megabytes, face=len(held.avatar.model.face.gaussians))
@@ -126,12 +123,12 @@ def _fit(layout: FitLayout, config: FitConfig, device: torch.device, report: Rep
 
 def _judge(report: Report, options: Options, held: HeldOut, device: torch.device) -> None:
     """PSNR and SSIM of held-out frames rendered on the device, and frames per second; no face detector is needed."""
-    model = held.avatar.model.to(device)
+    model = held.avatar.model
     held = replace(held, indices=held.indices[:: max(1, len(held.indices) // (4 if options.small else JUDGED))])
     rows = held.indices.tolist()
     real, masks, boxes = held.clip.frames.read_batch(rows), held.clip.masks.read_batch(rows), held.clip.boxes[rows]
     for way in ("audio", "oracle", "static"):
-        images = _rendered(held, *drives(held)[way], device)
+        images = render_held_out(held, *drives(held)[way])
         found = picture_figures(images, real, masks, boxes)
         report.note(way, **found)
         report.expect(bool(np.isfinite(list(found.values())).all()), f"figures of {way} are not numbers")
@@ -143,19 +140,3 @@ def _judge(report: Report, options: Options, held: HeldOut, device: torch.device
         for batch in (1, 4):
             rate = frames_per_second(model, device, size, batch, 2 if options.small else 60)
             report.note(f"plays {size} px x{batch}", per_second=rate)
-
-
-def _rendered(held: HeldOut, codes: np.ndarray, upper: np.ndarray, device: torch.device) -> np.ndarray:
-    """The held-out frames as bytes."""
-    rasterizer, images = get_rasterizer(device), []
-    for start in range(0, len(held.indices), CHUNK):
-        part = slice(start, start + CHUNK)
-        indices = held.indices[part]
-        cameras = cameras_of(held.clip.tracking, indices, held.clip.size)
-        cameras = replace(cameras, T_camera_world=cameras.T_camera_world.to(device), K=cameras.K.to(device))
-        under = torch.from_numpy(held.clip.under.read_batch(indices.tolist())).to(device).float() / 255
-        given = (torch.from_numpy(array[part]).float().to(device) for array in (codes, upper))
-        with torch.no_grad():
-            drawn = held.avatar.model.render(rasterizer, *given, cameras, under)
-        images.append(to_bytes(drawn.image.clamp(0, 1).cpu()))
-    return np.concatenate(images)

@@ -16,7 +16,7 @@ from gaussavatar.bench.step import bench_step
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.render.api import get_rasterizer
-from gaussavatar.training.device import choose_device
+from gaussavatar.render.device import choose_device
 
 from sections.common import SMALL  # isort: skip
 

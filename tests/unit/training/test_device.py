@@ -11,9 +11,9 @@ import torch
 
 from gaussavatar.errors import UserError
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.render.device import choose_device
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Batch, BatchReader, Clip, load_batch, resident_frames, wants_resident
-from gaussavatar.training.device import choose_device
 from gaussavatar.training.step import step_loss
 from gaussavatar.types import Cameras
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,20 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gaussavatar.progress import QuietProgress
 from gaussavatar.training import loop
 from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
-from gaussavatar.training.guards import TrainingError
+from gaussavatar.training.guards import Guard, TrainingError
+from gaussavatar.training.head_task import HeadSteps, HeadTask
 from gaussavatar.training.recorded import WARM_UP
-from gaussavatar.training.step import Run
+from gaussavatar.training.step import Run, make_optimizer, set_rates
+from gaussavatar.types import Activated, Cameras, Rendered
 
-from .tiny_runs import keep_poses, make_run
+from .tiny_runs import MODEL, keep_poses, make_run
 
 STAGES = (
     StageConfig("static", WARM_UP + 6, train=("face", "mouth"), other_background=0.5),
@@ -113,3 +118,60 @@ def test_the_guard_sees_what_replayed_steps_do(
     with pytest.raises(TrainingError, match=r"stage static, step 50, .*not a number: .*face:means"):
         trained(run, monkeypatch, Recorder(), (long,))
     assert np.isfinite(next(calls))
+
+
+class _Asked(TorchDispatchMode):
+    """Lists what a device would be asked or sent, while tensors are pretended to be on one ("meta")."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        name = func.overloadpacket.__name__
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        result = func(*args, **(kwargs or {}))
+        out = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        brought = any(t.device.type == "cpu" and t.dim() for t in tensors) and any(t.is_meta for t in (*out, *tensors))
+        if name in ("_local_scalar_dense", "nonzero", "unique2", "masked_select") or brought:
+            self.found.append(name)
+        return result
+
+
+class _Pretended:
+    """Draws something that depends on every Gaussian, wherever tensors are."""
+
+    name = "pretended"
+
+    def __call__(self, gaussians: Activated, cameras: Cameras) -> Rendered:
+        seen = gaussians.means.mean() + gaussians.quats.mean() + gaussians.scales.mean() + gaussians.opacities.mean()
+        size = (len(gaussians.means), cameras.height, cameras.width)
+        rgb = (seen + gaussians.colors.mean(1))[:, None, None].expand(*size, 3)
+        return Rendered(rgb, seen.expand(*size))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_recorded_step_asks_the_device_nothing(number: int, tiny_clip: Clip, tmp_path: Path) -> None:
+    run = make_run(tiny_clip, tmp_path, model=replace(MODEL, shading=True))
+    stage = STAGES[number]
+    task = HeadTask(run, TrainingConfig(stages=STAGES))
+    task.open(run.clip, None)
+    frames, batch = task.at(number, stage, run.clip).fetch(0)
+    inputs = HeadSteps(run, stage, number).inputs(0, frames, batch)
+    model, encoder = copy.deepcopy(run.model).to("meta"), copy.deepcopy(run.encoder).to("meta")
+    pretended = replace(run, model=model, encoder=encoder, closed=run.closed.to("meta"), rasterizer=_Pretended())
+    optimizer = make_optimizer(pretended)
+    set_rates(optimizer, stage, 0)
+    guard = Guard("training", stage, optimizer, 20.0)
+    steps = HeadSteps(pretended, stage, number)
+    moved = {name: tensor.to("meta") for name, tensor in inputs.items()}
+    steps.losses(moved)  # what is brought once and kept, a window's weights, is there from the warm-up on
+    with _Asked() as asked:
+        parts = steps.losses(moved)
+        guard.note_losses(parts)
+        torch.stack(list(parts.values())).sum().backward()
+        guard.judge()
+    assert asked.found == []
+    with _Asked() as asked:
+        torch.ones(3, device="meta") + torch.eye(3).to("meta")
+    assert asked.found, "what is looked for is found"

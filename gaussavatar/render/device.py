@@ -1,4 +1,4 @@
-"""Where training runs."""
+"""Where training and rendering run."""
 
 from __future__ import annotations
 
