@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.avatar.accents import Accents
 from gaussavatar.avatar.arkit import ArkitMap
+from gaussavatar.avatar.drawings import Drawings
 from gaussavatar.avatar.folder import MATTE, UNDER
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import LoadedTorso, joined
@@ -27,6 +28,7 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.motion.edit import wide_open
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.render.api import Rasterizer
+from gaussavatar.render.semantics import RecordableRasterizer
 from gaussavatar.storage import FrameStore, frame_writer
 from gaussavatar.types import Activated, Cameras, Rendered, Waveform
 
@@ -59,6 +61,8 @@ class LoadedAvatar:
     """The person's own voice, over all features that its networks hear; None in an avatar from before it was kept."""
     hearing: str = "best"
     """Which of its audio networks ``encoder`` is: ``best`` or ``light``."""
+    drawings: Drawings = field(default_factory=Drawings, repr=False, compare=False)
+    """Draws it on a GPU."""
 
     @property
     def device(self) -> torch.device:
@@ -110,6 +114,9 @@ class LoadedAvatar:
         T_light_world: Float[Tensor, "b 4 4"] | None = None,
     ) -> Float[Tensor, "b h w 3"]:
         """Composited images in 0..1 over ``under``. ``T_light_world``: see :meth:`AvatarModel.activate`."""
+        plain = not still and expression is None and T_light_world is None
+        if plain and isinstance(self.rasterizer, RecordableRasterizer):
+            return self.drawings.draw(self.model, self.rasterizer, mouth_codes, upper, cameras, under).image.clamp(0, 1)
         rasterizer, codes = self.rasterizer, (mouth_codes, upper)
         with torch.no_grad():
             drawn = self.model.render(rasterizer, *codes, cameras, under, still, expression, T_light_world)
@@ -135,8 +142,11 @@ class LoadedAvatar:
         """
         rasterizer, codes = self.rasterizer, (mouth_codes, upper)
         rgb, below = behind.rgb.to(self.device), behind.alpha.to(self.device)
-        with torch.no_grad():
-            drawn = self.model.render(rasterizer, *codes, cameras, rgb, False, expression, T_light_world)
+        if isinstance(rasterizer, RecordableRasterizer) and expression is None and T_light_world is None:
+            drawn = self.drawings.draw(self.model, rasterizer, *codes, cameras, rgb)
+        else:
+            with torch.no_grad():
+                drawn = self.model.render(rasterizer, *codes, cameras, rgb, False, expression, T_light_world)
         alpha = 1 - (1 - drawn.face.alpha) * (1 - drawn.mouth.alpha) * (1 - below)
         return Rendered(drawn.image.clamp_min(0).minimum(alpha[..., None]), alpha)
 

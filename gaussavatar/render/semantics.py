@@ -55,6 +55,24 @@ class Rasterizer(Protocol):
         ...
 
 
+@runtime_checkable
+class UnaskingRasterizer(Rasterizer, Protocol):
+    """One that asks its device for nothing, with room set aside instead, so that its work can be recorded."""
+
+    def overflown(self) -> bool:
+        """Whether there was ever too little room, so that something is missing; waits for the device."""
+        ...
+
+
+@runtime_checkable
+class RecordableRasterizer(Rasterizer, Protocol):
+    """One that has such a form."""
+
+    def unasking(self) -> UnaskingRasterizer:
+        """That form, with room for what was drawn so far and some more."""
+        ...
+
+
 def check_scene(gaussians: Activated, cameras: Cameras) -> tuple[int, int]:
     """Check the shapes of a scene; return batch size and number of Gaussians.
 

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from gaussavatar.model.avatar import AvatarImage
-from gaussavatar.render.gsplat_backend import GsplatRasterizer, UnaskingGsplat
+from gaussavatar.render.semantics import RecordableRasterizer, UnaskingRasterizer
 from gaussavatar.training.checkpoint import NAME, Saved, restore_weights
 from gaussavatar.training.config import StageConfig, TrainingConfig
 from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, resident_frames, wants_resident
@@ -152,7 +152,7 @@ class HeadSteps:
 
     def __init__(self, run: Run, stage: StageConfig, number: int) -> None:
         self._run, self._stage, self._number = run, stage, number
-        self._unasking: UnaskingGsplat | None = None
+        self._unasking: UnaskingRasterizer | None = None
 
     def inputs(self, iteration: int, frames: np.ndarray, batch: Batch) -> dict[str, Tensor]:
         """The batch, and what chance brings."""
@@ -167,7 +167,7 @@ class HeadSteps:
     def losses(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :func:`~gaussavatar.training.step.seen_losses`."""
         run, size = self._run, self._run.clip.size
-        if isinstance(run.rasterizer, GsplatRasterizer):
+        if isinstance(run.rasterizer, RecordableRasterizer):
             self._unasking = run.rasterizer.unasking()
             run = replace(run, rasterizer=self._unasking)
         cameras = Cameras(inputs["T_camera_world"], inputs["K"], size, size)

@@ -21,6 +21,7 @@ from torch import Tensor
 from gaussavatar.media.images import write_image
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.progress import Progress
+from gaussavatar.render.recording import Record
 from gaussavatar.training.checkpoint import Position, Saved, read_checkpoint, restore_optimizer, save_checkpoint
 from gaussavatar.training.config import ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
@@ -28,7 +29,6 @@ from gaussavatar.training.guards import Guard, TrainingError
 from gaussavatar.training.head_task import HeadTask
 from gaussavatar.training.log import LOG_EVERY, TrainingLog, figures_of
 from gaussavatar.training.poses import with_poses
-from gaussavatar.training.recorded import Record
 from gaussavatar.training.step import Run
 from gaussavatar.training.stepping import Steps, recorder
 from gaussavatar.training.task import StageWork, Task

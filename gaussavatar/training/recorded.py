@@ -6,13 +6,14 @@ running it takes a GPU. A replay starts all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gaussavatar.render.recording import Record, record_cuda
 from gaussavatar.seeding import seeded
 from gaussavatar.training.guards import Guard
 
@@ -39,24 +40,6 @@ class Recordable(Protocol):
     def overflown(self) -> bool:
         """Whether room that was set aside for a step did not suffice; more is set aside next time."""
         ...
-
-
-Replay = Callable[[], None]
-Record = Callable[[Callable[[], dict[str, Tensor]]], tuple[Replay, dict[str, Tensor]]]
-"""Records a function; gives what replays it, and its results, whose tensors every replay fills anew."""
-
-
-def record_cuda(work: Callable[[], dict[str, Tensor]]) -> tuple[Replay, dict[str, Tensor]]:
-    """Record what ``work`` launches on the current device.
-
-    Raises:
-        RuntimeError: ``work`` does what a graph cannot hold, asking for a value for example.
-    """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        results = work()
-    return graph.replay, results
 
 
 class RecordedStep:

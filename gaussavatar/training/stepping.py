@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gaussavatar.render.recording import Record, record_cuda
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.guards import DEVICE_EVERY, Guard
-from gaussavatar.training.recorded import WARM_UP, Record, RecordedStep, record_cuda
+from gaussavatar.training.recorded import WARM_UP, RecordedStep
 from gaussavatar.training.step import set_rates
 from gaussavatar.training.task import StageWork
 

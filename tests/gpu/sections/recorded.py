@@ -17,11 +17,11 @@ from gaussavatar.bench.step import fullest_stage
 from gaussavatar.fitting.recipe import FitConfig
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.render.api import get_rasterizer
+from gaussavatar.render.recording import Record
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.guards import Guard
 from gaussavatar.training.head_task import HeadTask
-from gaussavatar.training.recorded import Record
 from gaussavatar.training.step import Run
 from gaussavatar.training.stepping import Steps, recorder
 
