@@ -19,7 +19,7 @@ def rotation_matrices(axis_angle: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 
     angle = torch.where(small, torch.ones_like(square), square).sqrt()
     sine = torch.where(small, 1 - square / 6, torch.sin(angle) / angle)
     cosine = torch.where(small, 0.5 - square / 24, (1 - torch.cos(angle)) / angle**2)
-    identity = torch.eye(3).to(axis_angle)
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return identity + sine[..., None, None] * cross + cosine[..., None, None] * (cross @ cross)
 
 
