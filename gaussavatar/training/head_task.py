@@ -152,7 +152,7 @@ class HeadSteps:
 
     def __init__(self, run: Run, stage: StageConfig, number: int) -> None:
         self._run, self._stage, self._number = run, stage, number
-        self._unasking: UnaskingRasterizer | None = None
+        self._room: UnaskingRasterizer | None = None
 
     def inputs(self, iteration: int, frames: np.ndarray, batch: Batch) -> dict[str, Tensor]:
         """The batch, and what chance brings."""
@@ -167,9 +167,7 @@ class HeadSteps:
     def losses(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :func:`~gaussavatar.training.step.seen_losses`."""
         run, size = self._run, self._run.clip.size
-        if isinstance(run.rasterizer, RecordableRasterizer):
-            self._unasking = run.rasterizer.unasking()
-            run = replace(run, rasterizer=self._unasking)
+        run = run if self._room is None else replace(run, rasterizer=self._room)
         cameras = Cameras(inputs["T_camera_world"], inputs["K"], size, size)
         given = {field.name: inputs.get(field.name) for field in fields(Batch)} | {"cameras": cameras}
         chance = Chance(**{field.name: inputs.get(field.name) for field in fields(Chance)})
@@ -177,10 +175,15 @@ class HeadSteps:
         batch = before_other_background(Batch(**given), chance)  # type: ignore[arg-type]
         return seen_losses(run, self._stage, batch, chance, predicted).parts
 
+    def set_aside(self) -> None:
+        """Slots in tiles, by what was drawn so far. Not in a recording, which would empty them in every replay."""
+        if isinstance(self._run.rasterizer, RecordableRasterizer):
+            self._room = self._run.rasterizer.unasking()
+
     def seed(self, iteration: int) -> int:
         """That of the step, as when it is launched anew."""
         return step_seed(self._run.seed, self._number, iteration)
 
     def overflown(self) -> bool:
         """Whether tiles had too few slots."""
-        return self._unasking is not None and self._unasking.overflown()
+        return self._room is not None and self._room.overflown()

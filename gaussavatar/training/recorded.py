@@ -33,6 +33,10 @@ class Recordable(Protocol):
         """Weighted losses by name, of inputs on the device; no tensor may be asked for its values."""
         ...
 
+    def set_aside(self) -> None:
+        """Set aside the room that :meth:`losses` needs from now on; called before a recording."""
+        ...
+
     def seed(self, iteration: int) -> int:
         """Where the global generator starts in a step."""
         ...

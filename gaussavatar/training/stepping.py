@@ -83,6 +83,7 @@ class Steps:
     def _try_to_record(self, inputs: dict[str, Tensor]) -> None:
         assert self._record is not None and self._recordable is not None
         try:
+            self._recordable.set_aside()
             self._recorded = RecordedStep(self._recordable, self._optimizer, self._guard, inputs, self._record)
         except RuntimeError as error:
             self._recordable = None
