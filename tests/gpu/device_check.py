@@ -21,6 +21,7 @@ SECTIONS = (
     Section("parity-raster", "sections.parity:raster", 45),
     Section("parity-step", "sections.parity:step", 60),
     Section("recorded", "sections.recorded:check", 60),
+    Section("audio", "sections.audio:check", 60),
     Section("operations", "sections.operations:check", 45),
     Section("raster", "sections.speed:raster", 45),
     Section("step", "sections.speed:step", 75),

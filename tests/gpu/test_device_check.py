@@ -19,8 +19,8 @@ from gaussavatar.synthetic.actor import make_actor_clip
 
 HERE = Path(__file__).resolve().parent
 SECTIONS = (
-    "environment", "kernels", "golden", "parity-raster", "parity-step", "recorded", "operations", "raster", "step",
-    "profile", "frames", "train-default", "train-quality", "train-talking-gaussian",
+    "environment", "kernels", "golden", "parity-raster", "parity-step", "recorded", "audio", "operations", "raster",
+    "step", "profile", "frames", "train-default", "train-quality", "train-talking-gaussian",
 )  # fmt: skip
 PATIENCE = 500
 """Seconds after which a check counts as stuck; nothing is asserted about its speed."""
