@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -104,18 +105,31 @@ def test_unwritable_cache_is_explained(unloaded, tmp_path):
         native_library.load_library()
 
 
-@pytest.mark.slow
+QUICK = """#!/bin/sh
+case "$*" in *-shared*) links=yes ;; esac
+while [ "$1" != -o ]; do shift; done
+[ -n "$links" ] || { : > "$2"; exit; }
+sleep 0.5
+echo 'extern "C" int ga_get_threads(int* n) { return *n = 1, 0; }' | c++ -shared -fPIC -x c++ - -o "$2"
+"""
+"""A compiler that makes a library of one function of any sources, so that building twice takes a second: whole builds
+are those of ``make setup`` and of ``tests/cli/test_wheel.py``."""
+
+
 def test_two_processes_may_build_at_once(tmp_path):
-    """Compiles the library twice."""
+    compiler, out = tmp_path / "quick-compiler", tmp_path / "out"
+    compiler.write_text(QUICK)
+    compiler.chmod(0o755)
     code = (
         "from pathlib import Path; import ctypes, importlib.util as u; "
         f"s = u.spec_from_file_location('b', {str(sources() / 'build.py')!r}); m = u.module_from_spec(s); "
-        f"s.loader.exec_module(m); p = m.build(Path({str(tmp_path)!r})); "
+        f"s.loader.exec_module(m); p = m.build(Path({str(out)!r})); "
         "n = ctypes.c_int32(); ctypes.CDLL(str(p)).ga_get_threads(ctypes.byref(n)); print(n.value)"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    command, environment = [sys.executable, "-c", code], {**os.environ, "CXX": str(compiler)}
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     assert all(int(process.communicate()[0]) >= 1 for process in processes)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(out.iterdir())) == 1
 
 
 @pytest.mark.slow
