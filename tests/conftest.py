@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
-    # The workers fill the cores; threads inside them, and inside the programs that they start, only wait for each other.
+    # The workers fill the cores; threads inside them, and inside programs that they start, only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
