@@ -59,7 +59,7 @@ def atomic_path(path: Path, *, lasting: bool = True) -> Iterator[Path]:
                 _swept.add(folder)
                 remove_leftovers(folder)
             # Whoever sweeps the folder meanwhile finds a file in use by its lock.
-            held.enter_context(_locked_new(temporary))
+            held.enter_context(locked_new(temporary))
             yield temporary
             if temporary.stat().st_mtime_ns == _UNTOUCHED:
                 raise RuntimeError(f"nothing was written to {path}")
@@ -82,7 +82,7 @@ def remove_leftovers(folder: Path) -> None:
     with suppress(OSError):
         for path in list(folder.iterdir()):
             if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-                _remove_unlocked(path, path.unlink)
+                where_unlocked(path, path.unlink)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _sweep_scratch(parent: Path) -> None:
     with suppress(OSError):
         for folder in parent.glob(f"{_SCRATCH}????????"):
             if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
-                _remove_unlocked(folder, partial(shutil.rmtree, folder, ignore_errors=True))
+                where_unlocked(folder, partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def _insist(tidy: Callable[[], object]) -> None:
@@ -132,7 +132,7 @@ def _insist(tidy: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _locked_new(path: Path) -> Iterator[None]:
+def locked_new(path: Path) -> Iterator[None]:
     """A new, empty file, locked within the block as long as nobody puts another in its place."""
     with suppress(FileNotFoundError):
         path.unlink()
@@ -154,13 +154,13 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _remove_unlocked(path: Path, remove: Callable[[], object]) -> None:
-    """Call ``remove`` unless a process holds the lock of ``path``."""
+def where_unlocked(path: Path, do: Callable[[], object]) -> None:
+    """Call ``do``, holding the lock of ``path``, unless a process holds it that is still at work there."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             if _lock(descriptor):
-                remove()
+                do()
         finally:
             os.close(descriptor)
 

@@ -43,8 +43,8 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate, then print the figures."""
-        require_files("--voices", self.voices)
         require_tracking("evaluate")
+        require_files("--voices", self.voices)
         from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.evaluate.evaluate import evaluate_avatar
         from gaussavatar.evaluate.speech_tables import speech_lines

@@ -54,8 +54,8 @@ class Fit(ClipOptions):
 
     def run(self) -> None:
         """Fit, then print the figures and where everything is."""
-        self.check_video()
         require_tracking("fit")
+        self.check_video()
         from gaussavatar.fitting.fit import fit
         from gaussavatar.progress import TerminalProgress
 

@@ -24,8 +24,8 @@ class Track(ClipOptions):
 
     def run(self) -> None:
         """Track, then say where the result is."""
-        self.check_video()
         require_tracking("track")
+        self.check_video()
         from gaussavatar.capture.layout import CaptureLayout
         from gaussavatar.fitting.fit import track
         from gaussavatar.progress import TerminalProgress

@@ -19,7 +19,8 @@ from av.video.stream import VideoStream
 from gaussavatar.avatar.live.records import LiveFrame
 from gaussavatar.errors import UserError
 from gaussavatar.live.sound import RATE, TICK
-from gaussavatar.storage import atomic_path
+from gaussavatar.live.take import FRAGMENTS, make_whole, recover_takes, take_path
+from gaussavatar.storage import explain_os_error, locked_new
 
 FPS = 25
 SAMPLES = RATE // FPS
@@ -35,7 +36,7 @@ class Recordings:
     """The videos of all sessions of a server."""
 
     def __init__(self, path: Path, facts: Mapping[str, str], say: Callable[[str], None]) -> None:
-        """Prepare.
+        """Prepare; what killed servers were recording in the folder gets a name.
 
         Args:
             path: an mp4 file, replaced; of the second session and later ones with their number.
@@ -53,6 +54,7 @@ class Recordings:
         except OSError as error:
             came = f"{path.parent} ({error.strerror})"
             raise UserError("a folder for --record that can be written", came, "name a file elsewhere") from error
+        recover_takes(path.parent, say)
         self._path, self._facts, self._say = path, facts, say
         self._begun, self._open = 0, set[Recorder]()
         self._lock = threading.Lock()
@@ -87,7 +89,10 @@ class Recordings:
 
 
 class Recorder:
-    """Writes a video from a thread of its own; nothing is under its name before it is whole."""
+    """Writes a video from a thread of its own; nothing is under its name before it is whole.
+
+    Until then it lies beside it in fragments of a second (:mod:`gaussavatar.live.take`).
+    """
 
     def __init__(self, path: Path, facts: Mapping[str, str], ended: Callable[[Recorder], None]) -> None:
         """Prepare.
@@ -106,12 +111,14 @@ class Recorder:
         self._queue: queue.SimpleQueue[LiveFrame | None] = queue.SimpleQueue()
         self._first: int | None = None
         self._streams: tuple[VideoStream, AudioStream] | None = None
+        self._take = take_path(path)
         with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(path))
-            self._container = stack.enter_context(
-                av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
-            )
-            self._files = stack.pop_all()
+            try:
+                stack.enter_context(locked_new(self._take))
+            except OSError as error:
+                raise explain_os_error(error, path) from error
+            self._container = av.open(str(self._take), "w", format="mp4", options=FRAGMENTS)
+            self._lock = stack.pop_all()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -128,7 +135,10 @@ class Recorder:
         """What became of it, in one line."""
         left_out = f"; {self.dropped} pictures were left out, the encoder was too slow" if self.dropped else ""
         why = "" if self.problem is None else f"; {self.problem}"
-        return f"recorded: {self.path}{left_out}{why}" if self.is_whole else f"not recorded: {self.path}{why}"
+        kept = f"; what there is lies in {self._take}, the next recording in that folder makes it whole"
+        if self.is_whole:
+            return f"recorded: {self.path}{left_out}{why}"
+        return f"not recorded: {self.path}{why}{kept if self._take.exists() else ''}"
 
     def put(self, frame: LiveFrame) -> None:
         """Write one more frame; never waits."""
@@ -153,14 +163,19 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with self._files:
-                while (frame := self._queue.get()) is not None:
-                    self._write(frame)
-                if self._streams is None:
-                    raise UserError("a frame to record", "none", "let the session live longer")
-                for stream in self._streams:
-                    self._container.mux(stream.encode(None))
-            self.is_whole = True
+            with self._lock:
+                with self._container:
+                    while (frame := self._queue.get()) is not None:
+                        self._write(frame)
+                    if self._streams is not None:
+                        for stream in self._streams:
+                            self._container.mux(stream.encode(None))
+                if self._streams is not None:
+                    make_whole(self._take, self.path)
+                    self.is_whole = True
+                self._take.unlink()
+            if self._streams is None:
+                self.problem = UserError("a frame to record", "none", "let the session live longer")
         except (UserError, OSError, FFmpegError) as error:
             do = "look at the disk, and at what was recorded"
             self.problem = error if isinstance(error, UserError) else UserError("to record", str(error), do)
@@ -175,7 +190,7 @@ class Recorder:
         assert self._first is not None
         video, audio = self._streams
         place = frame.index - self._first
-        late = self.queued > MOST_PICTURES
+        late = place > 0 and self.queued > MOST_PICTURES
         if frame.image is not None and not late:
             image = frame.image[: video.height, : video.width, :3]
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
