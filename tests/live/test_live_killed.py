@@ -42,7 +42,7 @@ class Command:
         """What is printed, up to a line that begins so; "" is the end of all."""
         told: list[str] = []
         while not told or (not told[-1].startswith(begin) if begin else told[-1] != ""):
-            told.append(self.lines.get(timeout=2 * PATIENCE))
+            told.append(self.lines.get(timeout=10 * PATIENCE))
             assert told[-1] or not begin, told
         return told
 
@@ -51,11 +51,11 @@ class Command:
         with connect(f"ws://127.0.0.1:{self.port}/feed?session=s") as socket:
             socket.send(json.dumps({"kind": "hello", "rate": 16_000}))
             socket.send(speech(5 * SAID).tobytes())
-            while json.loads(socket.recv(timeout=PATIENCE)).get("event") != "start":
+            while json.loads(socket.recv(timeout=10 * PATIENCE)).get("event") != "start":
                 pass
             threading.Event().wait(SAID)
             self.process.send_signal(number)
-            self.process.wait(PATIENCE)
+            self.process.wait(10 * PATIENCE)
         return self.until("")
 
 
