@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What is imported is compiled then, and only that.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 OUT ?= demo_out
 # Files of tests run side by side; `make test WORKERS=` runs them in one process.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -35,12 +36,12 @@ $(VENV)/.packages: requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "error: expected $(PYTHON) -m venv to work; install the system package python3-venv" >&2; exit 2; }
 	@echo "installing the pinned packages into $(VENV)"
-	$(PIP) install --no-deps -r requirements.lock
-	$(PIP) install $(shell grep '^torch==' requirements.lock)
+	$(INSTALL) --no-deps -r requirements.lock
+	$(INSTALL) $(shell grep '^torch==' requirements.lock)
 	@touch $@
 
 $(VENV)/.package: $(VENV)/.packages pyproject.toml
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The library is cached by the hash of its sources, so this costs a second when nothing has changed.
