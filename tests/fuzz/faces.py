@@ -30,8 +30,9 @@ from tests.fuzz.judge import FRAME, command, may_refuse, unsaid
 from tests.fuzz.media import LATE, SECONDS, Truth, kept_frames, make, truth_of
 
 LEAST_SIDE = 360
-ALIKE = 0.85
-"""Correlation of the lips' opening with that of the frames that were put in, from which on they are in step."""
+ALIKE = 0.8
+"""Correlation of the lips' opening with that of the frames that were put in, from which on they are in step: half a
+frame off, as the sound in a flv may put its picture, it is .84, a frame off .5 to .76."""
 
 
 def as_large(case: Case) -> Case:
