@@ -189,7 +189,7 @@ class TrainingConfig:
     data_on_device: Literal["auto", "yes", "no"] = "auto"
     """Whether a GPU holds all frames as bytes; auto: where they fill at most half of its free memory."""
     record_steps: bool = True
-    """On a GPU, record a stage's step as a CUDA graph and replay it, several times faster; never a stage that grows."""
+    """On a GPU, record a stage's step as a CUDA graph and replay it: several times faster."""
     backing: int = 0
     """Gaussians laid under the head's skin after the last stage, where no frame sees them but views from the side do;
     Gaussians that hardly any frame shows then take their seen neighbours' colours. 0 leaves both."""

@@ -110,10 +110,12 @@ class HeadStage:
         return step.parts
 
     def recordable(self) -> Recordable | None:
-        """The losses alone, where no branch grows and nothing else is drawn; see :class:`HeadSteps`."""
-        if self._growth is not None or draws_more(self._run, self._stage):
-            return None
-        return HeadSteps(self._run, self._stage, self._number)
+        """The losses as :class:`HeadSteps` has them, where nothing more is drawn."""
+        return (
+            None
+            if draws_more(self._run, self._stage)
+            else HeadSteps(self._run, self._stage, self._number, self._growth)
+        )
 
     def after_backward(self) -> None:
         """Gather the screen gradients, where branches grow."""
@@ -121,12 +123,14 @@ class HeadStage:
             self._growth.add(*self._seen)
             self._seen = None
 
-    def after_step(self, iteration: int) -> None:
+    def after_step(self, iteration: int) -> bool:
         """Grow and prune, where it is due."""
         run, stage, done = self._run, self._stage, iteration + 1
-        if self._growth is not None and is_due(stage.densify, done):
-            seed = step_seed(run.seed + GROWTH_STREAM * 2**32, self._number, iteration)
-            refine(run.model, self._growth, stage, done, run.clip, self._optimizer, seed)
+        if self._growth is None or not is_due(stage.densify, done):
+            return False
+        seed = step_seed(run.seed + GROWTH_STREAM * 2**32, self._number, iteration)
+        refine(run.model, self._growth, stage, done, run.clip, self._optimizer, seed)
+        return True
 
     def counts(self) -> dict[str, int]:
         """Gaussians of both branches."""
@@ -150,9 +154,10 @@ class HeadStage:
 class HeadSteps:
     """The steps of a stage of the head as functions of tensors."""
 
-    def __init__(self, run: Run, stage: StageConfig, number: int) -> None:
-        self._run, self._stage, self._number = run, stage, number
+    def __init__(self, run: Run, stage: StageConfig, number: int, growth: GrowthStatistics | None = None) -> None:
+        self._run, self._stage, self._number, self._growth = run, stage, number, growth
         self._room: UnaskingRasterizer | None = None
+        self._seen: tuple[AvatarImage, Cameras] | None = None
 
     def inputs(self, iteration: int, frames: np.ndarray, batch: Batch) -> dict[str, Tensor]:
         """The batch, and what chance brings."""
@@ -173,7 +178,17 @@ class HeadSteps:
         chance = Chance(**{field.name: inputs.get(field.name) for field in fields(Chance)})
         predicted = None if chance.windows is None else run.encoder(chance.windows)
         batch = before_other_background(Batch(**given), chance)  # type: ignore[arg-type]
-        return seen_losses(run, self._stage, batch, chance, predicted).parts
+        step = seen_losses(run, self._stage, batch, chance, predicted)
+        if self._growth is not None:
+            self._growth.watch(step.rendered)
+            self._seen = step.rendered, cameras
+        return step.parts
+
+    def after_backward(self) -> None:
+        """Gather the screen gradients, where branches grow."""
+        if self._growth is not None and self._seen is not None:
+            self._growth.add(*self._seen)
+            self._seen = None
 
     def set_aside(self) -> None:
         """Slots in tiles, by what was drawn so far. Not in a recording, which would empty them in every replay."""

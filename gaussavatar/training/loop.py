@@ -225,16 +225,17 @@ def _run_stage(stage: _Stage, start: int) -> None:
             upcoming = upcoming if alone else reader.submit(work.fetch, following)
             parts = steps.take(iteration, frames, batch)
             upcoming = reader.submit(work.fetch, following) if alone else upcoming
-            _after(stage, iteration, parts)
+            if _after(stage, iteration, parts):
+                steps.forget()
             advance(1)
     steps.close()
 
 
-def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:
-    """What follows a step: growth, log, picture, checkpoint."""
+def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> bool:
+    """What follows a step: growth, log, picture, checkpoint; returns whether Gaussians came or went."""
     common, guard, work, done = stage.common, stage.guard, stage.work, iteration + 1
     task, intervals = stage.section.task, stage.common.intervals
-    work.after_step(iteration)
+    changed = work.after_step(iteration)
     if iteration % LOG_EVERY == 0:
         guard.look(iteration)
         rates = {group["name"]: group["lr"] for group in stage.optimizer.param_groups}
@@ -250,3 +251,4 @@ def _after(stage: _Stage, iteration: int, parts: dict[str, Tensor]) -> None:
         guard.look(iteration, parameters=True)
         extra = {f"guard.{name}": value for name, value in guard.state().items()} | work.state()
         _save(stage.section, common, stage.optimizer, Position(stage.number, done), extra)
+    return changed

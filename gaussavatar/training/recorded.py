@@ -33,6 +33,10 @@ class Recordable(Protocol):
         """Weighted losses by name, of inputs on the device; no tensor may be asked for its values."""
         ...
 
+    def after_backward(self) -> None:
+        """Look at the gradients of the last losses; as little may be asked as there."""
+        ...
+
     def set_aside(self) -> None:
         """Set aside the room that :meth:`losses` needs from now on; called before a recording."""
         ...
@@ -104,6 +108,7 @@ class RecordedStep:
         parts = self._work.losses(self._inputs)
         self._guard.note_losses(parts)
         torch.stack(list(parts.values())).sum().backward()
+        self._work.after_backward()
         self._guard.judge()
         self._optimizer.step()
         return {name: value.detach() for name, value in parts.items()}

@@ -65,6 +65,10 @@ class Steps:
             self._drop()
         return parts
 
+    def forget(self) -> None:
+        """Take the next steps one by one, and record another: parameters have been replaced."""
+        self._drop()
+
     def close(self) -> None:
         """Give back the memory of a recording."""
         self._drop()

@@ -41,8 +41,8 @@ class StageWork(Protocol):
         """Look at the gradients, before they are cut and used."""
         ...
 
-    def after_step(self, iteration: int) -> None:
-        """Change more than a step of the optimiser can: how many Gaussians there are."""
+    def after_step(self, iteration: int) -> bool:
+        """Change more than a step of the optimiser can, how many Gaussians there are; whether anything was."""
         ...
 
     def counts(self) -> dict[str, int]:

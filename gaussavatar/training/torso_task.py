@@ -143,8 +143,9 @@ class TorsoStage:
     def after_backward(self) -> None:
         """A torso keeps its Gaussians: nothing is gathered."""
 
-    def after_step(self, iteration: int) -> None:
+    def after_step(self, iteration: int) -> bool:
         """Nothing grows."""
+        return False
 
     def counts(self) -> dict[str, int]:
         """Gaussians of the branch."""

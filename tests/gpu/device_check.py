@@ -30,7 +30,8 @@ SECTIONS = (
     Section("train-default", "sections.training:check", 60, ("default",)),
     Section("train-quality", "sections.training:check", 60, ("quality",)),
     Section("train-talking-gaussian", "sections.training:check", 60, ("talking-gaussian",)),
-    Section("capture", "sections.capture:check", 240, reserve=200),
+    Section("capture", "sections.capture:check", 240, ("default",), reserve=200),
+    Section("capture-quality", "sections.capture:check", 240, ("quality",)),
 )
 
 if __name__ == "__main__":

@@ -57,15 +57,15 @@ def on(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_every_section_is_well(device: str, on: Callable[[str], tuple[Path, Ran]]) -> None:
     out, (done, results) = on(device)
-    assert tuple(results) == (*SECTIONS, "capture"), done.stderr
+    assert tuple(results) == (*SECTIONS, "capture", "capture-quality"), done.stderr
     states = {name: (entry["state"], entry["reason"]) for name, entry in results.items()}
-    assert states.pop("capture") == ("skipped", "no --capture folder")
+    assert states.pop("capture") == states.pop("capture-quality") == ("skipped", "no --capture folder")
     allowed = {"operations"} if device == "cuda" else set()
     wrong = {name: said for name, said in states.items() if said[0] != "ok" and name not in allowed}
     assert not wrong and done.returncode == 0, (wrong, (out / "log.txt").read_text()[-3000:])
     assert all(entry["figures"] and entry["seconds"] > 0 for name, entry in results.items() if name in SECTIONS)
     table = done.stdout.splitlines()[-1]
-    assert table.startswith(f"{len(SECTIONS)} ok, 0 failed, 1 skipped")
+    assert table.startswith(f"{len(SECTIONS)} ok, 0 failed, 2 skipped")
 
 
 def test_the_figures_are_those_of_what_was_done(on: Callable[[str], tuple[Path, Ran]]) -> None:
@@ -136,7 +136,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("ffmpeg", [True, False])
 def test_a_prepared_capture_becomes_an_avatar(ffmpeg: bool, capture: Path, tmp_path: Path) -> None:
     """Draws and tracks a clip, and fits it twice in a few steps: a minute. A GPU machine may lack ffmpeg."""
-    words = ("--device", "cpu", "--small", "--scale", "0.01", "--only", "capture", "--capture", str(capture))
+    words = ("--device", "cpu", "--small", "--scale", "0.01", "--only", "capture", "--skip", "quality", "--capture", str(capture))
     variables = {} if ffmpeg else {"GAUSSAVATAR_FFMPEG": "no-such-program"}
     before = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
     done, results = check(tmp_path, *words, **variables)
@@ -144,6 +144,6 @@ def test_a_prepared_capture_becomes_an_avatar(ffmpeg: bool, capture: Path, tmp_p
     assert found["state"] == "ok" and done.returncode == 0, (found, (tmp_path / "log.txt").read_text()[-3000:])
     assert (found["figures"]["videos"]["ffmpeg"] is not None) == ffmpeg
     assert found["figures"]["audio"]["psnr_head"] > 12 and found["figures"]["plays 256 px x1"]["per_second"] > 0
-    assert read_image(tmp_path / "capture.png").shape == (256, 512, 3)
+    assert read_image(tmp_path / "capture-default.png").shape == (256, 512, 3)
     after = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
     assert before == after, "the capture folder is read only"

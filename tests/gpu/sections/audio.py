@@ -47,6 +47,4 @@ def check(report: Report, options: Options) -> None:
         report.expect(not said, " ".join(said))
         found_here = agreement if found_here is None else found_here
         close = options.small or agreement > found_here - WORSE
-        report.expect(
-            close, f"what was learnt on {where.type} agrees by {agreement:.2f}, on the CPU by {found_here:.2f}"
-        )
+        report.expect(close, f"learnt on {where.type}, codes agree by {agreement:.2f}; on the CPU by {found_here:.2f}")

@@ -1,4 +1,4 @@
-"""The recipe ``default`` on a prepared capture folder: trained whole, written as an avatar, opened, played, judged."""
+"""A recipe on a prepared capture folder: trained whole, written as an avatar, opened, played, judged."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ WHOLE = 0.5
 """Scale from which on the passes that refine poses are done: on a few cores they take longer than what is trained."""
 
 
-def check(report: Report, options: Options) -> None:
+def check(report: Report, options: Options, name: str) -> None:
     """Train, write, open again, render held-out frames, and measure."""
     device = place(options)
     if options.capture is None:
         raise Skip("no --capture folder")
-    layout = FitLayout(options.work / "avatar")
+    layout = FitLayout(options.work / f"avatar-{name}")
     layout.folder.mkdir()
     layout.capture.folder.symlink_to(options.capture)
     started = time.monotonic()
     with frame_parallel(), _with_or_without_ffmpeg(report):
-        _fit(layout, _config(options, layout.capture), device, report)
+        _fit(layout, _config(options, layout.capture, name), device, report)
         report.note("fit", seconds=time.monotonic() - started)
         held = open_held_out(layout.folder, "cuda" if device.type == "cuda" else "cpu")
-        _judge(report, options, held, device)
+        _judge(report, options, held, device, name)
     megabytes = (layout.folder / WEIGHTS).stat().st_size / 1e6
     report.note("avatar", megabytes=megabytes, face=len(held.avatar.model.face.gaussians))
 
@@ -89,12 +89,12 @@ def _write_nothing(path: Path, *_: Any, **__: Any) -> None:
     path.write_bytes(b"")
 
 
-def _config(options: Options, capture: CaptureLayout) -> FitConfig:
-    """``default`` at the size of the capture's masks; below :data:`WHOLE` without the pose passes."""
+def _config(options: Options, capture: CaptureLayout, name: str) -> FitConfig:
+    """The recipe at the size of the capture's masks; below :data:`WHOLE` without the pose passes."""
     sizes = [int(folder.name.split("_")[1]) for folder in capture.folder.glob("segmentation_*")]
     if not sizes:
         raise UserError(f"a prepared capture in {options.capture}", "no masks in it", "make it with gaussavatar track")
-    config = recipe("default", replace(options, small=False), f"image_size={max(sizes)}", *_counts(options))
+    config = recipe(name, replace(options, small=False), f"image_size={max(sizes)}", *_counts(options))
     if options.scale == 1:
         return replace(config, progress=SELDOM)
     short = shortened(config, options.scale, 2, poses=options.scale >= WHOLE)
@@ -121,7 +121,7 @@ def _fit(layout: FitLayout, config: FitConfig, device: torch.device, report: Rep
             report.note(f"stage {stage.name}", seconds=time.monotonic() - started)
 
 
-def _judge(report: Report, options: Options, held: HeldOut, device: torch.device) -> None:
+def _judge(report: Report, options: Options, held: HeldOut, device: torch.device, name: str) -> None:
     """PSNR and SSIM of held-out frames rendered on the device, and frames per second; no face detector is needed."""
     model = held.avatar.model
     held = replace(held, indices=held.indices[:: max(1, len(held.indices) // (4 if options.small else JUDGED))])
@@ -135,7 +135,7 @@ def _judge(report: Report, options: Options, held: HeldOut, device: torch.device
         if way == "audio":
             shown = np.linspace(0, len(images) - 1, 4).astype(int)
             pairs = [np.concatenate(list(stack[shown]), axis=1) for stack in (real, images)]
-            write_image(options.out / "capture.png", np.concatenate(pairs))
+            write_image(options.out / f"capture-{name}.png", np.concatenate(pairs))
     for size in (256, 512):
         for batch in (1, 4):
             rate = frames_per_second(model, device, size, batch, 2 if options.small else 60)

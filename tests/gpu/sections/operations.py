@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -53,9 +54,14 @@ def _run(form: Callable[..., Any], inputs: tuple) -> tuple[list[Tensor], list[Te
     values = list(_tensors((form(*inputs),)))
     if not leaves or not any(value.requires_grad for value in values):
         return values, []
-    generator = torch.Generator().manual_seed(2)
-    total = sum((v * torch.rand(v.shape, generator=generator).to(v.device)).sum() for v in values)
+    total = sum((v * _weights(v.shape, v.device)).sum() for v in values)
     return values, list(torch.autograd.grad(total, leaves))  # type: ignore[arg-type]
+
+
+@cache
+def _weights(shape: torch.Size, device: torch.device) -> Tensor:
+    """Made once: what is timed would be their way to the device."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(2)).to(device)
 
 
 def _milliseconds(form: Callable[..., Any], inputs: tuple, device: torch.device, repetitions: int) -> float:

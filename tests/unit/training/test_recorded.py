@@ -101,11 +101,18 @@ class _Quiet:
         return None
 
 
-def test_a_stage_that_grows_is_never_recorded(tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_grows_is_recorded_anew_whenever_it_has_grown(
+    tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growth = DensifyConfig(start=0, stop=20, every=9, grow_face=1e-6, grow_mouth=1e-6, cap_face=900, cap_mouth=150)
+    growing = (StageConfig("grow", 25, densify=growth),)
+    launched, _ = trained(make_run(tiny_clip, tmp_path / "a"), monkeypatch, None, growing)
     recorder = Recorder()
-    growing = StageConfig("grow", WARM_UP + 5, densify=DensifyConfig(start=0, stop=4, every=4))
-    trained(make_run(tiny_clip, tmp_path), monkeypatch, recorder, (growing,))
-    assert recorder.recorded == 0
+    replayed, _ = trained(make_run(tiny_clip, tmp_path / "b"), monkeypatch, recorder, growing)
+    assert recorder.recorded == 3 and recorder.replayed == 25 - 3 * WARM_UP
+    assert len(launched["face.gaussians.means"]) == 900
+    for name, value in launched.items():
+        assert torch.allclose(value, replayed[name], rtol=1e-3, atol=2e-5), name
 
 
 def test_the_guard_sees_what_replayed_steps_do(
