@@ -136,7 +136,8 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("ffmpeg", [True, False])
 def test_a_prepared_capture_becomes_an_avatar(ffmpeg: bool, capture: Path, tmp_path: Path) -> None:
     """Draws and tracks a clip, and fits it twice in a few steps: a minute. A GPU machine may lack ffmpeg."""
-    words = ("--device", "cpu", "--small", "--scale", "0.01", "--only", "capture", "--skip", "quality", "--capture", str(capture))
+    one = ("--only", "capture", "--skip", "quality", "--capture", str(capture))
+    words = ("--device", "cpu", "--small", "--scale", "0.01", *one)
     variables = {} if ffmpeg else {"GAUSSAVATAR_FFMPEG": "no-such-program"}
     before = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
     done, results = check(tmp_path, *words, **variables)
