@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 
 from gaussavatar.errors import UserError
 from gaussavatar.live import messages
+from gaussavatar.live.hidden import with_address
 from gaussavatar.live.limits import Allowance
 from gaussavatar.live.peer import Peer
 
@@ -142,7 +143,7 @@ class Client:
         """Connect by WebRTC; a newer connection takes the place of an older one."""
         await self._part()
         self._peer = peer = self._server.new_peer(self.tell, self._heard, self._lost)
-        answer = await peer.answer(sdp)
+        answer = await peer.answer(with_address(sdp, self._connection.remote_address[0]))
         self._session.peers.add(peer)
         self.tell({"kind": "answer", "sdp": answer})
 

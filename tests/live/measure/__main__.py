@@ -1,7 +1,7 @@
 """How the live page fares: python -m tests.live.measure AVATAR VOICE [--minutes 1] [--only skew clear visitors ...].
 
-Parts besides: soak (an hour is --minutes 60). EACH=FILE.npz writes every window of the skew, over the worst network
-alone.
+Parts besides: soak (an hour is --minutes 60), and quiet (the same, on a pretended clock). EACH=FILE.npz writes every
+window of the skew, over the worst network alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from gaussavatar.media.sound_file import read_audio
 from tests.live.measure.clear import measure_clear
+from tests.live.measure.quiet import measure_quiet
 from tests.live.measure.skew import measure_skew
 from tests.live.measure.soak import measure_soak
 from tests.live.measure.visitors import measure_visitors
@@ -40,6 +41,8 @@ def main() -> None:
         measure_clear(asked.avatar, voice, max(5, int(10 * asked.minutes)))
     if "soak" in asked.only:
         measure_soak(asked.avatar, voice, seconds)
+    if "quiet" in asked.only:
+        measure_quiet(asked.avatar, seconds)
     if "visitors" in asked.only:
         measure_visitors(asked.avatar, voice, asked.visitors, 20 * asked.visitors // 50, 0.7 * seconds, 5, "client")
     if "video" in asked.only:
