@@ -57,7 +57,7 @@ def make_whole(take: Path, path: Path, broken_off: bool = False) -> float:
             streams = {stream.index: whole.add_stream_from_template(stream) for stream in found.streams}
             for packet in _readable(found, broken_off):
                 if packet.stream.type == "audio":
-                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    end = float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base)
                 else:
                     # Only the last one's counts; where pictures were left out, fragments have another one.
                     packet.duration = round(1 / (FPS * packet.time_base))
