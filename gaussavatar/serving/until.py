@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,9 @@ from types import FrameType
 
 from gaussavatar.interrupts import interrupt_answered
 from gaussavatar.serving.address import say_who_sees
+
+LOOK_UP = 0.5
+"""Seconds after which a signal that another thread was given is answered."""
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 """What asks a service to end besides Ctrl-C: its supervisor, and a terminal that is closed."""
@@ -42,10 +46,20 @@ def serve_until_stopped(
                 say_who_sees(host)
                 if open_browser:
                     webbrowser.open(address)
-                (run or threading.Event().wait)()
+                (run or _wait)()
         except KeyboardInterrupt:
             interrupt_answered()
     print(f"{name} closed", flush=True)
+
+
+def _wait() -> None:
+    """Wait for ever, but look up now and then.
+
+    The system may give a signal to any thread. Where it was not this one, nothing wakes it, and Python runs the handler
+    only when this thread goes on.
+    """
+    while True:
+        time.sleep(LOOK_UP)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -54,3 +56,21 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         assert seen == [signal.SIG_IGN]
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+ELSEWHERE = """
+import signal, threading, time
+from gaussavatar.serving.until import serve_until_stopped
+
+def later():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=later, daemon=True).start()
+serve_until_stopped("page", "http://localhost", "127.0.0.1", False, lambda: None)
+"""
+
+
+def test_a_signal_that_the_system_gives_to_another_thread_ends_it_too() -> None:
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0 and done.stdout.endswith("page closed\n"), done.stderr
