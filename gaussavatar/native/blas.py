@@ -34,6 +34,6 @@ def steady_sums() -> Iterator[None]:
             os.environ[VARIABLE] = asked
 
 
-def blas_threads() -> tuple[int, ...]:
-    """Threads of every BLAS that is loaded."""
-    return tuple(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+def blas_threads() -> dict[str, int]:
+    """Threads of every BLAS that is loaded, by its file."""
+    return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
