@@ -15,7 +15,7 @@ from gaussavatar import packages
 from gaussavatar.errors import UserError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-WITHOUT = ("anny", "mediapipe", "yaml", "viser", "matplotlib", "websockets")
+WITHOUT = ("anny", "mediapipe", "yaml", "threadpoolctl", "viser", "matplotlib", "websockets")
 """What the environment of the tests has, and a fresh process here is told that it has not."""
 
 
@@ -114,6 +114,6 @@ def test_the_distribution_for_playing_is_the_same_package_with_fewer_dependencie
     whole = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
     # The headless OpenCV is the same module, and asks for no desktop.
     assert names(needed) - {"opencv-python-headless"} == names(whole) - {
-        "anny", "mediapipe", "opencv-contrib-python", "pyyaml", "viser",
+        "anny", "mediapipe", "opencv-contrib-python", "pyyaml", "threadpoolctl", "viser",
     }  # fmt: skip
     assert any(name.split("/")[-1] == "LICENSE" for name in wheel.namelist())
