@@ -7,6 +7,8 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 OUT ?= demo_out
 # Files of tests run side by side; `make test WORKERS=` runs them in one process.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Hundreds of tests start Python; where the environment forbids bytecode each of them would compile torch and all else anew.
+unexport PYTHONDONTWRITEBYTECODE
 # As the command line asks for itself: threads inside small sums, and those that spin between them, cost more than they do.
 CALM := OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
