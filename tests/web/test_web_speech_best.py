@@ -15,11 +15,12 @@ from gaussavatar.audio.blend import Blend
 from gaussavatar.audio.drive import DriveConfig, codes_for_audio
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.features import hama
+from gaussavatar.audio.features.hama_pack import read_pack
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.gsa.container import pack, unpack
 from gaussavatar.export.gsa.file import avatar_file
-from gaussavatar.export.gsa.hama import hama_sections, read_pack
+from gaussavatar.export.gsa.hama import hama_sections
 from gaussavatar.export.gsa.read import parsed
 from gaussavatar.export.gsa.speech import best_sections, speech_sections
 from gaussavatar.export.web.page import page as page_of

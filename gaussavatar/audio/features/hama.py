@@ -1,16 +1,16 @@
 """What is being said: posteriors of the phone recogniser of the package ``hama``, in classes that look alike.
 
-``hama`` (pinned: another version is another network) is a small conformer that was trained with CTC. Nine of ten of
-its frames say "nothing new" (blank), and the others are sure of themselves; for lips its second thoughts matter.
-Blank is left out, what remains is softened, summed to the classes of :mod:`gaussavatar.audio.phone_classes`, and the
-logarithm taken. No voice's own statistics are taken off, for the network has seen many.
+``hama`` (pinned: another version is another network) is a small conformer that was trained with CTC. Its weights are
+the package's; :mod:`.conformer` runs them. Nine of ten of its frames say "nothing new" (blank), and the others are sure
+of themselves; for lips its second thoughts matter. Blank is left out, what remains is softened, summed to the classes
+of :mod:`gaussavatar.audio.phone_classes`, and the logarithm taken. No voice's own statistics are taken off, for the
+network has seen many.
 """
 
 from __future__ import annotations
 
-import platform
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -18,13 +18,14 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from gaussavatar.audio.features.api import FeatureFacts
+from gaussavatar.audio.features.conformer import Conformer
+from gaussavatar.audio.features.hama_pack import hama_shapes, network_sections, read_pack
 from gaussavatar.audio.gate import GateConfig
 from gaussavatar.audio.normalise import AudioStatistics
 from gaussavatar.audio.phone_classes import CLASSES, SILENCE, shares_of
 from gaussavatar.audio.stream import n_centred_frames
 from gaussavatar.audio.windows import Window
 from gaussavatar.errors import UserError
-from gaussavatar.parallel import ordered_map, own_cores
 from gaussavatar.types import ANALYSIS_RATE, Waveform
 
 PACKAGE_VERSION = "1.7.0"
@@ -62,39 +63,50 @@ _STD = (1.0, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7, 0.6, 0.65, 0.55, 0.65,
 """Of each class over speech of six people in two languages, who differ by less than a tenth in nearly all of them."""
 
 
-@cache
-def _network() -> tuple[object, Float32[np.ndarray, "tokens classes"], int]:
-    """Hama's session, its tokens' classes, and which token is blank.
+def network_parts() -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """The layers of the network by name, see :func:`.hama_pack.network_sections`, and its kernels.
 
     Raises:
-        UserError: another version is installed, or its library cannot be loaded here.
+        UserError: the package is not installed in the version that avatars are trained with, or is damaged.
     """
     check_installed()
-    from hama.asr import ASRModel
-
+    shapes = hama_shapes(len(token_classes()[0]))
     try:
-        model = ASRModel()
-    except RuntimeError as error:
-        machine = f"{platform.system()} on {platform.machine()}"
-        raise UserError("a library of hama for this machine", machine, "name other audio.features") from error
-    classes = np.zeros((len(model.decoder_tokens), len(CLASSES)), np.float32)
-    for row, token in enumerate(model.decoder_tokens):
+        tensors = read_pack(resources.files("hama.assets").joinpath("asr_waveform.hama").read_bytes())
+        sections = network_sections(tensors)
+        kernels = tensors["stft_real_kernel"][:, 0], tensors["stft_imag_kernel"][:, 0]
+        if {name: array.shape for name, array in sections.items()} != shapes or kernels[0].shape != (201, 400):
+            raise ValueError("layers of other shapes")
+    except (OSError, KeyError, IndexError, ValueError) as error:
+        do = f"{FACTS.install} --force-reinstall"
+        raise UserError(f"the network of hama {PACKAGE_VERSION}", f"a damaged one ({error})"[:160], do) from error
+    return sections, kernels
+
+
+@cache
+def _network() -> Conformer:
+    return Conformer(*network_parts())
+
+
+@cache
+def token_classes() -> tuple[Float32[np.ndarray, "tokens classes"], int]:
+    """How much of each of the network's tokens belongs to each class, and which token is blank.
+
+    Raises:
+        UserError: another version is installed.
+    """
+    check_installed()
+    from hama.vocab import Vocabulary
+
+    tokens = [*Vocabulary.load(None).decoder, "<wb>", "<blank>"]
+    classes = np.zeros((len(tokens), len(CLASSES)), np.float32)
+    for row, token in enumerate(tokens):
         if token == "<wb>":
             classes[row, SILENCE] = 1.0
         elif not token.startswith("<"):
             for k, share in shares_of(token).items():
                 classes[row, k] = share
-    return model.session, classes, model.blank_id
-
-
-def token_classes() -> tuple[Float32[np.ndarray, "tokens classes"], int]:
-    """How much of each of the network's tokens belongs to each class, and which token is blank.
-
-    Raises:
-        UserError: another version is installed, or its library cannot be loaded here.
-    """
-    _, classes, blank = _network()
-    return classes, blank
+    return classes, tokens.index("<blank>")
 
 
 def check_installed() -> None:
@@ -121,15 +133,12 @@ def usable_here() -> bool:
 
 def log_posteriors(samples: Float32[np.ndarray, "s"]) -> Float32[np.ndarray, "t tokens"]:
     """Logarithms of what the network thinks of every frame of up to 30 s; frame j is centred at ``0.02 j`` s."""
-    session, _, _ = _network()
-    sound = {"waveform": samples[None], "waveform_lengths": np.array([len(samples)])}
-    answers, lengths = session.run(["log_probs", "out_lengths"], sound)  # pyright: ignore[reportAttributeAccessIssue]
-    return answers[0][: int(np.asarray(lengths).reshape(-1)[0])]
+    return _network()(samples)
 
 
 def class_levels(log_probability: Float32[np.ndarray, "t tokens"]) -> Float32[np.ndarray, "t classes"]:
     """Softened posteriors without blank, summed by class, as logarithms."""
-    _, classes, blank = _network()
+    classes, blank = token_classes()
     softened = log_probability / TEMPERATURE
     softened[:, blank] = -np.inf
     share = np.exp(softened - softened.max(1, keepdims=True))
@@ -151,12 +160,7 @@ def levels_in_pieces(
         return level[np.minimum(np.arange(start, stop) - first, len(level) - 1)]
 
     starts = range(0, n, piece)
-    if len(starts) == 1:
-        return hear(0)
-    # The network's library lets go of Python while it works, and what it answers does not depend on its neighbours.
-    workers = min(own_cores(), 8)
-    with ThreadPoolExecutor(workers) as pool:
-        return np.concatenate(list(ordered_map(pool, hear, starts, 2 * workers)))
+    return np.concatenate([hear(start) for start in starts])
 
 
 class HamaStream:

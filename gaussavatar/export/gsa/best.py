@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from gaussavatar.audio.features.hama_pack import hama_shapes
 from gaussavatar.audio.own_range import KNOTS
-from gaussavatar.export.gsa.hama import NOTICE, hama_shapes
+from gaussavatar.export.gsa.hama import NOTICE
 from gaussavatar.export.gsa.sections import WrongShapeError, taken
 
 LONGEST = 1500
@@ -60,9 +61,8 @@ def check_best(best: BestFacts, hama: HamaFacts, codes: int, sections: Mapping[s
     sane &= 0 <= hama.blank < tokens and hama.temperature > 0 and hama.floor > 0
     if not sane or hama.piece < 1 or hama.context < 0 or hama.piece + 2 * hama.context > LONGEST:
         raise WrongShapeError("best: numbers that cannot be")
-    for name, shape in hama_shapes(tokens, classes).items():
-        if name != "hama.classes":
-            taken(sections, name, "f4" if name == "hama.mel" else "f2", shape)
+    for name, shape in hama_shapes(tokens).items():
+        taken(sections, name, "f4" if name == "hama.mel" else "f2", shape)
     taken(sections, NOTICE, "u1", (None,))
     for name, (kind, shape) in _network_shapes(best).items():
         taken(sections, f"best.{name}", kind, shape)

@@ -30,6 +30,21 @@ def test_levels_are_logarithms_of_shares_of_one(voice: Waveform) -> None:
     assert (shares > -1e-6).all() and (shares.sum(1) < 1.0 + 1e-4).all() and shares.sum(1).mean() > 0.5
 
 
+@pytest.mark.parametrize("count", [401, 3 * ANALYSIS_RATE + 77])
+def test_the_network_answers_as_the_packages_own_engine(voice: Waveform, count: int) -> None:
+    from hama.asr import ASRModel
+
+    samples, model = np.ascontiguousarray(voice.samples[:count]), ASRModel()
+    sound = {"waveform": samples[None], "waveform_lengths": np.array([count])}
+    answers, lengths = model.session.run(["log_probs", "out_lengths"], sound)
+    wanted, found = answers[0][: int(lengths[0])], feature_file.log_posteriors(samples)
+    assert found.shape == wanted.shape and feature_file.token_classes()[1] == model.blank_id
+    np.testing.assert_allclose(np.exp(found), np.exp(wanted), atol=1e-3)
+    # What is unlikely counts too, for it is softened: log-mel that is not rounded to half precision is off by 5e-4.
+    assert np.abs(found - wanted).mean() < 2e-4
+    assert len(feature_file.token_classes()[0]) == len(model.decoder_tokens)
+
+
 def test_it_stands_behind_one_that_hears_pauses(voice: Waveform) -> None:
     with pytest.raises(UserError, match="put mel before it"):
         open_features(("hama", "mel"))
