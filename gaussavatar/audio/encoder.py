@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from gaussavatar.audio.features.api import AudioFeature
@@ -81,13 +83,52 @@ class MemberConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "#m b t c"]) -> Float[Tensor, "m b s d"]:
         """Valid convolution with stride; ``m`` may be one for an input that all members share."""
-        m, b, t, c = x.shape
-        steps = (t - self.kernel) // self.stride + 1
-        taps = [x[:, :, k : k + (steps - 1) * self.stride + 1 : self.stride] for k in range(self.kernel)]
-        columns = torch.cat(taps, -1).reshape(m, b * steps, self.kernel * c)
+        columns: Tensor = _Columns.apply(x, self.kernel, self.stride)  # pyright: ignore[reportAssignmentType]
         members = len(self.weight)
-        out = torch.baddbmm(self.bias, columns.expand(members, -1, -1), self.weight)
-        return out.reshape(members, b, steps, -1)
+        out = torch.baddbmm(self.bias, columns.flatten(1, 2).expand(members, -1, -1), self.weight)
+        return out.unflatten(1, columns.shape[1:3])
+
+
+class _Columns(torch.autograd.Function):
+    """The rows of every window of a convolution side by side: one copy, where slices and their gradients are many."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, kernel: int, stride: int) -> Tensor:
+        """Of (m, b, t, c) make (m, b, windows, kernel * c)."""
+        ctx.kernel, ctx.stride, ctx.shape = kernel, stride, x.shape  # pyright: ignore[reportAttributeAccessIssue]
+        m, b, t, c = x.shape
+        windows = (t - kernel) // stride + 1
+        laid = x.contiguous().as_strided((m, b, windows, kernel * c), (b * t * c, t * c, stride * c, 1))
+        return laid.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Add up what every window says of a row."""
+        gathered = gradient.new_zeros(ctx.shape)
+        last = (gradient.shape[2] - 1) * ctx.stride + 1
+        for tap, part in enumerate(gradient.unflatten(3, (ctx.kernel, -1)).unbind(3)):
+            gathered[:, :, tap : tap + last : ctx.stride] += part
+        return gathered, None, None
+
+
+class Dropout(nn.Module):
+    """Leaves out a share of numbers in training, as ``nn.Dropout`` does; on a CPU a byte of chance decides on each.
+
+    torch draws eight bytes for a number: a fifth of a step of so small a network.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """What is kept is enlarged by what is left out."""
+        cut = round(256 * self.share)
+        if not self.training or x.device.type != "cpu" or cut == 0:
+            return functional.dropout(x, self.share, self.training)
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= cut
+        return x * (kept * (256.0 / (256 - cut)))
 
 
 class AudioEncoder(nn.Module):
@@ -109,7 +150,7 @@ class AudioEncoder(nn.Module):
         self.middle = MemberConv(m, h, h, 3, 2)
         self.top = MemberConv(m, h, h, 3, 2)
         self.head = MemberConv(m, h, config.n_codes, 3, 1)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.linear = nn.Linear(config.window * config.width, config.n_codes) if config.linear else None
         self.register_buffer("centre", torch.zeros(config.n_codes))
         self.register_buffer("spread", torch.ones(config.n_codes))

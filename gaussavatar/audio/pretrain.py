@@ -378,7 +378,8 @@ def _descend(
     advance: Callable[[int], None] | None,
 ) -> None:
     trained = trained_of(encoder)
-    optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    optimiser = torch.optim.AdamW(trained, **rates, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, LEAST_RATE * config.learning_rate)
     averaged = [p.detach().clone() for p in trained]
     n_silent = _silent_of(config)

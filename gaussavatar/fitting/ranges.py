@@ -47,7 +47,7 @@ def check_ranges(values: Any, source: str) -> None:
     for name, value in _numbers(values, ""):
         field = name.rpartition(".")[2]
         low, high = BOUNDS.get(name, (-math.inf if field in SIGNED else 0, 1 if field in SHARES else math.inf))
-        low = 1 if field == "batch" else low
+        low = 1 if field in ("batch", "coarse", "every") else low
         if not math.isfinite(value) or not low <= value <= high:
             limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
             limits = "that is one" if math.isinf(low) and math.isinf(high) else limits

@@ -64,6 +64,8 @@ class RateConfig:
 class DensifyConfig:
     """Growing and pruning of a stage that trains Gaussians. Published values: TalkingGaussian (ECCV 2024)."""
 
+    parts: tuple[Literal["face", "mouth"], ...] = ("face", "mouth")
+    """Branches that are refined; the others keep their Gaussians."""
     every: int = 100
     """Steps between refinements."""
     start: int = 500
@@ -104,11 +106,15 @@ class StageConfig:
     iterations: int
     kind: Literal["fit", "poses"] = "fit"
     """``fit`` trains; ``poses`` refines every frame's head pose on the frozen avatar."""
+    every: int = 1
+    """Of ``poses``: every so-many-th frame is looked at, and those between follow from them."""
     train: tuple[Part, ...] = ("face", "mouth", "face_motion", "mouth_motion", "audio")
     batch: int = 2
     """Frames per step; they are rasterized in parallel."""
     audio_share: float = 0.0
     """Share of frames whose mouth codes come from the audio encoder; the others use the landmarks' codes."""
+    coarse: int = 1
+    """How many times smaller than the clip's the frames are that are learnt from: large things first, at less cost."""
     pairs: bool = False
     """Draw each second frame of a batch as the successor of the first; for the loss ``velocity``."""
     incremental: bool = False

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -141,21 +142,28 @@ class BatchReader:
     """Reads batches of a clip for one device, from disk or from what :func:`resident_frames` keeps there."""
 
     def __init__(
-        self, clip: Clip, losses: LossConfig, device: torch.device, resident: dict[str, Tensor] | None = None
+        self,
+        clip: Clip,
+        losses: LossConfig,
+        device: torch.device,
+        resident: dict[str, Tensor] | None = None,
+        coarse: int = 1,
     ) -> None:
+        """Read frames ``coarse`` times smaller than the clip's."""
         self._clip, self._losses, self._device, self._resident = clip, losses, device, resident
+        self._size = coarse_size(clip.size, coarse)
 
     def read(self, indices: np.ndarray) -> Batch:
         """Supervision of the frames ``indices``. Nothing waits for the device."""
-        clip, device = self._clip, self._device
+        clip, device, scale = self._clip, self._device, self._size / self._clip.size
         masks = self._images("masks", indices)
         weight = torch.ones(masks.shape[:3], device=device)
         factors = (self._losses.mouth_region, self._losses.eye_region, self._losses.eye_region)
         for row, index in enumerate(indices):
             for box, factor in zip(clip.boxes[index], factors, strict=True):
-                x0, y0, x1, y1 = box.astype(int)
+                x0, y0, x1, y1 = (scale * box).astype(int)
                 weight[row, y0:y1, x0:x1] = factor
-        cameras = cameras_of(clip.tracking, indices, clip.size)
+        cameras = cameras_of(clip.tracking, indices, self._size)
         return Batch(
             frames=self._images("frames", indices),
             under=self._images("under", indices),
@@ -169,12 +177,22 @@ class BatchReader:
 
     def _images(self, name: str, indices: np.ndarray) -> Tensor:
         if self._resident is not None:
-            return self._resident[name][self._moved(torch.from_numpy(indices))].float().div_(255)
-        store: FrameStore = getattr(self._clip, name)
-        return self._moved(torch.from_numpy(store.read_batch(indices.tolist()))).float().div_(255)
+            images = self._resident[name][self._moved(torch.from_numpy(indices))].float().div_(255)
+        else:
+            store: FrameStore = getattr(self._clip, name)
+            images = self._moved(torch.from_numpy(store.read_batch(indices.tolist()))).float().div_(255)
+        if self._size == self._clip.size:
+            return images
+        smaller = F.adaptive_avg_pool2d(images.movedim(-1, 1), self._size)
+        return smaller.movedim(1, -1).contiguous()
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return to_device(tensor, self._device)
+
+
+def coarse_size(size: int, coarse: int) -> int:
+    """Side of an image of side ``size`` that is ``coarse`` times smaller."""
+    return max(1, size // coarse)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

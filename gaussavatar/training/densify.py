@@ -65,7 +65,7 @@ class GrowthStatistics:
     """Screen gradients since the last refinement: their sum and in how many frames there was one, by branch."""
 
     def __init__(self, model: AvatarModel, stage: StageConfig) -> None:
-        self._branches = {name: branch for name, branch in branches(model).items() if name in stage.train}
+        self._branches = growing_branches(model, stage)
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
         self.clear()
@@ -117,6 +117,12 @@ def branches(model: AvatarModel) -> dict[str, Branch]:
     return {"face": model.face, "mouth": model.mouth}
 
 
+def growing_branches(model: AvatarModel, stage: StageConfig) -> dict[str, Branch]:
+    """The branches that a stage trains and refines, by name."""
+    parts = (stage.densify or DensifyConfig()).parts
+    return {name: branch for name, branch in branches(model).items() if name in stage.train and name in parts}
+
+
 def is_due(config: DensifyConfig | None, done: int) -> bool:
     """Whether a refinement follows after ``done`` steps of the stage."""
     return config is not None and config.start <= done < config.stop and done % config.every == 0
@@ -143,8 +149,8 @@ def refine(
     assert config is not None
     generator = torch.Generator().manual_seed(seed)
     changes = {}
-    for name, branch in branches(model).items():
-        if name not in stage.train or len(branch.gaussians) == 0:
+    for name, branch in growing_branches(model, stage).items():
+        if len(branch.gaussians) == 0:
             continue
         rest = at_rest(branch)
         doomed = to_prune(rest, config, opacity_threshold(config, done, stage.iterations))

@@ -15,7 +15,15 @@ from gaussavatar.model.avatar import AvatarImage
 from gaussavatar.render.semantics import RecordableRasterizer, UnaskingRasterizer
 from gaussavatar.training.checkpoint import NAME, Saved, restore_weights
 from gaussavatar.training.config import StageConfig, TrainingConfig
-from gaussavatar.training.data import Batch, BatchReader, Clip, draw_frames, resident_frames, wants_resident
+from gaussavatar.training.data import (
+    Batch,
+    BatchReader,
+    Clip,
+    coarse_size,
+    draw_frames,
+    resident_frames,
+    wants_resident,
+)
 from gaussavatar.training.densify import GrowthStatistics, is_due, refine
 from gaussavatar.training.preview import NAME as PREVIEW
 from gaussavatar.training.preview import preview_picture
@@ -88,7 +96,7 @@ class HeadStage:
         resident: dict[str, Tensor] | None,
     ) -> None:
         self._run, self._stage, self._number, self._optimizer = run, stage, number, optimizer
-        self._reading = BatchReader(run.clip, stage.losses, run.device, resident)
+        self._reading = BatchReader(run.clip, stage.losses, run.device, resident, stage.coarse)
         self._growth = GrowthStatistics(run.model, stage) if stage.densify else None
         self._seen: tuple[AvatarImage, Cameras] | None = None
         run.encoder.train()
@@ -171,7 +179,7 @@ class HeadSteps:
 
     def losses(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :func:`~gaussavatar.training.step.seen_losses`."""
-        run, size = self._run, self._run.clip.size
+        run, size = self._run, coarse_size(self._run.clip.size, self._stage.coarse)
         run = run if self._room is None else replace(run, rasterizer=self._room)
         cameras = Cameras(inputs["T_camera_world"], inputs["K"], size, size)
         given = {field.name: inputs.get(field.name) for field in fields(Batch)} | {"cameras": cameras}

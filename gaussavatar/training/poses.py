@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
@@ -74,28 +74,37 @@ def refine_poses(
     key: str,
     progress: Progress,
 ) -> Clip:
-    """Refine all usable frames; ``stage.iterations`` are Gauss-Newton steps. Cached in ``folder`` by ``key``."""
+    """Refine all usable frames, cached in ``folder`` by ``key``.
+
+    ``stage.iterations`` are Gauss-Newton steps in every ``stage.every``-th frame; the frames between get what the
+    smoothing makes of their neighbours.
+    """
     cache = folder / f"poses_{stage.name}.safetensors"
     if cache.exists():
         arrays, metadata = read_arrays(cache)
         if metadata.get("key") == key:
             return with_poses(clip, arrays["R_camera_head"], arrays["t_camera_head"])
     indices = np.flatnonzero(clip.usable)
-    corrections = np.zeros((len(indices), 6))
-    information = np.zeros((len(indices), 6, 6))
+    corrections, information = np.zeros((len(indices), 6)), np.zeros((len(indices), 6, 6))
+    solved = _spread(len(indices), stage.every)
     together = stage.batch * (1 if model.face.gaussians.means.device.type == "cpu" else MORE)
-    with progress.stage(f"poses: {stage.name}", len(indices)) as advance, torch.no_grad():
-        for start in range(0, len(indices), together):
-            part = slice(start, start + together)
+    with progress.stage(f"poses: {stage.name}", len(solved)) as advance, torch.no_grad():
+        for start in range(0, len(solved), together):
+            part = solved[start : start + together]
             scene, T_start = _scene(model, clip, indices[part])
             corrections[part], information[part] = solve_poses(scene, T_start, rasterizer, stage.iterations)
-            advance(len(indices[part]))
+            advance(len(part))
     smooth = smooth_corrections(corrections, information)
     R, t = clip.tracking.R_camera_head.copy(), clip.tracking.t_camera_head.copy()
     T = _moved(torch.from_numpy(_poses(clip, indices)), torch.from_numpy(smooth)).numpy()
     R[indices], t[indices] = T[:, :3, :3], T[:, :3, 3]
     write_arrays(cache, {"R_camera_head": R, "t_camera_head": t}, {"key": key})
     return with_poses(clip, R, t)
+
+
+def _spread(count: int, every: int) -> Int[np.ndarray, "k"]:
+    """Every so many of ``count`` frames, the first and the last among them."""
+    return np.unique(np.append(np.arange(0, count, max(1, every)), max(0, count - 1)))[:count]
 
 
 def with_poses(clip: Clip, R_camera_head: np.ndarray, t_camera_head: np.ndarray) -> Clip:
