@@ -250,6 +250,16 @@ def test_gaussians_that_learnt_the_background_go(tiny_clip: Clip, tmp_path: Path
     assert float(run.model.face.gaussians.means.detach()[:, 0].max()) < 0.1
 
 
+def test_only_the_named_branches_are_refined(tiny_clip: Clip, tmp_path: Path) -> None:
+    run = make_run(tiny_clip, tmp_path)
+    counts = len(run.model.face.gaussians), len(run.model.mouth.gaussians)
+    stage = StageConfig("s", 10, train=("face", "mouth"), densify=replace(NOTHING, largest=0.0, parts=("face",)))
+    growth = GrowthStatistics(run.model, stage)
+    assert set(growth.sums) == {"face"}
+    assert set(refine(run.model, growth, stage, 1, tiny_clip, make_optimizer(run), 0)) == {"face"}
+    assert len(run.model.face.gaussians) < counts[0] and len(run.model.mouth.gaussians) == counts[1]
+
+
 def test_a_branch_is_never_pruned_to_nothing(tiny_clip: Clip, tmp_path: Path) -> None:
     run = make_run(tiny_clip, tmp_path)
     stage = StageConfig("s", 10, train=("mouth",), densify=replace(NOTHING, largest=0.0))

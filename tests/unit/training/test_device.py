@@ -44,6 +44,38 @@ def test_resident_frames_give_the_batches_that_the_disk_gives(tiny_clip: Clip) -
     assert not wants_resident(tiny_clip, cpu, "yes") and not wants_resident(tiny_clip, cpu, "auto")
 
 
+@pytest.mark.parametrize("coarse", [2, 3])
+def test_coarse_frames_are_means_seen_by_the_same_camera(tiny_clip: Clip, coarse: int) -> None:
+    cpu, indices, losses = torch.device("cpu"), np.array([3, 17]), LossConfig()
+    fine = BatchReader(tiny_clip, losses, cpu).read(indices)
+    small = BatchReader(tiny_clip, losses, cpu, coarse=coarse).read(indices)
+    size = tiny_clip.size // coarse
+    assert small.frames.shape == (2, size, size, 3) and small.weight.shape == small.head.shape == (2, size, size)
+    assert small.cameras.width == small.cameras.height == size
+    for name in ("frames", "under", "head", "inside"):
+        assert float(getattr(small, name).mean()) == pytest.approx(float(getattr(fine, name).mean()), abs=1e-2)
+    # A point in the head lands on the same part of both pictures.
+    point = torch.tensor([0.01, -0.02, 0.03, 1.0])
+    places = [b.cameras.K[0] @ (b.cameras.T_camera_world[0] @ point)[:3] for b in (fine, small)]
+    shares = [place[:2] / place[2] / b.cameras.width for place, b in zip(places, (fine, small), strict=True)]
+    assert torch.allclose(shares[0], shares[1], atol=1e-6)
+    if coarse == 2:
+        blocks = fine.frames.unflatten(2, (size, 2)).unflatten(1, (size, 2))
+        assert torch.allclose(small.frames, blocks.mean((2, 4)), atol=1e-6)
+
+
+def test_a_coarse_stage_learns_what_a_fine_one_looks_like(tiny_clip: Clip, tmp_path: Path) -> None:
+    errors = []
+    for steps in (0, 40):
+        run = make_run(tiny_clip, tmp_path / str(steps))
+        stage = StageConfig("static", max(1, steps), train=("face", "mouth"), coarse=2)
+        if steps:
+            run_stages(run, (stage,))
+        batch = load_batch(tiny_clip, np.array([4, 20]), stage.losses)
+        errors.append(float(step_loss(run, stage, batch, np.array([4, 20]), 0).parts["photometric"]))
+    assert errors[1] < 0.8 * errors[0]
+
+
 def doubled(batch: Batch) -> Batch:
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
     cameras: Cameras = values.pop("cameras")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gaussavatar.render.api import get_rasterizer
-from gaussavatar.training.poses import ACCELERATION, _moved, _Scene, smooth_corrections, solve_poses
+from gaussavatar.training.poses import ACCELERATION, _moved, _Scene, _spread, smooth_corrections, solve_poses
 from gaussavatar.types import Activated, Cameras
 
 
@@ -38,6 +38,19 @@ def test_smoothing_takes_out_noise_but_keeps_a_slow_drift() -> None:
     smooth = smooth_corrections(noisy, information)
     assert np.abs(smooth - drift).mean() < 0.8 * np.abs(noisy - drift).mean()
     assert np.abs(smooth - drift).max() < 0.2 * np.abs(drift).max() + 3 * max(ACCELERATION)
+
+
+def test_frames_between_follow_from_those_that_were_looked_at() -> None:
+    time = np.linspace(0, 1, 100)
+    drift = np.sin(2 * np.pi * time)[:, None] * np.array([0.02, 0.02, 0.02, 2e-3, 2e-3, 5e-3])
+    solved = _spread(100, 4)
+    assert solved[0] == 0 and solved[-1] == 99 and (np.diff(solved) <= 4).all() and len(solved) == 26
+    corrections, information = np.zeros((100, 6)), np.zeros((100, 6, 6))
+    corrections[solved] = drift[solved]
+    information[solved] = np.diag(np.array(ACCELERATION) ** -2.0) * 100
+    assert np.abs(smooth_corrections(corrections, information) - drift).max() < 0.01 * np.abs(drift).max()
+    np.testing.assert_array_equal(_spread(5, 1), np.arange(5))
+    assert list(_spread(1, 3)) == [0] and len(_spread(0, 3)) == 0 and list(_spread(3, 9)) == [0, 2]
 
 
 def test_a_displaced_head_is_found_again() -> None:
