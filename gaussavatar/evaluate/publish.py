@@ -32,7 +32,7 @@ def publish(
     size = held.clip.size
     with tempfile.TemporaryDirectory() as scratch:
         sound = _held_out_sound(layout.capture.audio, held, Path(scratch) / "sound.wav")
-        write_video(video, rows, VIDEO_FPS, (3 * size, size), audio=sound, crf=20)
+        write_video(video, rows, VIDEO_FPS, (3 * size, size), audio=sound, crf=20, quick=True)
     chosen = np.linspace(0, len(real) - 1, N_PAIRS).round().astype(int)
     pairs = [(real[i], rendered["audio"][i], f"frame {held.indices[i]}") for i in chosen]
     manifest = read_json(layout.capture.manifest)

@@ -142,7 +142,7 @@ def write_overlay(
 
         length = len(chosen) * EVERY / VIDEO_FPS
         sound = audio if whole else None
-        write_video(path, panels(), VIDEO_FPS / EVERY, size, audio=sound, seconds=length, crf=24)
+        write_video(path, panels(), VIDEO_FPS / EVERY, size, audio=sound, seconds=length, crf=24, quick=True)
     return stills
 
 
