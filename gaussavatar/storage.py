@@ -357,13 +357,9 @@ class FrameStore:
         os.preadv(self._descriptor, [image.data], index * self._bytes_per_frame)
         return image
 
-    def read_rows(self, index: int, rows: Sequence[int] | np.ndarray) -> UInt8[np.ndarray, "r w c"]:
-        """Read some rows of one frame."""
-        width = self._bytes_per_frame // self.shape[1]
-        image = np.empty((len(rows), *self.shape[2:]), np.uint8)
-        for place, row in enumerate(rows):
-            os.preadv(self._descriptor, [image[place].data], index * self._bytes_per_frame + int(row) * width)
-        return image
+    def read_channel(self, index: int, channel: int) -> UInt8[np.ndarray, "h w"]:
+        """Read one channel of one frame."""
+        return self.read(index)[..., channel]
 
     def read_batch(self, indices: Sequence[int]) -> UInt8[np.ndarray, "b h w c"]:
         """Read several frames."""

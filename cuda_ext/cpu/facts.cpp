@@ -5,6 +5,7 @@
 #include "device_images.h"
 #include "mesh.h"
 #include "native_api.h"
+#include "packing.h"
 #include "skin.h"
 #include "splat_math.h"
 #include "ssim_math.h"
@@ -38,6 +39,9 @@ constexpr Fact kFacts[] = {
     {"GRAZING", gaussavatar::kGrazing},
     {"FULL", gaussavatar::kFull},
     {"LEAST_AREA", gaussavatar::kLeastArea},
+    {"BLOCK", gaussavatar::kBlock},
+    {"GROUP", gaussavatar::kGroup},
+    {"SAME_BLOCK", gaussavatar::kSameBlock},
     {"CHANNELS", gaussavatar::kChannels},
     {"BLEND_PARTS", GA_BLEND_PARTS},
     {"LOSS_ROWS", GA_LOSS_ROWS},

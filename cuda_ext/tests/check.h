@@ -76,6 +76,7 @@ void images();
 void gaussians();
 void meshes();
 void skin();
+void packing();
 void settings();
 // Before anything has used the pool: no thread can be started, and the work is done all the same.
 void first_call_without_memory();

@@ -17,6 +17,7 @@ int main() {
       test::gaussians();
       test::meshes();
       test::skin();
+      test::packing();
     }
     std::printf("%s: done\n", isa);
   }

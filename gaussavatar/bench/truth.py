@@ -18,6 +18,7 @@ from gaussavatar.head.model import HeadModel, landmark_points
 from gaussavatar.intervals import true_runs
 from gaussavatar.landmarks.detect import load_landmarks
 from gaussavatar.landmarks.indices import MOUTH_CORNERS
+from gaussavatar.media.packed import open_frames
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress, QuietProgress
 from gaussavatar.segmentation.measure import mask_iou
@@ -65,7 +66,7 @@ def bench_truth(seed: int = 5, *, progress: Progress | None = None) -> dict[str,
         tracking = load_tracking(capture.tracking)
         with frame_parallel():
             known = align_known_head(
-                FrameStore(capture.frames), landmarks, truth, actor_head(seed), folder / "skin.u8", progress
+                open_frames(capture.frames), landmarks, truth, actor_head(seed), folder / "skin.u8", progress
             )
         figures = pose_figures(tracking, truth)
         figures |= {f"known_{key}": value for key, value in pose_figures(known, truth).items()}

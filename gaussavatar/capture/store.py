@@ -9,6 +9,7 @@ from typing import Any
 
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
+from gaussavatar.media.packed import open_frames
 from gaussavatar.storage import FrameStore, read_json, write_json
 
 FORMAT_VERSION = 1
@@ -39,7 +40,7 @@ class Capture:
 
     def frames(self) -> FrameStore:
         """The frames, ``size`` x ``size`` RGB."""
-        return FrameStore(self.layout.frames)
+        return open_frames(self.layout.frames)
 
     def focal_px(self, focal_of_longest_side: float = 1.2) -> float:
         """Focal length in capture pixels for a source focal of so many longest sides of the picture."""

@@ -183,6 +183,8 @@ _CPU: dict[str, Sequence[Any]] = {
     "ga_shade_strands": [_f32, _f32, _f32, _f32, _f32, _to(GaMeshScene), _int, _int, _f32],
     "ga_skin_template": [_to(GaSkinScene), _f32, _float, _f64, _f32, _f32],
     "ga_skin_normal": [_to(GaSkinScene), _f32, _float, _f64, _f64],
+    "ga_pack": [_u8, _u8, _int, _int, _int, _long, _u8, _to(_long)],
+    "ga_unpack": [_u8, _long, _u8, _int, _int, _int, _int, _u8],
 }
 _CUDA: dict[str, Sequence[Any]] = {
     "ga_cuda_usable": [_int],

@@ -10,6 +10,7 @@ from jaxtyping import Bool, UInt8
 
 from gaussavatar.capture.layout import SegmentationLayout
 from gaussavatar.errors import UserError
+from gaussavatar.media.packed import open_frames
 from gaussavatar.storage import FrameStore, read_json
 
 MASK_CHANNELS = ("head", "mouth", "face", "person")
@@ -67,11 +68,11 @@ class Segmentation:
 
     def frames(self) -> FrameStore:
         """Frames at ``size``, RGB."""
-        return FrameStore(self.layout.frames)
+        return open_frames(self.layout.frames)
 
     def masks(self) -> FrameStore:
         """Masks, channels as in :data:`MASK_CHANNELS`."""
-        return FrameStore(self.layout.masks)
+        return open_frames(self.layout.masks)
 
     def parts(self) -> FrameStore:
         """Label (:data:`~gaussavatar.segmentation.parts.PART_NAMES`) and certainty of every pixel.
@@ -79,7 +80,7 @@ class Segmentation:
         Raises:
             UserError: the folder was written before there were parts.
         """
-        return FrameStore(self.layout.parts)
+        return open_frames(self.layout.parts)
 
     def part(self, name: str, index: int) -> tuple[UInt8[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
         """Soft mask, 0..255, of one part in one frame, and where it should not be relied on.
@@ -97,7 +98,7 @@ class Segmentation:
 
     def under(self) -> FrameStore:
         """What is behind the head, RGB; equals the frame away from the head."""
-        return FrameStore(self.layout.under)
+        return open_frames(self.layout.under)
 
     def plate(self) -> UInt8[np.ndarray, "h w 3"]:
         """The background without the person, RGB."""

@@ -17,6 +17,7 @@ from gaussavatar.capture.layout import SegmentationLayout
 from gaussavatar.capture.store import Capture
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import resize, write_image
+from gaussavatar.media.packed import open_frames, packed_writer
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Progress
 from gaussavatar.segmentation.geometry import Outlines, outlines_of
@@ -40,7 +41,7 @@ from gaussavatar.segmentation.selfie import NETWORK_SIDE, SelfieSegmenter
 from gaussavatar.segmentation.surface import HeadSurface, head_surface
 from gaussavatar.segmentation.torso import merge_memories, remember
 from gaussavatar.segmentation.under import Hidden, complete_under, first_body_row, paste, surroundings
-from gaussavatar.storage import FrameStore, atomic_path, explain_os_error, frame_writer, write_json
+from gaussavatar.storage import FrameStore, atomic_path, explain_os_error, write_json
 from gaussavatar.tracking.head.track import HeadTrack
 from gaussavatar.types import Landmarks, Tracking
 
@@ -83,7 +84,7 @@ def segment_capture(
     try:
         with single_threaded_filters():
             find_persons(capture.frames(), layout.frames, scratch / "person.u8", size, config, progress)
-            frames, persons = FrameStore(layout.frames), FrameStore(scratch / "person.u8")
+            frames, persons = open_frames(layout.frames), open_frames(scratch / "person.u8")
             surface = None if head_track is None else head_surface(head_track, tracking)
             return segment_persons(frames, persons, outlines, folder, config, progress, surface, parser)
     finally:
@@ -104,7 +105,7 @@ def segment_persons(
     scene = study_scene(frames, persons, outlines, config)
     layout = SegmentationLayout(folder)
     shifts = _write_masks(frames, persons, scene, folder, progress, surface, parser)
-    _write_under(frames, FrameStore(layout.masks), shifts, scene, folder, progress)
+    _write_under(frames, open_frames(layout.masks), shifts, scene, folder, progress)
     write_image(layout.plate, scene.plate.image.round().clip(0, 255).astype(np.uint8))
     write_json(
         layout.record,
@@ -142,8 +143,8 @@ def find_persons(
 
         side = NETWORK_SIDE
         linked = _link_frames(source, frames, size)
-        frame_out = None if linked else stack.enter_context(frame_writer(frames, (size, size, 3)))
-        person_out = stack.enter_context(frame_writer(persons, (side, side, 1), lasting=False))
+        frame_out = None if linked else stack.enter_context(packed_writer(frames, (size, size, 3)))
+        person_out = stack.enter_context(packed_writer(persons, (side, side, 1), lasting=False))
         advance = stack.enter_context(progress.stage("person masks", len(source)))
         pool = stack.enter_context(ThreadPoolExecutor(config.workers))
         for frame, person in ordered_map(pool, one, range(len(source)), 4 * config.workers):
@@ -204,8 +205,8 @@ def _write_masks(
     # The heads are posed and drawn here, in blocks: torch stays out of the workers.
     labels = repeat(None) if surface is None else surface.label_images(len(frames))
     with (
-        frame_writer(SegmentationLayout(folder).masks, (size, size, 4)) as mask_out,
-        frame_writer(SegmentationLayout(folder).parts, (size, size, 2)) as part_out,
+        packed_writer(SegmentationLayout(folder).masks, (size, size, 4)) as mask_out,
+        packed_writer(SegmentationLayout(folder).parts, (size, size, 2)) as part_out,
         progress.stage("masks", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
@@ -230,7 +231,7 @@ def _write_under(
     frames: FrameStore, masks: FrameStore, shifts: np.ndarray, scene: Scene, folder: Path, progress: Progress
 ) -> None:
     """Third pass: the image behind the head, in blocks that remember a second to either side."""
-    size, workers = scene.outlines.size, scene.config.workers
+    size, workers, layout = scene.outlines.size, scene.config.workers, SegmentationLayout(folder)
 
     def block(start: int) -> list[Hidden]:
         return _under_block(frames, masks, shifts, scene, start, min(start + BLOCK, len(frames)))
@@ -238,8 +239,10 @@ def _write_under(
     def put(item: tuple[int, Hidden]) -> np.ndarray:
         return paste(frames.read(item[0]), item[1], masks.read(item[0]))
 
+    # What equals the frame takes no room where the frame lies beside it.
+    known = layout.frames if frames.path == layout.frames else None
     with (
-        frame_writer(SegmentationLayout(folder).under, (size, size, 3)) as under_out,
+        packed_writer(layout.under, (size, size, 3), beside=known) as under_out,
         progress.stage("behind the head", len(frames)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):

@@ -98,7 +98,7 @@ def empty_frames(clip: Clip) -> tuple[Bool[np.ndarray, "n"], Bool[np.ndarray, "n
     no_mouth[: clip.n_train] = ((x1 <= x0) | (y1 <= y0))[: clip.n_train]
     rows = (np.arange(MASK_ROWS) * clip.size) // MASK_ROWS
     for index in np.flatnonzero(clip.usable[: clip.n_train]):
-        no_head[index] = not (clip.masks.read_rows(int(index), rows)[..., 0] > 127).any()
+        no_head[index] = not (clip.masks.read_channel(int(index), 0)[rows] > 127).any()
     return no_head, no_mouth
 
 

@@ -17,6 +17,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
+from gaussavatar.media.packed import open_frames
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, read_arrays, write_arrays
 from gaussavatar.training.checkpoint import Position, read_checkpoint
@@ -34,11 +35,11 @@ class _Stretch(FrameStore):
     """A frame store that begins at one of its frames."""
 
     def __init__(self, path: Path, first: int) -> None:
-        super().__init__(path)
-        self._first = first
+        self._whole, self._first = open_frames(path), first
+        self.path, self.shape = path, self._whole.shape
 
     def read(self, index: int) -> UInt8[np.ndarray, "h w c"]:
-        return super().read(index + self._first)
+        return self._whole.read(index + self._first)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.errors import UserError
+from gaussavatar.media.packed import open_frames
 from gaussavatar.segmentation.parts import PART_NAMES
 from gaussavatar.storage import FrameStore
 
@@ -38,7 +39,7 @@ def parts_of(capture: Path, size: int, frames: int) -> FrameStore | None:
     """
     path = CaptureLayout(capture).segmentation(size).parts
     try:
-        store = FrameStore(path)
+        store = open_frames(path)
     except (UserError, OSError, KeyError, TypeError):
         return None
     return store if store.shape == (frames, size, size, 2) else None

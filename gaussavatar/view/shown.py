@@ -135,7 +135,7 @@ def filmed(loaded: LoadedAvatar) -> tuple[FrameStore, int] | None:
 
     from gaussavatar.avatar.finding import CAPTURE
     from gaussavatar.capture.layout import CaptureLayout
-    from gaussavatar.storage import FrameStore
+    from gaussavatar.media.packed import open_frames
     from gaussavatar.tracking.face.motion import load_motion
 
     layout = CaptureLayout(loaded.path / CAPTURE)
@@ -144,5 +144,5 @@ def filmed(loaded: LoadedAvatar) -> tuple[FrameStore, int] | None:
     codes, own = load_motion(layout.motion).mouth_codes, loaded.filmed.mouth_codes
     for start in np.flatnonzero(np.isclose(codes, own[0], atol=1e-5).all(1)).tolist():
         if start + len(own) <= len(codes) and np.allclose(codes[start : start + len(own)], own, atol=1e-5):
-            return FrameStore(layout.frames), start
+            return open_frames(layout.frames), start
     return None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.native import abi, activation, blendshapes, image_loss, skin
+from gaussavatar.native import abi, activation, blendshapes, image_loss, packing, skin
 from gaussavatar.native.library import load_library
 from gaussavatar.render import semantics
 
@@ -22,6 +22,7 @@ def test_python_and_cpp_agree_on_every_constant_and_size() -> None:
     expected: dict[str, float] = {name: getattr(semantics, name) for name in RENDER}
     expected |= {name: getattr(abi, name) for name in STATUSES}
     expected |= {name: getattr(skin, name) for name in ("GRAZING", "FULL", "LEAST_AREA")}
+    expected |= {name: getattr(packing, name) for name in ("BLOCK", "GROUP", "SAME_BLOCK")}
     expected |= {name: getattr(image_loss, name) for name in ("SSIM_WINDOW", "SSIM_C1", "SSIM_C2")}
     window = image_loss.gaussian_window(torch.float64)
     expected |= {f"SSIM_TAP_{k}": window[middle + k].item() for k in range(middle + 1)}
