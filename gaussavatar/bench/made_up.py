@@ -21,6 +21,7 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.render.api import get_rasterizer
 from gaussavatar.storage import FrameStore, write_json
 from gaussavatar.training.data import Clip, cameras_of
+from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.step import Run
 from gaussavatar.types import VIDEO_FPS, FaceMotion, Tracking
 
@@ -49,6 +50,7 @@ def made_up_run(config: FitConfig, folder: Path, frames: int, device: torch.devi
         audio=AudioBatcher(feature, voices, config.audio.batches, 0),
         clip=clip,
         closed=torch.zeros(codes, device=device),
+        marks=face_marks(clip.tracking.shape, device),
         rasterizer=get_rasterizer(device),
         folder=folder,
         seed=0,

@@ -41,6 +41,7 @@ from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import PosePass, Run, train
+from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.loss_network import perceptual_net
 from gaussavatar.training.poses import refine_poses
 from gaussavatar.training.publish import final_poses, light_arrays, record_of, torch_closed, write_parts
@@ -194,6 +195,7 @@ def _start(job: Job, device: torch.device, key: str, prepared: _Prepared, encode
         audio=prepared.heard.narrowed(config.audio.features),
         clip=prepared.clip,
         closed=torch_closed(prepared.closed).to(device),
+        marks=face_marks(prepared.clip.tracking.shape, device),
         rasterizer=get_rasterizer(device),
         folder=layout.train,
         seed=seed,

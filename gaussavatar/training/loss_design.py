@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from torch import Tensor
+from torch import Tensor, nn
 
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER
 from gaussavatar.model.avatar import AvatarModel, Branch
@@ -21,32 +23,53 @@ LIP_REACH = 0.008
 """Distance from the lips' landmarks, metres, within which a Gaussian counts as lip."""
 
 
-def design_losses(
-    model: AvatarModel, weights: LossConfig, landmarks: Float32[np.ndarray, "478 3"], generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Weighted regularisers of both branches by name, for ``landmarks`` in head space."""
-    parts: dict[str, Tensor] = {}
-    for branch in (model.face, model.mouth):
-        design = inner_design(branch.motion)
-        if branch.gaussians.n_moving == 0:
-            continue
-        if weights.attention and isinstance(design, TriPlane) and design.attention is not None:
-            loss = weights.attention * attention_outside(branch, design, torch.from_numpy(landmarks))
-            parts["attention"] = parts.get("attention", 0) + loss
-        if weights.smoothness and isinstance(design, Vectors):
-            parts["smoothness"] = parts.get("smoothness", 0) + weights.smoothness * design.smoothness(generator)
-    return parts
+@dataclass(frozen=True)
+class FaceMarks:
+    """The person's landmarks in head space that regularisers look at, on the device that trains."""
+
+    face: Float[Tensor, "k 3"]
+    """Every third landmark: dense enough for a border of a centimetre."""
+    lips: Float[Tensor, "l 3"]
 
 
-def has_design_losses(model: AvatarModel, weights: LossConfig) -> bool:
-    """Whether :func:`design_losses` gives any."""
-    designs = [inner_design(branch.motion) for branch in (model.face, model.mouth) if branch.gaussians.n_moving]
-    attentive = any(isinstance(design, TriPlane) and design.attention is not None for design in designs)
-    rough = any(isinstance(design, Vectors) for design in designs)
-    return (weights.attention > 0 and attentive) or (weights.smoothness > 0 and rough)
+def face_marks(landmarks: Float32[np.ndarray, "478 3"], device: torch.device | None = None) -> FaceMarks:
+    """Put ``landmarks`` onto ``device`` once, so that no step has to."""
+    lips = landmarks[sorted({*LIPS_INNER, *LIPS_OUTER})]
+    return FaceMarks(torch.from_numpy(landmarks[::3].copy()).to(device), torch.from_numpy(lips).to(device))
 
 
-def attention_outside(branch: Branch, design: TriPlane, landmarks: Float[Tensor, "478 3"]) -> Float[Tensor, ""]:
+def attention_losses(model: AvatarModel, weights: LossConfig, marks: FaceMarks) -> dict[str, Tensor]:
+    """The weighted loss on attention, ``{}`` where no branch has any; a CUDA graph may hold it."""
+    listening = [
+        attention_outside(branch, design, marks)
+        for branch, design in _moving(model)
+        if weights.attention and isinstance(design, TriPlane) and design.attention is not None
+    ]
+    return {"attention": weights.attention * torch.stack(listening).sum()} if listening else {}
+
+
+def smoothness_losses(model: AvatarModel, weights: LossConfig, generator: torch.Generator) -> dict[str, Tensor]:
+    """The weighted loss on neighbours' vectors, ``{}`` where no branch has any; draws from ``generator``."""
+    rough = [
+        design.smoothness(generator)
+        for _, design in _moving(model)
+        if weights.smoothness and isinstance(design, Vectors)
+    ]
+    return {"smoothness": weights.smoothness * torch.stack(rough).sum()} if rough else {}
+
+
+def draws_smoothness(model: AvatarModel, weights: LossConfig) -> bool:
+    """Whether :func:`smoothness_losses` gives any."""
+    return weights.smoothness > 0 and any(isinstance(design, Vectors) for _, design in _moving(model))
+
+
+def _moving(model: AvatarModel) -> list[tuple[Branch, nn.Module]]:
+    """The branches that move, and their designs."""
+    branches = [branch for branch in (model.face, model.mouth) if branch.gaussians.n_moving]
+    return [(branch, inner_design(branch.motion)) for branch in branches]
+
+
+def attention_outside(branch: Branch, design: TriPlane, marks: FaceMarks) -> Float[Tensor, ""]:
     """Mean attention of hair to mouth codes and upper face, and of lips to the upper face.
 
     TalkingGaussian (ECCV 2024, sec. 3.2) draws the attention as an image and penalises it inside the masks of
@@ -56,16 +79,13 @@ def attention_outside(branch: Branch, design: TriPlane, landmarks: Float[Tensor,
     attention = design.attention_of(means)
     assert attention is not None
     to_mouth, to_upper = attention
-    hair, lips = regions(means, landmarks.to(means))
+    hair, lips = regions(means, marks)
     return (hair * (to_mouth + to_upper) + lips * to_upper).mean()
 
 
-def regions(
-    means: Float[Tensor, "m 3"], landmarks: Float[Tensor, "478 3"]
-) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
+def regions(means: Float[Tensor, "m 3"], marks: FaceMarks) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
     """How far each Gaussian is hair and how far it is lip, 0..1 each."""
-    # Every third landmark is dense enough for a border of a centimetre.
-    distance = torch.cdist(means, landmarks[::3]).min(dim=1).values
+    distance = torch.cdist(means, marks.face).min(dim=1).values
     hair = ((distance - HAIR_FROM) / (HAIR_AT - HAIR_FROM)).clamp(0, 1)
-    lips = torch.cdist(means, landmarks[sorted({*LIPS_INNER, *LIPS_OUTER})]).min(dim=1).values < LIP_REACH
+    lips = torch.cdist(means, marks.lips).min(dim=1).values < LIP_REACH
     return hair, lips.to(hair)

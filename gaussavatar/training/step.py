@@ -21,7 +21,7 @@ from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import ProgressConfig, StageConfig
 from gaussavatar.training.data import Batch, Clip, to_device
-from gaussavatar.training.loss_design import design_losses, has_design_losses
+from gaussavatar.training.loss_design import FaceMarks, attention_losses, draws_smoothness, smoothness_losses
 
 SILENT_ROWS = 4
 """Windows of synthetic silence in every step that trains the audio encoder."""
@@ -36,6 +36,7 @@ class Run:
     audio: AudioBatcher
     clip: Clip
     closed: Tensor
+    marks: FaceMarks
     rasterizer: Rasterizer
     folder: Path
     seed: int
@@ -197,13 +198,15 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
         parts["motion"] = weights.motion * terms.motion_size(rendered)
     if weights.velocity:
         parts["velocity"] = weights.velocity * terms.velocity(rendered, batch)
+    if not still:
+        parts |= attention_losses(run.model, weights, run.marks)
     return Step(parts, rendered)
 
 
 def draws_more(run: Run, stage: StageConfig) -> bool:
     """Whether :func:`drawn_losses` gives any."""
-    designed = not is_still(stage) and has_design_losses(run.model, stage.losses)
-    return designed or (stage.losses.perceptual > 0 and run.perceptual is not None)
+    rough = not is_still(stage) and draws_smoothness(run.model, stage.losses)
+    return rough or (stage.losses.perceptual > 0 and run.perceptual is not None)
 
 
 def drawn_losses(
@@ -217,5 +220,5 @@ def drawn_losses(
         crops = perceptual_loss(rendered.image, batch.frames, boxes, run.perceptual, generator)
         parts["perceptual"] = weights.perceptual * crops
     if not is_still(stage):
-        parts |= design_losses(run.model, weights, run.clip.tracking.shape, generator)
+        parts |= smoothness_losses(run.model, weights, generator)
     return parts

@@ -107,7 +107,8 @@ class TriPlane(nn.Module):
     def features(self, means: Float[Tensor, "m 3"]) -> Float[Tensor, "m f"]:
         """Bilinear features of every level and plane (xy, yz, xz) at ``means``."""
         point = (means / BOUND).clamp(-1, 1)
-        planes = torch.stack([point[:, [0, 1]], point[:, [1, 2]], point[:, [0, 2]]])[:, :, None, :]
+        # Slices, not lists of columns: these would be sent to a GPU anew in every step.
+        planes = torch.stack([point[:, :2], point[:, 1:], point[:, ::2]])[:, :, None, :]
         levels = [F.grid_sample(level, planes, align_corners=True)[:, 0, :, 0] for level in self.planes]
         return torch.cat(levels).T
 

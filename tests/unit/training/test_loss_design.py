@@ -12,7 +12,14 @@ from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.deform.triplane import TriPlane
 from gaussavatar.training.config import LossConfig
-from gaussavatar.training.loss_design import attention_outside, design_losses, regions
+from gaussavatar.training.loss_design import (
+    attention_losses,
+    attention_outside,
+    draws_smoothness,
+    face_marks,
+    regions,
+    smoothness_losses,
+)
 
 WEIGHTS = LossConfig(attention=1.0, smoothness=1.0)
 GROUPS = 30
@@ -53,13 +60,16 @@ def make_model(**fields: object) -> AvatarModel:
     ],
 )
 def test_each_design_pays_for_its_own(fields: dict, names: set[str]) -> None:
-    model = make_model(**fields)
-    assert set(design_losses(model, WEIGHTS, landmarks(), torch.Generator())) == names
-    assert design_losses(model, LossConfig(attention=0, smoothness=0), landmarks(), torch.Generator()) == {}
+    model, marks, generator = make_model(**fields), face_marks(landmarks()), torch.Generator()
+    assert {*attention_losses(model, WEIGHTS, marks), *smoothness_losses(model, WEIGHTS, generator)} == names
+    assert draws_smoothness(model, WEIGHTS) == ("smoothness" in names)
+    nothing = LossConfig(attention=0, smoothness=0)
+    assert attention_losses(model, nothing, marks) == smoothness_losses(model, nothing, generator) == {}
+    assert not draws_smoothness(model, nothing)
 
 
 def test_hair_and_lips_are_where_they_are() -> None:
-    hair, lips = regions(make_model().face.gaussians.means.detach(), torch.from_numpy(landmarks()))
+    hair, lips = regions(make_model().face.gaussians.means.detach(), face_marks(landmarks()))
     assert float(hair[: 2 * GROUPS].max()) == 0 and float(hair[2 * GROUPS :].min()) == 1
     assert bool((lips[GROUPS : 2 * GROUPS] == 1).all()) and float(lips[2 * GROUPS :].max()) == 0
 
@@ -76,7 +86,7 @@ def test_the_loss_turns_hair_deaf_and_leaves_the_face_listening() -> None:
         held = [value - old for value, old in zip(design.attention_of(means) or (), before, strict=True)]
         # Something must keep the cheeks listening, as the picture does in training.
         cheeks = sum(part[:GROUPS].square().mean() for part in held)
-        (attention_outside(model.face, design, torch.from_numpy(landmarks())) + 100 * cheeks).backward()
+        (attention_outside(model.face, design, face_marks(landmarks())) + 100 * cheeks).backward()
         optimizer.step()
     to_mouth, to_upper = (value.detach() for value in design.attention_of(means) or ())
     assert float(to_mouth[2 * GROUPS :].mean()) < 0.5 * float(before[0][2 * GROUPS :].mean())

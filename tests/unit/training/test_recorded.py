@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.progress import QuietProgress
 from gaussavatar.training import loop
-from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConfig, TrainingConfig
+from gaussavatar.training.config import DensifyConfig, LossConfig, ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.guards import Guard, TrainingError
 from gaussavatar.training.head_task import HeadSteps, HeadTask
+from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.recorded import WARM_UP
 from gaussavatar.training.step import Run, make_optimizer, set_rates
 from gaussavatar.types import Activated, Cameras, Rendered
@@ -145,6 +148,20 @@ class _Asked(TorchDispatchMode):
         return result
 
 
+class _Lists(TorchFunctionMode):
+    """Counts indices that are lists: torch sends them to the tensor's device below what a dispatch mode sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            self.found += any(isinstance(part, list | np.ndarray) for part in index)
+        return func(*args, **(kwargs or {}))
+
+
 class _Pretended:
     """Draws something that depends on every Gaussian, wherever tensors are."""
 
@@ -157,28 +174,56 @@ class _Pretended:
         return Rendered(rgb, seen.expand(*size))
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_recorded_step_asks_the_device_nothing(number: int, tiny_clip: Clip, tmp_path: Path) -> None:
-    run = make_run(tiny_clip, tmp_path, model=replace(MODEL, shading=True))
-    stage = STAGES[number]
-    task = HeadTask(run, TrainingConfig(stages=STAGES))
+ATTENTIVE = replace(
+    MODEL, sh_degree=2, face=BranchConfig(600, deformation="triplane", attention=True, moves=("position", "rotation"))
+)
+"""The yardstick's face: what `talking-gaussian` trains."""
+ATTENTIVE_STAGE = StageConfig("joint", WARM_UP + 6, audio_share=1.0, losses=LossConfig(attention=1e-2))
+
+
+def test_the_yardsticks_attention_is_replayed(tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = (ATTENTIVE_STAGE,)
+    launched, _ = trained(make_run(tiny_clip, tmp_path / "a", model=ATTENTIVE), monkeypatch, None, stages)
+    recorder = Recorder()
+    replayed, said = trained(make_run(tiny_clip, tmp_path / "b", model=ATTENTIVE), monkeypatch, recorder, stages)
+    assert (recorder.recorded, recorder.replayed) == (1, 6), said
+    for name, value in launched.items():
+        assert torch.allclose(value, replayed[name], rtol=1e-3, atol=2e-5), name
+
+
+@pytest.mark.parametrize(
+    ("model", "stages", "number"),
+    [
+        (replace(MODEL, shading=True), STAGES, 0),
+        (replace(MODEL, shading=True), STAGES, 1),
+        (ATTENTIVE, (ATTENTIVE_STAGE,), 0),
+    ],
+    ids=["static", "joint", "yardstick"],
+)
+def test_a_recorded_step_asks_the_device_nothing(
+    model: ModelConfig, stages: tuple[StageConfig, ...], number: int, tiny_clip: Clip, tmp_path: Path
+) -> None:
+    run = make_run(tiny_clip, tmp_path, model=model)
+    stage = stages[number]
+    task = HeadTask(run, TrainingConfig(stages=stages))
     task.open(run.clip, None)
     frames, batch = task.at(number, stage, run.clip).fetch(0)
     inputs = HeadSteps(run, stage, number).inputs(0, frames, batch)
-    model, encoder = copy.deepcopy(run.model).to("meta"), copy.deepcopy(run.encoder).to("meta")
-    pretended = replace(run, model=model, encoder=encoder, closed=run.closed.to("meta"), rasterizer=_Pretended())
+    away = {name: copy.deepcopy(module).to("meta") for name, module in (("model", run.model), ("encoder", run.encoder))}
+    marks = face_marks(run.clip.tracking.shape, torch.device("meta"))
+    pretended = replace(run, **away, closed=run.closed.to("meta"), marks=marks, rasterizer=_Pretended())
     optimizer = make_optimizer(pretended)
     set_rates(optimizer, stage, 0)
     guard = Guard("training", stage, optimizer, 20.0)
     steps = HeadSteps(pretended, stage, number)
     moved = {name: tensor.to("meta") for name, tensor in inputs.items()}
     steps.losses(moved)  # what is brought once and kept, a window's weights, is there from the warm-up on
-    with _Asked() as asked:
+    with _Asked() as asked, _Lists() as lists:
         parts = steps.losses(moved)
         guard.note_losses(parts)
         torch.stack(list(parts.values())).sum().backward()
         guard.judge()
-    assert asked.found == []
-    with _Asked() as asked:
-        torch.ones(3, device="meta") + torch.eye(3).to("meta")
-    assert asked.found, "what is looked for is found"
+    assert asked.found == [] and lists.found == 0
+    with _Asked() as asked, _Lists() as lists:
+        torch.ones(3, device="meta")[[0, 1, 2]] + torch.eye(3).to("meta")
+    assert asked.found and lists.found == 1, "what is looked for is found"

@@ -18,6 +18,7 @@ from gaussavatar.render.api import get_rasterizer
 from gaussavatar.tracking.head.track import HeadTrack, camera_vertices
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Clip, load_batch
+from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.start.build import build_model, head_depth
 from gaussavatar.training.step import Run, make_optimizer, set_rates, step_loss
 
@@ -40,6 +41,7 @@ def first_steps(clip: Clip, config: ModelConfig, tmp_path: object) -> tuple[Run,
         audio=AudioBatcher(MEL, [Voice(mel, mel[None, :80])], BatchConfig(plain_versions=3), 0),
         clip=clip,
         closed=torch.zeros(2),
+        marks=face_marks(clip.tracking.shape),
         rasterizer=get_rasterizer("cpu"),
         folder=tmp_path,  # type: ignore[arg-type]
         seed=0,

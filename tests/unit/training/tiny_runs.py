@@ -19,6 +19,7 @@ from gaussavatar.seeding import seeded
 from gaussavatar.training.config import ProgressConfig, StageConfig, TrainingConfig
 from gaussavatar.training.data import Clip
 from gaussavatar.training.loop import PosePass, Run, train
+from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.start.build import build_model
 
 MODEL = ModelConfig(face=BranchConfig(count=600), mouth=BranchConfig(count=100))
@@ -39,6 +40,7 @@ def make_run(clip: Clip, folder: Path, seed: int = 0, key: str = "k", model: Mod
         audio=AudioBatcher(MEL, [Voice(mel, mel[None, :80])], BatchConfig(plain_versions=3), seed),
         clip=clip,
         closed=torch.zeros(2),
+        marks=face_marks(clip.tracking.shape),
         rasterizer=get_rasterizer("cpu"),
         folder=folder,
         seed=seed,

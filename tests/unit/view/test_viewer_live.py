@@ -25,6 +25,7 @@ from gaussavatar.training.config import DensifyConfig, ProgressConfig, StageConf
 from gaussavatar.training.live import NAME as DESCRIPTION
 from gaussavatar.training.live import write_description
 from gaussavatar.training.loop import Run, train
+from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.preview import TORSO_NAME
 from gaussavatar.training.start.build import build_model
 from gaussavatar.view.live import FitFollower, FitWatch, find_fit, first_state, last_line
@@ -56,6 +57,7 @@ def fit(tmp_path: Path):
             audio=AudioBatcher(MEL, [Voice(mel, mel[None, :80])], BatchConfig(plain_versions=3), 0),
             clip=clip,
             closed=torch.zeros(2),
+            marks=face_marks(clip.tracking.shape),
             rasterizer=get_rasterizer("cpu"),
             folder=folder / "train",
             seed=0,
