@@ -57,6 +57,8 @@ class RateConfig:
     """Spherical harmonics beyond the plain colour (published: a twentieth of the colour's)."""
     shading: float = 6e-3
     motion: float = 6e-3
+    planes: float = 6e-3
+    """``triplane``: its planes; ``motion`` is then that of its MLPs alone (published: 5e-3 and 5e-4)."""
     audio: float = 5e-4
 
 
@@ -192,6 +194,8 @@ class TrainingConfig:
     clip_gradients: float = 20.0
     """A part's gradient is cut to so many times the size that nine in ten of its last steps stayed below, and
     training stops where it stays above that; 0 turns both off."""
+    motion_memory: float = 0.999
+    """Decay of the mean of squares by which Adam divides the motion's gradients, per step (TalkingGaussian: 0.99)."""
     data_on_device: Literal["auto", "yes", "no"] = "auto"
     """Whether a GPU holds all frames as bytes; auto: where they fill at most half of its free memory."""
     record_steps: bool = True

@@ -23,7 +23,11 @@ USUAL = 0.9
 no gradient, and in most clips the mouth is shut most of the time."""
 
 PATIENCE = 25
-"""Steps in a row with a clipped gradient after which training stops."""
+"""Steps in a row with a gradient far above all that was ever usual in the stage after which training stops."""
+
+ADAPT = 2.0
+"""Times the usual norm that a cut gradient counts as. What is usual then doubles with every tenth of the window: a part
+that wakes after a long quiet is soon left alone, and an explosion has stopped the run before it is usual."""
 
 DEVICE_EVERY = 50
 """Steps between looks at what a GPU found: a look waits for the GPU."""
@@ -48,6 +52,7 @@ class Guard:
         self._at_once = device.type == "cpu"
         self._history = torch.zeros(WINDOW, len(self.names), device=device)
         self._limits = torch.full((len(self.names),), torch.inf, device=device)
+        self._highest = torch.zeros(len(self.names), device=device)
         self._streak = torch.zeros(len(self.names), device=device)
         self._kept = torch.zeros(len(self.names), device=device)
         self._count = 0
@@ -60,6 +65,7 @@ class Guard:
         return {
             "history": self._history.clone(),
             "limits": self._limits.clone(),
+            "highest": self._highest.clone(),
             "streak": self._streak.clone(),
             "count": torch.tensor(self._count),
         }
@@ -69,6 +75,7 @@ class Guard:
         if "history" in state and state["history"].shape == self._history.shape:
             self._history.copy_(state["history"])
             self._limits.copy_(state["limits"])
+            self._highest.copy_(state["highest"])
             self._streak.copy_(state["streak"])
             self._count = int(state["count"])
 
@@ -122,6 +129,7 @@ class Guard:
         self._count += 1
         if self._count >= WARM_UP and self._count % 10 == 0:
             usual = self._history[: min(self._count, WINDOW)].quantile(USUAL, dim=0)
+            self._highest.copy_(torch.maximum(self._highest, usual))
             # A part that had no gradient so far has no usual size.
             self._limits.copy_(torch.where(usual > 0, self._clip * usual, torch.inf))
 
@@ -138,9 +146,10 @@ class Guard:
         self._multiply(above)
         if float(self._streak.max()) >= PATIENCE:
             worst = int(self._streak.argmax())
-            ratio = float(self.norms[worst] / self._limits[worst] * self._clip)
+            ratio = float(self.norms[worst] / self._highest[worst])
             self._stop(
-                iteration, f"a gradient {ratio:.0f} times its usual size for {PATIENCE} steps: {self.names[worst]}"
+                iteration,
+                f"a gradient {ratio:.0f} times its usual size for {PATIENCE} steps: {self.names[worst]}",
             )
 
     def _measure(self) -> Tensor:
@@ -154,11 +163,11 @@ class Guard:
         return torch.stack(norms)
 
     def _above(self) -> Tensor:
-        """Which gradients are too large, which is counted."""
+        """Which gradients are far above what is usual now; those above what ever was are counted."""
         above = self.norms > self._limits
-        self._streak.copy_(torch.where(above, self._streak + 1, torch.zeros_like(self._streak)))
-        # A cut gradient counts as a usual one, lest an explosion becomes what is usual.
-        self._kept.copy_(torch.where(above, self._limits / self._clip, self.norms))
+        exploded = above & (self.norms > self._clip * self._highest)
+        self._streak.copy_(torch.where(exploded, self._streak + 1, torch.zeros_like(self._streak)))
+        self._kept.copy_(torch.where(above, ADAPT * self._limits / self._clip, self.norms))
         return above
 
     def _multiply(self, above: Tensor) -> None:

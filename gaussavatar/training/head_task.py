@@ -62,7 +62,7 @@ class HeadTask:
         """The weights that ``saved`` holds, else those that the run came with; then an optimiser for them."""
         if saved is not None:
             restore_weights(saved, self.modules)
-        self._optimizer = make_optimizer(self._run)
+        self._optimizer = make_optimizer(self._run, self._config.motion_memory)
         return self._optimizer
 
     def at(self, number: int, stage: StageConfig, clip: Clip) -> HeadStage:

@@ -19,6 +19,9 @@ from gaussavatar.training.config import LossConfig
 HAIR_FROM, HAIR_AT = 0.005, 0.015
 """Distance from the nearest landmark, metres, at which a Gaussian begins to count as hair, and at which it is all."""
 
+HAIR_SHARE = 1 / 7
+"""Weight of hair against lips: the published loss looks at hair in every seventh step, at lips in every one."""
+
 LIP_REACH = 0.008
 """Distance from the lips' landmarks, metres, within which a Gaussian counts as lip."""
 
@@ -80,7 +83,7 @@ def attention_outside(branch: Branch, design: TriPlane, marks: FaceMarks) -> Flo
     assert attention is not None
     to_mouth, to_upper = attention
     hair, lips = regions(means, marks)
-    return (hair * (to_mouth + to_upper) + lips * to_upper).mean()
+    return (HAIR_SHARE * hair * (to_mouth + to_upper) + lips * to_upper).mean()
 
 
 def regions(means: Float[Tensor, "m 3"], marks: FaceMarks) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:

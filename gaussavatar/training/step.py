@@ -15,7 +15,9 @@ from gaussavatar.audio.batches import AudioBatcher
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.image.perceptual import PerceptualLoss, perceptual_loss
-from gaussavatar.model.avatar import AvatarImage, AvatarModel
+from gaussavatar.model.avatar import AvatarImage, AvatarModel, Branch
+from gaussavatar.model.deform.design import inner_design
+from gaussavatar.model.deform.triplane import TriPlane
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
@@ -25,6 +27,9 @@ from gaussavatar.training.loss_design import FaceMarks, attention_losses, draws_
 
 SILENT_ROWS = 4
 """Windows of synthetic silence in every step that trains the audio encoder."""
+
+MEMORY = 0.999
+"""Decay of Adam's mean of squares."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +74,31 @@ def parameter_groups(run: Run) -> dict[str, list[nn.Parameter]]:
             groups[f"{name}:sh"] = [gaussians.sh]
         if branch.shading is not None:
             groups[f"{name}:shading"] = [branch.shading.slopes]
-        groups[f"{name}_motion:motion"] = list(branch.motion.parameters())
+        planes = planes_of(branch)
+        groups[f"{name}_motion:motion"] = [p for p in branch.motion.parameters() if not any(p is q for q in planes)]
+        if planes:
+            groups[f"{name}_motion:planes"] = planes
     groups["audio:audio"] = list(run.encoder.parameters())
     return groups
 
 
-def make_optimizer(run: Run) -> torch.optim.Adam:
+def planes_of(branch: Branch) -> list[nn.Parameter]:
+    """The planes of a tri-plane, which learn at a rate of their own: only a few of their cells count in one place."""
+    design = inner_design(branch.motion)
+    return list(design.planes) if isinstance(design, TriPlane) else []
+
+
+def make_optimizer(run: Run, motion_memory: float = MEMORY) -> torch.optim.Adam:
     """One Adam over all parts; each stage sets the rates of its parts and freezes the others."""
-    return make_adam(parameter_groups(run))
+    return make_adam(parameter_groups(run), motion_memory)
 
 
-def make_adam(groups: Mapping[str, list[nn.Parameter]]) -> torch.optim.Adam:
+def make_adam(groups: Mapping[str, list[nn.Parameter]], motion_memory: float = MEMORY) -> torch.optim.Adam:
     """An Adam over groups of parameters that are named ``part:rate``, see :func:`set_rates`."""
-    named = [{"params": params, "name": name} for name, params in groups.items()]
+    named = [
+        {"params": params, "name": name, "betas": (0.9, motion_memory if "_motion:" in name else MEMORY)}
+        for name, params in groups.items()
+    ]
     return torch.optim.Adam(named, lr=0.0, eps=1e-15, fused=True)
 
 

@@ -22,12 +22,15 @@ N_LEVELS = 12
 BOUND = 0.15
 """Half the side of the cube that the planes cover, metres."""
 
+SMALLEST = 1e-4
+"""Largest value in the planes at the start, as published: so small that gates are next to shut and nothing moves."""
+
 GATE_HIDDEN = (32, 16)
 """Hidden units of the attention MLPs for the mouth codes and for the upper face, as published."""
 
 
 def build(request: DeformationRequest) -> TriPlane:
-    """A tri-plane that starts without motion."""
+    """A tri-plane that starts next to without motion."""
     config = request.config
     return TriPlane(
         request.n_codes,
@@ -93,13 +96,18 @@ class TriPlane(nn.Module):
         super().__init__()
         sides = level_sides(*planes)
         n_features = 3 * len(sides)
-        self.planes = nn.ParameterList([nn.Parameter(torch.randn(3, 1, side, side) * 1e-2) for side in sides])
+        self.planes = nn.ParameterList(
+            [nn.Parameter((2 * torch.rand(3, 1, side, side) - 1) * SMALLEST) for side in sides]
+        )
         self.attention = RegionAttention(n_features, n_codes - n_upper, n_upper) if attention else None
         self.position = nn.Linear(n_features, hidden, bias=False)
         self.codes = nn.Linear(n_codes, hidden, bias=False)
         self.hidden = nn.Linear(hidden, hidden, bias=False)
         self.out = nn.Linear(hidden, width, bias=False)
-        nn.init.zeros_(self.out.weight)
+        if not attention:
+            # With gates, planes next to zero keep everything still. A last layer of zeros would hide the picture from
+            # the gates while hair and lips are taught to be deaf; without biases all die within a few hundred steps.
+            nn.init.zeros_(self.out.weight)
         gains = torch.ones(width)
         gains[:3] = torch.tensor(axes)
         self.register_buffer("gains", gains, persistent=False)

@@ -75,6 +75,18 @@ def test_gradients_that_stay_exploded_stop_the_run() -> None:
     assert step == WARM_UP + PATIENCE - 1
 
 
+def test_a_part_that_wakes_after_a_long_quiet_is_no_explosion() -> None:
+    """As the motion of `talking-gaussian`, which learnt nothing for thousands of steps and then began to."""
+    guard, parameter = toy_guard()
+    sizes = [0.5] * 30 + [0.5e-3] * 150 + [0.5] * 150
+    for step, size in enumerate(sizes):
+        parameter.grad = torch.full((4,), size)
+        guard.gradients(step, np.array([0]))
+        if step == 180:
+            assert float(parameter.grad.norm()) == pytest.approx(1e-2, rel=1e-5), "it is cut at first"
+    assert torch.equal(parameter.grad, torch.full((4,), 0.5)), "and left alone once it is usual"
+
+
 def test_a_guard_goes_on_where_its_state_was_taken() -> None:
     one, first = toy_guard()
     for step in range(WARM_UP):

@@ -74,10 +74,22 @@ def test_hair_and_lips_are_where_they_are() -> None:
     assert bool((lips[GROUPS : 2 * GROUPS] == 1).all()) and float(lips[2 * GROUPS :].max()) == 0
 
 
+def test_hair_counts_a_seventh_of_lips() -> None:
+    model = make_model(deformation="triplane", attention=True)
+    design = model.face.motion
+    assert isinstance(design, TriPlane)
+    marks, means = face_marks(landmarks()), model.face.gaussians.means.detach()
+    to_mouth, to_upper = design.attention_of(means) or ()
+    wanted = to_upper[GROUPS : 2 * GROUPS].sum() + (to_mouth + to_upper)[2 * GROUPS :].sum() / 7
+    torch.testing.assert_close(attention_outside(model.face, design, marks), wanted / (3 * GROUPS))
+
+
 def test_the_loss_turns_hair_deaf_and_leaves_the_face_listening() -> None:
     model = make_model(deformation="triplane", attention=True)
     design = model.face.motion
     assert isinstance(design, TriPlane)
+    for plane in design.planes:
+        torch.nn.init.normal_(plane, std=1e-2)
     means = model.face.gaussians.means.detach()
     before = [value.detach() for value in design.attention_of(means) or ()]
     optimizer = torch.optim.Adam(design.parameters(), lr=3e-3)
