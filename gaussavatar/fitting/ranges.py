@@ -36,6 +36,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 """Least and greatest value of single fields."""
 
+SMALLEST = 16
+"""Side of the smallest frames that a stage may learn from, pixels."""
+
 
 def check_ranges(values: Any, source: str) -> None:
     """Refuse a recipe's plain data where a number cannot be meant.
@@ -53,6 +56,13 @@ def check_ranges(values: Any, source: str) -> None:
             limits = "that is one" if math.isinf(low) and math.isinf(high) else limits
             raise UserError(f"a number {limits} for {name} in {source}", f"{value}", "give another")
     stages = values["training"]["stages"]
+    for stage in stages:
+        if values["image_size"] // stage["coarse"] < SMALLEST:
+            raise UserError(
+                f"frames of at least {SMALLEST} pixels in training.stages.{stage['name']} of {source}",
+                f"image_size {values['image_size']} and coarse {stage['coarse']}",
+                "make coarse smaller",
+            )
     names = [stage["name"] for stage in stages]
     if not any(stage["kind"] == "fit" and stage["iterations"] > 0 and stage["train"] for stage in stages):
         raise UserError(

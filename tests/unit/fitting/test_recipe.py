@@ -39,6 +39,9 @@ def test_override_reaches_nested_fields() -> None:
         ("training.preview_every=5", "it is progress.preview_every now"),
         ("model.mouth_gain=1.2", "it is speaking.mouth_gain now"),
         ("training.stages.0.train=[face, torso]", "set torso.enabled=true"),
+        ("training.stages.static.coarse=0", "of at least 1"),
+        ("training.stages.motion.coarse=17", "make coarse smaller"),
+        ("training.stages.poses.every=0", "of at least 1"),
         ("nonsense", "--set a.b.c=value"),
     ],
 )
