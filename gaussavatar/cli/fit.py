@@ -41,6 +41,9 @@ class Fit(ClipOptions):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: a GPU where torch sees one and gsplat is installed, else the CPU."""
 
+    minutes: float | None = None
+    """How long it may take: size and steps of the recipe are planned for it, from how fast this machine is."""
+
     def request(self) -> FitRequest:
         """What a fit is asked for."""
         return replace(
@@ -50,6 +53,7 @@ class Fit(ClipOptions):
             consent=self.consent,
             seed=self.seed,
             device=self.device,
+            minutes=self.minutes,
         )
 
     def run(self) -> None:

@@ -19,6 +19,7 @@ from gaussavatar.fitting.preparation import Job, preparation_stages, told_qualit
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest, FitResult, check_request
 from gaussavatar.fitting.stages import Stage, peak_memory_mib, run_stages
+from gaussavatar.fitting.timed import within_minutes
 from gaussavatar.fitting.training import training_stages
 from gaussavatar.media.probe import probe, require_video
 from gaussavatar.media.sound_file import require_speech
@@ -84,6 +85,8 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     check_beside(job.config.audio.features, request.video)
     with only_writer(job.layout.folder), frame_parallel(), steady_sums():
         write_owner(job.request, job.layout)
+        if request.minutes is not None:
+            job = within_minutes(job, device, progress)
         run_stages(fit_stages(job, device), job.capture.manifest, progress)
     seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())
     progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")

@@ -14,6 +14,9 @@ from gaussavatar.head.installed import head_key
 from gaussavatar.render.device import DeviceWish
 from gaussavatar.segmentation.parser import open_parser
 
+MOST_MINUTES = 10_000
+"""A week."""
+
 
 @dataclass(frozen=True)
 class FitRequest:
@@ -47,6 +50,8 @@ class FitRequest:
     """A ``face_landmarker.task``, a file of the user's."""
     replace: bool = False
     """Whether what another video gave may be replaced in the folder."""
+    minutes: float | None = None
+    """How long the fit may take; sizes and steps of the recipe are planned for it. None leaves them as they are."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ def check_request(request: FitRequest) -> None:
         check_av_offset(request.av_offset_ms)
     if request.focal is not None and not 1 <= request.focal <= 1e6:
         raise UserError("a focal length in pixels", str(request.focal), "give that of the source video, or none")
+    if request.minutes is not None and not 0 < request.minutes <= MOST_MINUTES:
+        raise UserError(f"minutes from 0 to {MOST_MINUTES:,}", f"{request.minutes:g}", "give another number, or none")
     head_key(request.head)
     if request.parser is not None:
         open_parser(request.parser)

@@ -51,7 +51,7 @@ from gaussavatar.training.unseen import complete_unseen
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """What preparation left, as training reads it."""
 
     segmentation: Segmentation
@@ -99,9 +99,9 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     """Pre-train the audio encoder, train the avatar, write all of its folder but the record."""
     config, seed, progress, layout = job.config, job.request.seed, job.progress, job.layout
     _write_config(job)
-    prepared = _open_prepared(job)
+    prepared = open_prepared(job)
     networks = speech_networks(job, device, key, prepared.heard, prepared.clip, prepared.closed)
-    run = _start(job, device, key, prepared, networks.best)
+    run = start_run(job, device, key, prepared, networks.best)
     behind = prepared.segmentation.layout
     under, plate = (str(path.relative_to(layout.folder)) for path in (behind.under, behind.plate))
     later = _torso_tasks(run, config, prepared)
@@ -128,7 +128,7 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     write_json(layout.trained, record_to_plain(record))
 
 
-def _expression(job: Job, prepared: _Prepared) -> dict[str, np.ndarray]:
+def _expression(job: Job, prepared: Prepared) -> dict[str, np.ndarray]:
     """Map from ARKit's shapes and accents, from the training part of the clip; seconds, or a fit for FLAME's heads."""
     tracking, clip = load_tracking(job.capture.tracking), prepared.clip
     named = arkit_track(prepared.head, load_landmarks(job.capture.landmarks), tracking)
@@ -162,7 +162,7 @@ def _write_config(job: Job) -> None:
         temporary.write_text(dump_config(job.config))
 
 
-def _open_prepared(job: Job) -> _Prepared:
+def open_prepared(job: Job) -> Prepared:
     """Read the records; frames that show nothing to learn from are left out.
 
     Raises:
@@ -182,10 +182,10 @@ def _open_prepared(job: Job) -> _Prepared:
     clip = leave_out_empty(clip, job.progress.say)
     assert capture.audio is not None
     heard = bank_of(job, read_audio(capture.audio))
-    return _Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(layout.folder))
+    return Prepared(segmentation, clip, closed_mouth(motion), heard, load_head_track(layout.folder))
 
 
-def _start(job: Job, device: torch.device, key: str, prepared: _Prepared, encoder: AudioEncoder) -> Run:
+def start_run(job: Job, device: torch.device, key: str, prepared: Prepared, encoder: AudioEncoder) -> Run:
     """Everything that the loop trains and reads, before its first step."""
     config, seed, layout = job.config, job.request.seed, job.layout
     net = perceptual_net(config.training)
@@ -228,7 +228,7 @@ def _trained_facts(job: Job, segmentation: Segmentation) -> dict[str, Any]:
     }
 
 
-def _torso_tasks(run: Run, config: FitConfig, prepared: _Prepared) -> tuple[TorsoTask, ...]:
+def _torso_tasks(run: Run, config: FitConfig, prepared: Prepared) -> tuple[TorsoTask, ...]:
     """The training of the torso branch, where the recipe wants one."""
     if not config.torso.enabled:
         return ()

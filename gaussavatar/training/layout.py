@@ -30,6 +30,11 @@ class FitLayout:
         return self.folder / "video.json"
 
     @property
+    def plan(self) -> Path:
+        """What was planned for a given time; only there where one was given."""
+        return self.folder / "plan.json"
+
+    @property
     def capture(self) -> CaptureLayout:
         """The clip as it was prepared."""
         return CaptureLayout(self.folder / CAPTURE)

@@ -44,6 +44,9 @@ RESIDUAL_SCALE = 0.05
 MORE = 4
 """Frames that are solved together on a GPU, by those on the CPU: each for itself, but launches cost more than work."""
 
+MOST_FRAMES = 4500
+"""Frames that a pass looks at, at most: three minutes. Of longer clips every second, third, ... one is enough."""
+
 NEAR_HEAD = 4
 """Pixels around the head's matte that count, too."""
 
@@ -86,7 +89,7 @@ def refine_poses(
             return with_poses(clip, arrays["R_camera_head"], arrays["t_camera_head"])
     indices = np.flatnonzero(clip.usable)
     corrections, information = np.zeros((len(indices), 6)), np.zeros((len(indices), 6, 6))
-    solved = _spread(len(indices), stage.every)
+    solved = _spread(len(indices), skipped_frames(len(indices), stage.every))
     together = stage.batch * (1 if model.face.gaussians.means.device.type == "cpu" else MORE)
     with progress.stage(f"poses: {stage.name}", len(solved)) as advance, torch.no_grad():
         for start in range(0, len(solved), together):
@@ -100,6 +103,14 @@ def refine_poses(
     R[indices], t[indices] = T[:, :3, :3], T[:, :3, 3]
     write_arrays(cache, {"R_camera_head": R, "t_camera_head": t}, {"key": key})
     return with_poses(clip, R, t)
+
+
+def skipped_frames(count: int, every: int) -> int:
+    """Every how many-th of ``count`` frames is looked at: as the stage says, and of long clips no more than there are.
+
+    A pass over every frame of ten minutes would take longer than all that is trained on them.
+    """
+    return max(1, every, -(-count // MOST_FRAMES))
 
 
 def _spread(count: int, every: int) -> Int[np.ndarray, "k"]:

@@ -6,7 +6,15 @@ import numpy as np
 import torch
 
 from gaussavatar.render.api import get_rasterizer
-from gaussavatar.training.poses import ACCELERATION, _moved, _Scene, _spread, smooth_corrections, solve_poses
+from gaussavatar.training.poses import (
+    ACCELERATION,
+    _moved,
+    _Scene,
+    _spread,
+    skipped_frames,
+    smooth_corrections,
+    solve_poses,
+)
 from gaussavatar.types import Activated, Cameras
 
 
@@ -50,6 +58,8 @@ def test_frames_between_follow_from_those_that_were_looked_at() -> None:
     information[solved] = np.diag(np.array(ACCELERATION) ** -2.0) * 100
     assert np.abs(smooth_corrections(corrections, information) - drift).max() < 0.01 * np.abs(drift).max()
     np.testing.assert_array_equal(_spread(5, 1), np.arange(5))
+    frames = [(0, 1), (4500, 1), (4501, 1), (15_000, 1), (15_000, 6), (10, 3)]
+    assert [skipped_frames(*each) for each in frames] == [1, 1, 2, 4, 6, 3]
     assert list(_spread(1, 3)) == [0] and len(_spread(0, 3)) == 0 and list(_spread(3, 9)) == [0, 2]
 
 
