@@ -12,7 +12,7 @@ import torch
 from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.audio.features.registry import open_features
 from gaussavatar.audio.pretrain import encoder_config
-from gaussavatar.fitting.plan import Pace
+from gaussavatar.fitting.plan import Pace, coarse_share
 from gaussavatar.fitting.preparation import Job
 from gaussavatar.fitting.training import open_prepared, start_run
 from gaussavatar.progress import QuietProgress
@@ -47,7 +47,7 @@ KNOWN: dict[str, tuple[float, float]] = {
     "step": (4.0, 11.2),
     "pose": (2.2, 6.2),
     "voice": (0.5, 0.5),
-    "heard": (0.8, 0.8),
+    "heard": (1.0, 1.0),
     "figure": (2.7, 4.0),
     "end": (300.0, 700.0),
 }
@@ -75,11 +75,13 @@ def measured_pace(job: Job, device: torch.device, expected: Pace) -> Pace:
     optimizer = task.open(run.clip, None)
     # The voices were made on the way here, and are kept.
     found = {"voice": 0.0}
-    for number, stage in enumerate(config.training.stages):
+    # Of whole frames rather than of coarse ones, where a stage has them.
+    trained = [each for each in enumerate(config.training.stages) if each[1].kind == "fit" and each[1].iterations > 0]
+    for number, stage in sorted(trained, key=lambda each: each[1].coarse):
         name = "still" if is_still(stage) else "step"
-        if stage.kind != "fit" or stage.iterations == 0 or name in found:
-            continue
-        found[name] = 2 / stage.batch * stage.coarse**2 * _step_seconds(task, number, stage, optimizer, run)
+        if name not in found:
+            seconds = _step_seconds(task, number, stage, optimizer, run)
+            found[name] = 2 / stage.batch / coarse_share(stage.coarse) * seconds
     task.close()
     passes = [stage for stage in config.training.stages if stage.kind == "poses"]
     if passes:

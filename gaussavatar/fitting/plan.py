@@ -22,7 +22,7 @@ SIZES = (384, 256)
 ENOUGH, LEAST = 0.6, 0.25
 """Shares of a recipe's steps: below the first a smaller picture is better, below the second there is no avatar."""
 
-POSES_SHARE, MOST_SKIPPED = 0.25, 6
+POSES_SHARE, MOST_SKIPPED = 0.25, 8
 """Part of the training that poses may take before frames are skipped, and every how many-th is looked at at most."""
 
 ROUND = 10
@@ -89,11 +89,16 @@ def costs_of(config: FitConfig, clip: ClipFacts, pace: Pace, *, prepared: bool =
         else:
             moved = any(part.endswith("_motion") for part in stage.train) or stage.audio_share > 0
             costs[stage.name] = stage.iterations * stage.batch / 2 * (pace.step if moved else pace.still)
-            costs[stage.name] /= stage.coarse**2
+            costs[stage.name] *= coarse_share(stage.coarse)
     if config.torso.enabled:
         costs["torso"] = config.torso.iterations * pace.still
     costs[FINISHING] = pace.end + clip.frames * clip.held_out * pace.figure
     return costs
+
+
+def coarse_share(coarse: int) -> float:
+    """What a step of so many times smaller frames takes of a whole one: a quarter goes by Gaussians, not by pixels."""
+    return 0.25 + 0.75 / coarse**2
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,17 @@ import torch
 from gaussavatar.errors import UserError
 from gaussavatar.fitting import timed
 from gaussavatar.fitting.pace import expected_pace
-from gaussavatar.fitting.plan import FINISHING, HEARING, LEAST, PREPARING, ClipFacts, costs_of, first_plan, fitted_into
+from gaussavatar.fitting.plan import (
+    FINISHING,
+    HEARING,
+    KEPT_BACK,
+    LEAST,
+    PREPARING,
+    ClipFacts,
+    costs_of,
+    first_plan,
+    fitted_into,
+)
 from gaussavatar.fitting.preparation import Job
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest, check_request
@@ -58,10 +68,11 @@ def test_long_clips_look_at_every_so_many_th_pose() -> None:
     whole = costs_of(DEFAULT, long, PACES[512])
     fixed = sum(whole[name] for name in (PREPARING, HEARING, FINISHING))
     steps = sum(whole[stage.name] for stage in DEFAULT.training.stages if stage.kind == "fit")
-    plan = fitted_into(fixed + steps, DEFAULT, long, PACES[512])
+    poses = sum(whole[stage.name] for stage in DEFAULT.training.stages if stage.kind == "poses")
+    plan = fitted_into((fixed + steps + 0.8 * poses) / (1 - KEPT_BACK), DEFAULT, long, PACES[512])
     read = load_recipe("default", plan.lengths)
-    assert all(stage.every > 1 for stage in read.training.stages if stage.kind == "poses")
-    assert 0.3 < plan.share < 1
+    assert all(stage.every > 5 for stage in read.training.stages if stage.kind == "poses")
+    assert plan.share == 1
 
 
 def test_too_little_time_is_refused_with_what_would_do() -> None:
