@@ -69,7 +69,7 @@ def measured_pace(job: Job, device: torch.device, expected: Pace) -> Pace:
     """
     prepared = open_prepared(job)
     config, feature = job.config, open_features(job.config.audio.features)
-    encoder = AudioEncoder(encoder_config(feature, job.config.motion.n_mouth, config.audio))
+    encoder = AudioEncoder(encoder_config(feature, prepared.clip.motion.mouth_codes.shape[1], config.audio))
     run = start_run(job, device, "pace", prepared, encoder)
     task = HeadTask(run, config.training)
     optimizer = task.open(run.clip, None)
