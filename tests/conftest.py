@@ -138,7 +138,7 @@ LONGEST = (
     "unit/tracking/test_track_bench", "errors/test_hostile_heads", "examples/test_examples", "cli/test_wheel",
     "soak/test_kills", "unit/native/test_native_memory", "unit/synthetic/test_demo_actor",
     "unit/quality/test_quality_damage", "unit/head/test_install", "unit/capture/test_capture_video",
-    "unit/head/test_ict", "unit/quality/test_alignment", "unit/avatar/test_live", "web/test_web_speech_best",
+    "unit/head/test_ict", "unit/quality/test_alignment", "live/test_live_page", "web/test_web_speech_best",
     "web/test_page", "unit/audio/features/test_hama",
 )  # fmt: skip
 """Files of tests that take longest, the longest first: begun last, one of them would keep the others waiting."""

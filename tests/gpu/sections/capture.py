@@ -98,7 +98,9 @@ def _config(options: Options, capture: CaptureLayout, name: str) -> FitConfig:
     if options.scale == 1:
         return replace(config, progress=SELDOM)
     short = shortened(config, options.scale, 2, poses=options.scale >= WHOLE)
-    audio = replace(config.audio, steps=max(20, round(config.audio.steps * options.scale)))
+    heard = config.audio
+    steps, fold_steps = (max(20, round(steps * options.scale)) for steps in (heard.steps, heard.fold_steps))
+    audio = replace(heard, steps=steps, fold_steps=fold_steps)
     return replace(short, audio=audio, training=replace(short.training, backing=config.training.backing))
 
 
