@@ -361,9 +361,29 @@ class FrameStore:
         """Read one channel of one frame."""
         return self.read(index)[..., channel]
 
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w c"]:
+        """One frame; with this a store is a sequence of frames."""
+        return self.read(index)
+
     def read_batch(self, indices: Sequence[int]) -> UInt8[np.ndarray, "b h w c"]:
         """Read several frames."""
         return np.stack([self.read(int(index)) for index in indices])
+
+
+Pictures = FrameStore | np.ndarray
+"""Pictures of one size, by number and in turn: on disk, or an array of them."""
+
+
+class ChosenFrames(FrameStore):
+    """Some frames of a store, in an order of their own."""
+
+    def __init__(self, store: FrameStore, indices: Sequence[int] | np.ndarray) -> None:
+        self.path, self._store, self._indices = store.path, store, [int(index) for index in indices]
+        self.shape = (len(self._indices), *store.shape[1:])
+
+    def read(self, index: int) -> UInt8[np.ndarray, "h w c"]:
+        """Read one frame."""
+        return self._store.read(self._indices[index])
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gaussavatar.evaluate.faces import measure_faces
-from gaussavatar.evaluate.held_out import Evaluated, HeldOut, drives, open_held_out, render_held_out, rendering_speed
+from gaussavatar.evaluate.held_out import Evaluated, HeldOut, drives, open_held_out, rendered_frames, rendering_speed
 from gaussavatar.evaluate.metrics import compare_faces, psnr
 from gaussavatar.evaluate.perceptual_figures import perceptual_figures
 from gaussavatar.evaluate.publish import publish
@@ -18,14 +18,15 @@ from gaussavatar.evaluate.speech import SpeechRequest, speech_figures
 from gaussavatar.image.losses import ssim
 from gaussavatar.image.perceptual import PerceptualLoss
 from gaussavatar.media.images import write_image
+from gaussavatar.media.packed import open_frames, packed_writer
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
 from gaussavatar.render.device import DeviceWish
-from gaussavatar.storage import write_json
+from gaussavatar.storage import ChosenFrames, Pictures, scratch_folder, write_json
 from gaussavatar.training.layout import FitLayout
 
 
-def picture_figures(rendered: np.ndarray, real: np.ndarray, masks: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
+def picture_figures(rendered: Pictures, real: Pictures, masks: Pictures, boxes: np.ndarray) -> dict[str, float]:
     """PSNR and SSIM, mean over frames: full composite, head (real head mask), mouth (box around the lips)."""
     rows = []
     for image, truth, mask, box in zip(rendered, real, masks, boxes, strict=True):
@@ -49,10 +50,9 @@ def picture_figures(rendered: np.ndarray, real: np.ndarray, masks: np.ndarray, b
     return dict(zip(names, np.nanmean(np.array(rows), axis=0).tolist(), strict=True))
 
 
-def evaluate_held_out(held: HeldOut, progress: Progress) -> Evaluated:
-    """Figures of every drive, its rendered frames, and the real frames."""
-    real = held.clip.frames.read_batch(held.indices.tolist())
-    masks = held.clip.masks.read_batch(held.indices.tolist())
+def evaluate_held_out(held: HeldOut, folder: Path, progress: Progress) -> Evaluated:
+    """Figures of every drive, its rendered frames, which go into ``folder``, and the real frames."""
+    real, masks = (ChosenFrames(store, held.indices) for store in (held.clip.frames, held.clip.masks))
     boxes = held.clip.boxes[held.indices]
     ways = drives(held)
     figures: dict[str, Any] = {}
@@ -60,7 +60,10 @@ def evaluate_held_out(held: HeldOut, progress: Progress) -> Evaluated:
     with progress.stage("evaluation", 2 * len(ways) + 1) as advance, ThreadPoolExecutor(2) as pool:
         measured = {"real": pool.submit(measure_faces, real)}
         for name, (codes, upper) in ways.items():
-            rendered[name] = render_held_out(held, codes, upper)
+            with packed_writer(folder / name, (held.clip.size, held.clip.size, 3), lasting=False) as writer:
+                for image in rendered_frames(held, codes, upper):
+                    writer.append(image)
+            rendered[name] = open_frames(folder / name)
             measured[name] = pool.submit(measure_faces, rendered[name])
             advance(1)
         truth = measured["real"].result()
@@ -94,17 +97,31 @@ def evaluate_avatar(
         UserError: the avatar or the weights are damaged, or its capture folder is gone.
     """
     net = None if lpips_weights is None else PerceptualLoss(lpips_weights)
-    with frame_parallel():
-        held = open_held_out(folder, device)
-        found = evaluate_held_out(held, progress)
-        figures, rendered, real = found.figures, found.rendered, found.real
-        if net is not None:
-            progress.say(f"perceptual figures: {net.title}")
-            masks, boxes = held.clip.masks.read_batch(held.indices.tolist()), held.clip.boxes[held.indices]
-            for name in figures:
-                figures[name] |= perceptual_figures(net, rendered[name], real, masks, boxes)
-        spoken = speech and speech_figures(folder, held, found, speech, progress)
-    metrics = {
+    with scratch_folder() as scratch:
+        with frame_parallel():
+            held = open_held_out(folder, device)
+            found = evaluate_held_out(held, scratch, progress)
+            if net is not None:
+                progress.say(f"perceptual figures: {net.title}")
+                masks, boxes = ChosenFrames(held.clip.masks, held.indices), held.clip.boxes[held.indices]
+                for name, figures in found.figures.items():
+                    figures |= perceptual_figures(net, found.rendered[name], found.real, masks, boxes)
+            spoken = speech and speech_figures(folder, held, found, speech, progress)
+        metrics = _metrics(held, found.figures, net, spoken)
+        write_json(FitLayout(folder).metrics, metrics)
+        if save_frames is not None:
+            for index, image, truth in zip(held.indices, found.rendered["audio"], found.real, strict=True):
+                write_image(save_frames / f"rendered_{index:06d}.png", image)
+                write_image(save_frames / f"real_{index:06d}.png", truth)
+        publish(folder, held, metrics, found.rendered, found.real)
+    return metrics
+
+
+def _metrics(
+    held: HeldOut, figures: dict[str, Any], net: PerceptualLoss | None, spoken: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What ``report/metrics.json`` says."""
+    return {
         "pose_protocol": held.avatar.record.pose_protocol,
         "image_size": held.clip.size,
         "held_out_frames": len(held.indices),
@@ -115,10 +132,3 @@ def evaluate_avatar(
         **{name: {key: round(value, 4) for key, value in values.items()} for name, values in figures.items()},
         **({} if spoken is None else {"speech": spoken}),
     }
-    write_json(FitLayout(folder).metrics, metrics)
-    if save_frames is not None:
-        for index, image, truth in zip(held.indices, rendered["audio"], real, strict=True):
-            write_image(save_frames / f"rendered_{index:06d}.png", image)
-            write_image(save_frames / f"real_{index:06d}.png", truth)
-    publish(folder, held, metrics, rendered, real)
-    return metrics

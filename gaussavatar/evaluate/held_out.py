@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from gaussavatar.media.sound_file import read_audio
 from gaussavatar.native.threads import set_threads
 from gaussavatar.render.device import DeviceWish
 from gaussavatar.segmentation.records import load_segmentation
-from gaussavatar.storage import read_arrays
+from gaussavatar.storage import FrameStore, read_arrays
 from gaussavatar.tracking.face.motion import load_motion
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.data import Clip, cameras_of, open_clip
@@ -53,9 +54,9 @@ class Evaluated:
     """What came of the held-out frames: by way of driving the figures, the pictures and the faces found in them."""
 
     figures: dict[str, Any]
-    rendered: dict[str, np.ndarray]
+    rendered: dict[str, FrameStore]
     faces: dict[str, FaceSeries]
-    real: np.ndarray
+    real: FrameStore
     real_faces: FaceSeries
 
 
@@ -92,13 +93,18 @@ def render_held_out(
     held: HeldOut, codes: Float[np.ndarray, "k m"], upper: Float[np.ndarray, "k u"]
 ) -> UInt8[np.ndarray, "k h w 3"]:
     """Full composites of the held-out frames, 8 bits."""
-    images = []
+    return np.stack(list(rendered_frames(held, codes, upper)))
+
+
+def rendered_frames(
+    held: HeldOut, codes: Float[np.ndarray, "k m"], upper: Float[np.ndarray, "k u"]
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The same one by one, so that a long clip's need no memory."""
     for start in range(0, len(held.indices), CHUNK):
         part = slice(start, start + CHUNK)
         indices = held.indices[part]
         image = held.avatar.render_float(*_driven(held, indices, codes[part], upper[part]))
-        images.append(to_bytes(image))
-    return np.concatenate(images)
+        yield from to_bytes(image)
 
 
 def _driven(

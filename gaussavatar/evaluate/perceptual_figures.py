@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from gaussavatar.image.perceptual import PerceptualLoss
+from gaussavatar.storage import Pictures
 
 
 def perceptual_figures(
     net: PerceptualLoss,
-    rendered: UInt8[np.ndarray, "k h w 3"],
-    real: UInt8[np.ndarray, "k h w 3"],
-    masks: UInt8[np.ndarray, "k h w 4"],
+    rendered: Pictures,
+    real: Pictures,
+    masks: Pictures,
     boxes: Float[np.ndarray, "k 3 4"],
 ) -> dict[str, float]:
     """Mean distance over the frames: full composite, the head (the real frame around it), the box around the lips.

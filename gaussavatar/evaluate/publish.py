@@ -13,7 +13,7 @@ import soundfile
 from gaussavatar.evaluate.held_out import HeldOut
 from gaussavatar.evaluate.report import write_report
 from gaussavatar.media.writing import write_video
-from gaussavatar.storage import read_json
+from gaussavatar.storage import FrameStore, read_json
 from gaussavatar.training import log
 from gaussavatar.training.layout import FitLayout
 from gaussavatar.types import VIDEO_FPS
@@ -23,7 +23,7 @@ N_PAIRS = 6
 
 
 def publish(
-    folder: Path, held: HeldOut, metrics: dict[str, Any], rendered: dict[str, np.ndarray], real: np.ndarray
+    folder: Path, held: HeldOut, metrics: dict[str, Any], rendered: dict[str, FrameStore], real: FrameStore
 ) -> Path:
     """Write ``report/held_out.mp4`` (real, audio-driven, oracle side by side) and ``report/report.html``."""
     layout = FitLayout(folder)

@@ -26,6 +26,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.image.perceptual import read_state
 from gaussavatar.landmarks.indices import FACE_OVAL
 from gaussavatar.media.images import resize
+from gaussavatar.storage import Pictures
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS, Waveform
 
 SIDE = 224
@@ -167,9 +168,7 @@ def sync_figures(sound: Float[Tensor, "n e"], picture: Float[Tensor, "n e"], rea
     }
 
 
-def face_crops(
-    frames: UInt8[np.ndarray, "t h w 3"], points: Float[np.ndarray, "t 478 3"], size: int
-) -> UInt8[np.ndarray, "t 224 224 3"]:
+def face_crops(frames: Pictures, points: Float[np.ndarray, "t 478 3"], size: int) -> UInt8[np.ndarray, "t 224 224 3"]:
     """Square crops of the faces, as SyncNet was trained with: the face in the upper middle, its chin and neck below.
 
     Args:
@@ -199,7 +198,7 @@ def face_crops(
 
 def frames_sync(
     state: Mapping[str, Tensor],
-    frames: UInt8[np.ndarray, "t h w 3"],
+    frames: Pictures,
     points: Float[np.ndarray, "t 478 3"],
     size: int,
     waveform: Waveform,

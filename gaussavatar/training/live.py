@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import nn
 
 from gaussavatar.audio.encoder import AudioEncoder
@@ -19,7 +19,7 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
 from gaussavatar.media.packed import open_frames
 from gaussavatar.render.api import get_rasterizer
-from gaussavatar.storage import FrameStore, read_arrays, write_arrays
+from gaussavatar.storage import ChosenFrames, FrameStore, read_arrays, write_arrays
 from gaussavatar.training.checkpoint import Position, read_checkpoint
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import cameras_of
@@ -29,17 +29,6 @@ from gaussavatar.training.step import Run
 
 NAME = "description.safetensors"
 """In ``train/``: record, codes of the closed mouth and the filmed track; written before the first step."""
-
-
-class _Stretch(FrameStore):
-    """A frame store that begins at one of its frames."""
-
-    def __init__(self, path: Path, first: int) -> None:
-        self._whole, self._first = open_frames(path), first
-        self.path, self.shape = path, self._whole.shape
-
-    def read(self, index: int) -> UInt8[np.ndarray, "h w c"]:
-        return self._whole.read(index + self._first)
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,8 @@ class LiveAvatar(LoadedAvatar):
 
     def under_frames(self, folder: Path) -> FrameStore:
         """The filmed track's torso frames, as training sees them; nothing is written into ``folder``."""
-        return _Stretch(self.under, self.first)
+        whole = open_frames(self.under)
+        return ChosenFrames(whole, range(self.first, len(whole)))
 
 
 def write_description(run: Run, stages: tuple[StageConfig, ...], under: str, plate: str) -> None:

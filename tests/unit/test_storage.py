@@ -14,6 +14,7 @@ import pytest
 
 from gaussavatar.errors import UserError
 from gaussavatar.storage import (
+    ChosenFrames,
     FrameStore,
     atomic_path,
     content_key,
@@ -63,6 +64,11 @@ def test_frames_come_back_and_a_cut_store_is_refused(tmp_path: Path) -> None:
     store = FrameStore(path)
     assert len(store) == 5
     np.testing.assert_array_equal(store.read_batch([4, 0]), images[[4, 0]])
+    np.testing.assert_array_equal(np.stack(list(store)), images)
+    some = ChosenFrames(store, np.array([3, 1]))
+    assert some.shape == (2, 4, 6, 3)
+    np.testing.assert_array_equal(np.stack(list(some)), images[[3, 1]])
+    np.testing.assert_array_equal(some.read_channel(0, 2), images[3, ..., 2])
     with pytest.raises(IndexError):
         store.read(5)
     path.write_bytes(path.read_bytes()[:-1])
