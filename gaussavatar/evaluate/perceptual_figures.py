@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from gaussavatar.image.perceptual import PerceptualLoss
 from gaussavatar.storage import Pictures
