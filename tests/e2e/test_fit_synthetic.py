@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import gaussavatar
 from gaussavatar.audio.offset import EARLY_MS, LATE_MS
@@ -21,13 +23,19 @@ from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.cli.main import run
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import psnr
+from gaussavatar.fitting.pace import expected_pace, measured_pace
+from gaussavatar.fitting.plan import ClipFacts, costs_of, fitted_into
+from gaussavatar.fitting.preparation import Job
+from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.reenact import reenacted
+from gaussavatar.fitting.request import FitRequest
 from gaussavatar.landmarks.face_mesh import quiet_stderr
 from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import read_image
 from gaussavatar.media.probe import probe
 from gaussavatar.media.sound_file import read_audio
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
+from gaussavatar.progress import QuietProgress
 from gaussavatar.quality.alignment import SoundRecord, load_sound_record
 from gaussavatar.quality.records import load_quality
 from gaussavatar.statistics import correlation
@@ -103,6 +111,19 @@ def story(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     shown, told = third.communicate(timeout=PATIENCE)
     assert third.returncode == 0, told
     return {"avatar": out, "first": (first.returncode, interrupted), "left": left, "shown": shown, "told": told}
+
+
+def test_a_plan_goes_by_what_the_clips_own_steps_take(story: dict, clip: Path) -> None:
+    request = FitRequest(clip, story["avatar"], str(RECIPE))
+    job = Job(request, load_recipe(request.recipe), FitLayout(story["avatar"]), QuietProgress())
+    expected = expected_pace(job.config.image_size, 1e6)
+    pace = measured_pace(job, torch.device("cpu"), expected)
+    # Days were expected, and none of that is left of what was timed.
+    assert 0 < pace.still < 100 and 0 < pace.step < 100 and pace.voice == 0 and pace.heard == expected.heard
+    facts, steps = ClipFacts(round(25 * SECONDS), 0.1, 0.2), replace(pace, heard=0.0, end=0.0, figure=0.0)
+    costs = costs_of(job.config, facts, steps, prepared=True)
+    plan = fitted_into(0.5 * sum(costs.values()), job.config, facts, steps, prepared=True)
+    assert 0.4 < plan.share < 0.5 and load_recipe(request.recipe, plan.lengths).torso.iterations < 40
 
 
 def test_the_first_example_undisturbed_makes_the_same_bytes(story: dict, clip: Path, tmp_path: Path) -> None:
