@@ -147,8 +147,9 @@ def half_files(root: Path, whole: Mapping[str, str]) -> list[str]:
 def _is_whole(path: Path, digest: str | None) -> bool:
     from gaussavatar.errors import UserError
     from gaussavatar.media.frames import read_frames
+    from gaussavatar.media.packed import open_frames
     from gaussavatar.media.probe import probe
-    from gaussavatar.storage import FrameStore, read_arrays
+    from gaussavatar.storage import read_arrays
 
     kind = path.suffix
     try:
@@ -160,7 +161,7 @@ def _is_whole(path: Path, digest: str | None) -> bool:
             with np.load(path) as file:
                 return all(file[name].dtype for name in file.files)
         if kind == ".u8":
-            return len(FrameStore(path)) > 0
+            return len(open_frames(path)) > 0
         if kind == ".mp4" and digest in (None, TIMED):
             return sum(1 for _ in read_frames(probe(path), width=32, height=32)) > 0
         if kind == ".png":
