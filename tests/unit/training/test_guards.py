@@ -76,7 +76,7 @@ def test_gradients_that_stay_exploded_stop_the_run() -> None:
 
 
 def test_a_part_that_wakes_after_a_long_quiet_is_no_explosion() -> None:
-    """As the motion of `talking-gaussian`, which learnt nothing for thousands of steps and then began to."""
+    """As the motion of `talking-gaussian`, whose gradient had fallen to a thousandth of what it began with."""
     guard, parameter = toy_guard()
     sizes = [0.5] * 30 + [0.5e-3] * 150 + [0.5] * 150
     for step, size in enumerate(sizes):
