@@ -120,7 +120,14 @@ def test_a_program_feeds_a_live_page(toy_avatar: Path, sound: Path) -> None:
     pytest.importorskip("aiortc", reason="the extra stream is not installed")
     port = free_port("127.0.0.1", 8190)
     words = ["-m", "gaussavatar.cli", "live", str(toy_avatar), "--port", str(port), "--no-open-browser"]
-    server = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A shell that runs the tests in the background ignores SIGINT, and its children would inherit that.
+    server = subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert server.stdout is not None and f"http://localhost:{port}" in server.stdout.readline()
         done = run("07_feed_a_live_page.py", sound, f"ws://localhost:{port}/feed?session=demo")

@@ -62,6 +62,9 @@ ELSEWHERE = """
 import signal, threading, time
 from gaussavatar.serving.until import serve_until_stopped
 
+# What a shell starts in the background would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def later():
     time.sleep(0.5)
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)
