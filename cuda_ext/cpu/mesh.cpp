@@ -46,6 +46,32 @@ Plane weights_at(const Corner& a, const Corner& b, const Corner& c, double scale
   return {edge(b, c, x, y) * scale, edge(c, a, x, y) * scale, -(c.y - b.y) * scale, -(a.y - c.y) * scale};
 }
 
+constexpr int kWide = 8;  // pixels of a row from which on it pays to ask where in it the triangle lies
+
+// The steps along a row at which a triangle may be: all weights are linear there, and none is negative inside.
+struct Span {
+  double low, high;
+
+  void keep_positive(double weight, double step) {
+    if (step > 0)
+      low = std::max(low, -weight / step);
+    else if (step < 0)
+      high = std::min(high, -weight / step);
+    else if (weight < 0)
+      high = -1;
+  }
+};
+
+// Pixels of a row to look at, one more on either side than the triangle covers: rounding decides nothing here.
+Span row_span(const Plane& plane, int steps) {
+  if (steps < kWide) return {0, static_cast<double>(steps)};
+  Span span{0, static_cast<double>(steps)};
+  span.keep_positive(plane.weight_a, plane.step_a);
+  span.keep_positive(plane.weight_b, plane.step_b);
+  span.keep_positive(1.0 - plane.weight_a - plane.weight_b, -plane.step_a - plane.step_b);
+  return {std::max(0.0, std::floor(span.low) - 1), std::min<double>(steps, std::ceil(span.high) + 1)};
+}
+
 void draw_triangle(const Frame& frame, int32_t index, const Corner& a, const Corner& b, const Corner& c,
                    double area, int32_t width, int32_t height) {
   const double low_x = std::min({a.x, b.x, c.x}), high_x = std::max({a.x, b.x, c.x});
@@ -60,7 +86,10 @@ void draw_triangle(const Frame& frame, int32_t index, const Corner& a, const Cor
   for (int y = y0; y <= y1; ++y) {
     // The weights are linear along a row, so only the row's start needs the edge functions.
     const Plane plane = weights_at(a, b, c, scale, x0 + 0.5, y + 0.5);
-    for (int x = x0; x <= x1; ++x) {
+    const Span span = row_span(plane, x1 - x0);
+    if (!(span.low <= span.high)) continue;
+    const int first = x0 + static_cast<int>(span.low), last = x0 + static_cast<int>(span.high);
+    for (int x = first; x <= last; ++x) {
       const double weight_a = plane.weight_a + plane.step_a * (x - x0);
       const double weight_b = plane.weight_b + plane.step_b * (x - x0);
       const double weight_c = 1.0 - weight_a - weight_b;
