@@ -2,6 +2,7 @@
 #include "activate.h"
 #include "activate_math.h"
 #include "blendshapes.h"
+#include "descent.h"
 #include "device_images.h"
 #include "mesh.h"
 #include "native_api.h"
@@ -55,6 +56,7 @@ constexpr Fact kFacts[] = {
     {"sizeof GaRaw", sizeof(GaRaw)},
     {"sizeof GaActivated", sizeof(GaActivated)},
     {"sizeof GaBlend", sizeof(GaBlend)},
+    {"sizeof GaAdam", sizeof(GaAdam)},
     {"sizeof GaSkinScene", sizeof(GaSkinScene)},
     {"sizeof GaMeshLight", sizeof(GaMeshLight)},
     {"sizeof GaMeshMaterial", sizeof(GaMeshMaterial)},

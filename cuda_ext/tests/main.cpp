@@ -18,6 +18,7 @@ int main() {
       test::meshes();
       test::skin();
       test::packing();
+      test::descent();
     }
     std::printf("%s: done\n", isa);
   }

@@ -53,7 +53,10 @@ class Branch(nn.Module):
         """
         moves = self.config.moves
         if isinstance(self.motion, Blendshapes) and not still:
-            return activate_blended(self.gaussians, self.motion.weights(codes), self.motion.basis, moves)
+            weights, basis, watch = self.motion.product(codes)
+            activated, motion = activate_blended(self.gaussians, weights, basis, moves)
+            watch(motion)
+            return activated, motion
         deltas = None if still else self.deltas(codes)
         return activate(self.gaussians, deltas, moves, codes.shape[0]), deltas
 

@@ -68,6 +68,12 @@ class GaBlend(ctypes.Structure):
     _fields_ = [*_fields(ctypes.c_void_p, "weights", "basis"), *_fields(ctypes.c_int32, "shapes")]
 
 
+class GaAdam(ctypes.Structure):
+    """What of a step of Adam is the same for all numbers."""
+
+    _fields_ = _fields(ctypes.c_double, "step_size", "root_scale", "keep_mean", "keep_square", "epsilon")
+
+
 class GaSkinScene(ctypes.Structure):
     """Frames, poses, cameras and the surface that they show."""
 
@@ -111,6 +117,7 @@ STRUCTS = (
     GaRaw,
     GaActivated,
     GaBlend,
+    GaAdam,
     GaSkinScene,
     GaMeshLight,
     GaMeshMaterial,
@@ -177,6 +184,7 @@ _CPU: dict[str, Sequence[Any]] = {
     "ga_composite_backward": [_f32, _f32, _f32, _f32, _f32, _long, _f32, _f32, _f32, _f32],
     "ga_activate": [_to(GaRaw), _to(GaActivated)],
     "ga_activate_backward": [_to(GaRaw), _to(GaActivated), _to(GaActivated), _to(GaActivated), _f32],
+    "ga_outer_adam": [_f32, _f32, _int, _int, _long, _to(GaAdam), _f32, _f32, _f32],
     "ga_rasterize_mesh": [_f32, _i32, _f32, _int, _int, _int, _int, _int, _float, _int, _i32, _f32, _f32],
     "ga_interpolate_mesh": [_i32, _f32, _i32, _f32, _long, _int, _f32],
     "ga_shade_mesh": [_i32, _f32, _i32, _i32, _f32, _f32, _to(GaMeshMaterial), _to(GaMeshScene), _f32, _int, _int, _u8],

@@ -10,7 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from gaussavatar.errors import UserError
+from gaussavatar.model.outer import OuterGradient
 from gaussavatar.training.config import StageConfig
+from gaussavatar.training.descent import gradients
 
 WINDOW = 100
 """Steps whose gradient norms a new one is compared with."""
@@ -156,9 +158,8 @@ class Guard:
         """Norm of every group's gradient; zero where it has none."""
         zero = torch.zeros((), device=self._history.device)
         norms = []
-        for group in self._optimizer.param_groups:
-            gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-            each = [torch.linalg.vector_norm(gradient).float() for gradient in gradients]
+        for group in gradients(self._optimizer):
+            each = [_norm(gradient).float() for gradient in group]
             norms.append(torch.stack(each).norm() if len(each) > 1 else each[0] if each else zero)
         return torch.stack(norms)
 
@@ -172,10 +173,9 @@ class Guard:
 
     def _multiply(self, above: Tensor) -> None:
         factors = torch.where(above, self._limits / self.norms, torch.ones_like(self.norms))
-        for group, factor in zip(self._optimizer.param_groups, factors.unbind(), strict=True):
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
+        for group, factor in zip(gradients(self._optimizer), factors.unbind(), strict=True):
+            for gradient in group:
+                gradient.mul_(factor)
 
     def look(self, iteration: int, parameters: bool = False) -> None:
         """Ask the device what it found; with ``parameters`` also whether all of them are numbers.
@@ -214,6 +214,10 @@ class Guard:
             f"lower the rates, for example --set {self._setting}.rates.{rate}={value}; "
             "the same command as before goes on from the last checkpoint",
         )
+
+
+def _norm(gradient: Tensor | OuterGradient) -> Tensor:
+    return gradient.norm() if isinstance(gradient, OuterGradient) else torch.linalg.vector_norm(gradient)
 
 
 def _listed(frames: Int[np.ndarray, "b"]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gaussavatar.audio.encoder import AudioEncoder
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.image.perceptual import PerceptualLoss, perceptual_loss
 from gaussavatar.model.avatar import AvatarImage, AvatarModel, Branch
+from gaussavatar.model.deform.blendshapes import Blendshapes
 from gaussavatar.model.deform.design import inner_design
 from gaussavatar.model.deform.triplane import TriPlane
 from gaussavatar.render.api import Rasterizer
@@ -23,13 +23,11 @@ from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
 from gaussavatar.training.config import ProgressConfig, StageConfig
 from gaussavatar.training.data import Batch, Clip, to_device
+from gaussavatar.training.descent import MEMORY, Descent
 from gaussavatar.training.loss_design import FaceMarks, attention_losses, draws_smoothness, smoothness_losses
 
 SILENT_ROWS = 4
 """Windows of synthetic silence in every step that trains the audio encoder."""
-
-MEMORY = 0.999
-"""Decay of Adam's mean of squares."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +86,12 @@ def planes_of(branch: Branch) -> list[nn.Parameter]:
     return list(design.planes) if isinstance(design, TriPlane) else []
 
 
-def make_optimizer(run: Run, motion_memory: float = MEMORY) -> torch.optim.Adam:
+def make_optimizer(run: Run, motion_memory: float = MEMORY) -> Descent:
     """One Adam over all parts; each stage sets the rates of its parts and freezes the others."""
-    return make_adam(parameter_groups(run), motion_memory)
-
-
-def make_adam(groups: Mapping[str, list[nn.Parameter]], motion_memory: float = MEMORY) -> torch.optim.Adam:
-    """An Adam over groups of parameters that are named ``part:rate``, see :func:`set_rates`."""
-    named = [
-        {"params": params, "name": name, "betas": (0.9, motion_memory if "_motion:" in name else MEMORY)}
-        for name, params in groups.items()
-    ]
-    return torch.optim.Adam(named, lr=0.0, eps=1e-15, fused=True)
+    motions = [branch.motion for branch in (run.model.face, run.model.mouth)]
+    # A GPU's steps are recorded, gradients and all.
+    outer = [motion for motion in motions if isinstance(motion, Blendshapes)] if run.device.type == "cpu" else []
+    return Descent(parameter_groups(run), motion_memory, outer)
 
 
 def rate_factor(stage: StageConfig, iteration: int) -> float:

@@ -15,8 +15,9 @@ from gaussavatar.tracking.head.track import HeadTrack
 from gaussavatar.training.checkpoint import Saved
 from gaussavatar.training.config import StageConfig, TorsoConfig
 from gaussavatar.training.data import Clip
+from gaussavatar.training.descent import Descent
 from gaussavatar.training.preview import TORSO_NAME, stacked
-from gaussavatar.training.step import make_adam, step_seed
+from gaussavatar.training.step import step_seed
 from gaussavatar.training.torso_branch import (
     TorsoBatch,
     TorsoFrames,
@@ -92,7 +93,7 @@ class TorsoTask:
             "colors": own.colors,
             "motion": torso.follow,
         }
-        return make_adam({f"torso:{rate}": [parameter] for rate, parameter in rated.items()})
+        return Descent({f"torso:{rate}": [parameter] for rate, parameter in rated.items()})
 
     def at(self, number: int, stage: StageConfig, clip: Clip) -> TorsoStage:
         """The work of the stage; the frames are cut out once."""

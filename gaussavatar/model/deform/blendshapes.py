@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaussavatar.model.deform.design import DeformationRequest
+from gaussavatar.model.outer import OuterGradient
 from gaussavatar.model.per_gaussian import PerGaussian
 
 
@@ -33,6 +36,8 @@ class Blendshapes(nn.Module):
         basis[:n_codes, :, :3] = position
         self.basis = nn.Parameter(basis.reshape(n_codes + n_free, n_moving * width))
         self.width = width
+        self.outer: OuterGradient | None = None
+        """Takes the basis' gradient in place of ``grad``, where an optimiser has put it there."""
         self.free = nn.Sequential(nn.Linear(n_codes, 32), nn.Tanh(), nn.Linear(32, n_free)) if n_free else None
 
     def weights(self, codes: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
@@ -45,6 +50,28 @@ class Blendshapes(nn.Module):
         """See :class:`gaussavatar.model.deform.design.Deformation`."""
         return (self.weights(codes) @ self.basis).unflatten(-1, (self.basis.shape[1] // self.width, self.width))
 
+    def product(
+        self, codes: Float[Tensor, "b c"]
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "k mw"], Callable[[Float[Tensor, "b m w"]], None]]:
+        """Weights and basis, whose product is the motion, and what the motion is then to be given to.
+
+        Where :attr:`outer` takes the gradient, it learns it from the motion's, and the basis has none.
+        """
+        weights, outer = self.weights(codes), self.outer
+        if outer is None or not (torch.is_grad_enabled() and self.basis.requires_grad):
+            return weights, self.basis, _let_be
+        # The motion has a gradient only where one of its factors has.
+        weights = weights if weights.requires_grad else weights.detach().requires_grad_()
+
+        def watch(motion: Tensor) -> None:
+            motion.register_hook(lambda gradient: outer.add(weights.detach(), gradient.flatten(1)))
+
+        return weights, self.basis.detach(), watch
+
     def per_gaussian(self) -> dict[str, PerGaussian]:
         """See :class:`gaussavatar.model.deform.design.Deformation`."""
         return {"basis": PerGaussian(axis=1, width=self.width)}
+
+
+def _let_be(motion: Tensor) -> None:
+    pass
