@@ -78,6 +78,7 @@ void meshes();
 void skin();
 void packing();
 void descent();
+void supervision();
 void settings();
 // Before anything has used the pool: no thread can be started, and the work is done all the same.
 void first_call_without_memory();

@@ -19,6 +19,7 @@ int main() {
       test::skin();
       test::packing();
       test::descent();
+      test::supervision();
     }
     std::printf("%s: done\n", isa);
   }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from gaussavatar.native import activation, blendshapes, descent, image_loss, layers, packing, skin
+from gaussavatar.native import activation, blendshapes, descent, image_loss, layers, packing, skin, supervision
 from gaussavatar.native.library import cuda_library
 
 Form = Callable[..., Any]
@@ -73,6 +73,8 @@ OPERATIONS: dict[str, Operation] = {
     "skin_template": Operation(skin.template_sums_twin, skin.template_sums_cpu),
     "skin_normal": Operation(skin.normal_equations_twin, skin.normal_equations_cpu),
     "outer_adam": Operation(descent.outer_adam_torch, descent.outer_adam_cpu),
+    "other_background": Operation(supervision.other_background_torch, supervision.other_background_cpu),
+    "coverage": Operation(supervision.coverage_torch, supervision.coverage_cpu),
     "pack": Operation(packing.pack_twin, packing.pack_cpu),
     "unpack": Operation(packing.unpack_twin, packing.unpack_cpu),
 }

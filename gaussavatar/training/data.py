@@ -156,8 +156,8 @@ class BatchReader:
     def read(self, indices: np.ndarray) -> Batch:
         """Supervision of the frames ``indices``. Nothing waits for the device."""
         clip, device, scale = self._clip, self._device, self._size / self._clip.size
-        masks = self._images("masks", indices)
-        weight = torch.ones(masks.shape[:3], device=device)
+        head, inside = self._masks(indices)
+        weight = torch.ones(head.shape, device=device)
         factors = (self._losses.mouth_region, self._losses.eye_region, self._losses.eye_region)
         for row, index in enumerate(indices):
             for box, factor in zip(clip.boxes[index], factors, strict=True):
@@ -167,8 +167,8 @@ class BatchReader:
         return Batch(
             frames=self._images("frames", indices),
             under=self._images("under", indices),
-            head=masks[..., 0],
-            inside=masks[..., 1],
+            head=head,
+            inside=inside,
             weight=weight,
             cameras=replace(cameras, T_camera_world=self._moved(cameras.T_camera_world), K=self._moved(cameras.K)),
             mouth_codes=self._moved(torch.from_numpy(clip.motion.mouth_codes[indices])),
@@ -185,6 +185,17 @@ class BatchReader:
             return images
         smaller = F.adaptive_avg_pool2d(images.movedim(-1, 1), self._size)
         return smaller.movedim(1, -1).contiguous()
+
+    def _masks(self, indices: np.ndarray) -> Tensor:
+        """Head and inside of the mouth, each for all frames: two of the masks' channels."""
+        if self._resident is not None:
+            found = self._resident["masks"][self._moved(torch.from_numpy(indices))][..., :2]
+            masks = found.movedim(-1, 0).float().div_(255)
+        else:
+            store = self._clip.masks
+            channels = [[store.read_channel(int(index), channel) for index in indices] for channel in (0, 1)]
+            masks = self._moved(torch.from_numpy(np.stack(channels))).float().div_(255)
+        return masks if self._size == self._clip.size else F.adaptive_avg_pool2d(masks, self._size)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return to_device(tensor, self._device)

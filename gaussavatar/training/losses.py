@@ -7,25 +7,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gaussavatar.model.avatar import AvatarImage, AvatarModel
+from gaussavatar.native.operations import OPERATIONS
 from gaussavatar.training.data import Batch
 
 LARGE = 5e-3
 """Standard deviation in metres from which on a Gaussian of a head counts as too large."""
 
 
-def head_alpha(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
-    """Face alpha against head mask without the inside of the mouth, mean absolute difference.
+def coverage(rendered: AvatarImage, batch: Batch) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Face alpha against head mask without the inside of the mouth, and what of that the mouth branch leaves bare.
 
-    It keeps background out of the face branch, and the face branch out of the open mouth; without a mouth branch, the
-    face has to fill the mouth as well.
+    Means over the image. The first keeps background out of the face branch, and the face branch out of the open mouth;
+    without a mouth branch, the face has to fill the mouth as well.
     """
     has_mouth = rendered.gaussians[1].means.shape[1] > 0
-    return (rendered.face.alpha - (batch.head * (1 - batch.inside) if has_mouth else batch.head)).abs().mean()
-
-
-def mouth_alpha(rendered: AvatarImage, batch: Batch) -> Float[Tensor, ""]:
-    """What the mouth branch leaves uncovered inside the mouth, as a share of the image."""
-    return ((1 - rendered.mouth.alpha) * batch.inside).mean()
+    inside = batch.inside if has_mouth else torch.zeros_like(batch.inside)
+    return OPERATIONS["coverage"](rendered.face.alpha, rendered.mouth.alpha, batch.head, inside)
 
 
 def motion_size(rendered: AvatarImage) -> Float[Tensor, ""]:

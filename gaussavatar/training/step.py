@@ -18,6 +18,7 @@ from gaussavatar.model.avatar import AvatarImage, AvatarModel, Branch
 from gaussavatar.model.deform.blendshapes import Blendshapes
 from gaussavatar.model.deform.design import inner_design
 from gaussavatar.model.deform.triplane import TriPlane
+from gaussavatar.native.operations import OPERATIONS
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.seeding import seeded
 from gaussavatar.training import losses as terms
@@ -153,16 +154,11 @@ def draw_chance(run: Run, stage: StageConfig, indices: np.ndarray, generator: to
 
 
 def before_other_background(batch: Batch, chance: Chance) -> Batch:
-    """The batch with a colour behind the head in some of its frames.
-
-    A frame is ``m F + (1 - m) B`` with the head's matte m and what is behind it B (Porter and Duff 1984), so another
-    background C adds ``(1 - m) (C - B)``, without knowing F.
-    """
+    """The batch with a colour behind the head in some of its frames."""
     if chance.behind is None or chance.colors is None:
         return batch
-    # A blend by 0 or 1 gives either exactly, in one pass; a choice along broadcast axes takes three times as long.
-    under = torch.lerp(batch.under, chance.colors, chance.behind.view(-1, 1, 1, 1).to(batch.under))
-    frames = torch.addcmul(batch.frames, (1 - batch.head)[..., None], under - batch.under)
+    inputs = batch.frames, batch.under, batch.head, chance.behind, chance.colors
+    frames, under = OPERATIONS["other_background"](*inputs)
     return replace(batch, frames=frames, under=under)
 
 
@@ -195,10 +191,9 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
         parts["silence"] = weights.silence * terms.code_error(predicted[count:], closed)
     rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
     parts["photometric"] = photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
-    if weights.alpha_head:
-        parts["alpha_head"] = weights.alpha_head * terms.head_alpha(rendered, batch)
-    if weights.alpha_mouth:
-        parts["alpha_mouth"] = weights.alpha_mouth * terms.mouth_alpha(rendered, batch)
+    if weights.alpha_head or weights.alpha_mouth:
+        off, bare = terms.coverage(rendered, batch)
+        parts |= {"alpha_head": weights.alpha_head * off, "alpha_mouth": weights.alpha_mouth * bare}
     if weights.colors:
         parts["colors"] = weights.colors * terms.color_range(run.model)
     if weights.large:
