@@ -263,7 +263,7 @@ class Avatar:
             background: ``plate``: the filmed place (grey for another camera); ``#rrggbb``; a picture's path; ``none``:
                 RGBA pictures with a transparent background.
             torso: ``real`` pastes the filmed torso, ``gaussians`` draws the torso branch. Another camera sees the
-                torso branch, where the avatar has one.
+                torso branch; avatars of older programs may have none.
             expression: movements by name on top of the motion, 1 being full.
 
         Raises:

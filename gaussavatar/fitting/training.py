@@ -45,6 +45,7 @@ from gaussavatar.training.loss_design import face_marks
 from gaussavatar.training.loss_network import perceptual_net
 from gaussavatar.training.poses import refine_poses
 from gaussavatar.training.publish import final_poses, light_arrays, record_of, torch_closed, write_parts
+from gaussavatar.training.shoulders import lay_shoulders
 from gaussavatar.training.start.build import build_model
 from gaussavatar.training.torso_task import TorsoTask
 from gaussavatar.training.unseen import complete_unseen
@@ -116,7 +117,7 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     run.encoder.cpu()
     final_poses(layout.poses, clip)
     plate, static = prepared.segmentation.plate(), prepared.segmentation.static_camera
-    torso = later[0].torso.cpu() if later else None
+    torso = later[0].torso.cpu() if later else lay_shoulders(clip, prepared.head, plate if static else None, seed)
     more = _expression(job, prepared) | voice_arrays(prepared.heard.own)
     parts = (run.model, run.encoder, clip, prepared.closed, plate, torso)
     facts = _trained_facts(job, prepared.segmentation)

@@ -155,10 +155,11 @@ class TorsoRates(RateConfig):
 
 @dataclass(frozen=True)
 class TorsoConfig:
-    """The optional torso branch; trained by itself in a stage after the head's."""
+    """Training the torso branch by itself, in a stage after the head's."""
 
     enabled: bool = False
-    """Whether the avatar gets one: for novel views and free poses. Filmed poses have the real torso."""
+    """Whether one is trained, for free views; else neck and shoulders are laid from one frame. Filmed poses have the
+    real torso."""
     count: int = 6000
     """How many Gaussians."""
     iterations: int = 1500

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from gaussavatar.avatar.avatar import Avatar
 from gaussavatar.avatar.background import cover, parse_background
 from gaussavatar.avatar.behind import straight
 from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, write_record
@@ -201,3 +202,13 @@ def test_all_gaussians_of_a_state_are_those_of_the_torso_too(gaussian_torso: Pat
     turned = whole.gaussians(face, place=7, T_camera_head=whole.filmed.T_camera_world[0]).means[-400:]
     sway = whole.filmed.T_camera_world[7, 0, 3] - whole.filmed.T_camera_world[0, 0, 3]
     assert np.allclose(turned - both.means[-400:], [sway, 0, 0], atol=1e-6) and sway > 5e-3
+
+
+def test_a_torso_of_gaussians_is_seen_from_elsewhere_and_changes_nothing_that_was_filmed(
+    gaussian_torso: Path, dressed: Path
+) -> None:
+    bare, whole = Avatar(load_avatar(dressed)), Avatar(load_avatar(gaussian_torso))
+    assert np.array_equal(bare.picture(), whole.picture())
+    camera = whole.camera(yaw=25)
+    lower = [avatar.picture(camera=camera, background="none")[80:, :, 3] for avatar in (bare, whole)]
+    assert (lower[0] > 200).mean() < 0.05 and (lower[1] > 200).mean() > 0.3
