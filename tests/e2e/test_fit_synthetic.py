@@ -47,6 +47,7 @@ from gaussavatar.tracking.head.track import load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.layout import FitLayout
 from tests.e2e.shifted import RECIPE, lag_under_another_voice, placed, recorded
+from tests.gpu.started import check
 
 pytestmark = pytest.mark.slow
 """Draws a clip of 14 seconds, fits it, and trains it once more: about two minutes."""
@@ -376,3 +377,21 @@ def test_the_avatar_carries_a_light_network_which_has_a_share_in_the_best_ones_a
     video = spoken[1].with_name("light.mp4")
     words = ["speak", "--audio", spoken[0], "--avatar", story["avatar"], "--features", "light", "--out", video]
     assert run([str(word) for word in words]) == 0 and video.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("ffmpeg", [True, False])
+def test_the_device_check_makes_an_avatar_of_a_prepared_capture(ffmpeg: bool, story: dict, tmp_path: Path) -> None:
+    """A few steps of the recipe ``default`` on what the fit prepared. A GPU machine may lack ffmpeg."""
+    capture = story["avatar"] / "capture"
+    one = ("--only", "capture", "--skip", "quality", "--capture", str(capture))
+    words = ("--device", "cpu", "--small", "--scale", "0.01", *one)
+    variables = {} if ffmpeg else {"GAUSSAVATAR_FFMPEG": "no-such-program"}
+    before = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
+    done, results = check(tmp_path, *words, **variables)
+    found = results["capture"]
+    assert found["state"] == "ok" and done.returncode == 0, (found, (tmp_path / "log.txt").read_text()[-3000:])
+    assert (found["figures"]["videos"]["ffmpeg"] is not None) == ffmpeg
+    assert found["figures"]["audio"]["psnr_head"] > 12 and found["figures"]["plays 256 px x1"]["per_second"] > 0
+    assert read_image(tmp_path / "capture-default.png").shape == (224, 448, 3)
+    after = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
+    assert before == after, "the capture folder is read only"

@@ -1,41 +1,23 @@
-"""The device check, shrunk, where the tests run; and that no section, whatever becomes of it, stops the others."""
+"""The device check, shrunk, where the tests run; and that no section, whatever becomes of it, stops the others.
+
+On a prepared capture it runs in ``tests/e2e/test_fit_synthetic.py``, which has one.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from gaussavatar.cli.main import run
 from gaussavatar.media.images import read_image
-from gaussavatar.synthetic.actor import make_actor_clip
+from tests.gpu.started import Ran, check
 
-HERE = Path(__file__).resolve().parent
 SECTIONS = (
     "environment", "kernels", "golden", "parity-raster", "parity-step", "recorded", "audio", "operations", "raster",
     "step", "profile", "frames", "train-default", "train-quality", "train-talking-gaussian",
 )  # fmt: skip
-PATIENCE = 500
-"""Seconds after which a check counts as stuck; nothing is asserted about its speed."""
-
-Results = dict[str, dict[str, Any]]
-Ran = tuple[subprocess.CompletedProcess[str], Results]
-
-
-def check(out: Path, *words: str, script: str = "device_check.py", **variables: str) -> Ran:
-    """Run a check; what it returned, and the lines of its results by section."""
-    command = [sys.executable, str(HERE / script), "--out", str(out), *words]
-    environment = {**os.environ, **variables}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False)
-    lines = (out / "results.jsonl").read_text().splitlines() if (out / "results.jsonl").exists() else []
-    return done, {entry["section"]: entry for entry in map(json.loads, lines)}
 
 
 @pytest.fixture(scope="module")
@@ -120,31 +102,3 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     done, results = check(tmp_path, "--only", "environment,parity-raster")
     assert results["environment"]["state"] == "failed" and "a CUDA device" in results["environment"]["reason"]
     assert results["parity-raster"]["reason"] == "no CUDA device" and done.returncode == 1
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tracked clip of the demo's actor at 128 px."""
-    folder = tmp_path_factory.mktemp("capture")
-    make_actor_clip(folder, 6.0, 4, 256)
-    words = ["--set", "capture.size=256", "image_size=128", "--head", "built-in"]
-    assert run(["track", str(folder / "actor.mp4"), "--out", str(folder / "track"), *words]) == 0
-    return folder / "track" / "capture"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ffmpeg", [True, False])
-def test_a_prepared_capture_becomes_an_avatar(ffmpeg: bool, capture: Path, tmp_path: Path) -> None:
-    """Draws and tracks a clip, and fits it twice in a few steps: a minute. A GPU machine may lack ffmpeg."""
-    one = ("--only", "capture", "--skip", "quality", "--capture", str(capture))
-    words = ("--device", "cpu", "--small", "--scale", "0.01", *one)
-    variables = {} if ffmpeg else {"GAUSSAVATAR_FFMPEG": "no-such-program"}
-    before = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
-    done, results = check(tmp_path, *words, **variables)
-    found = results["capture"]
-    assert found["state"] == "ok" and done.returncode == 0, (found, (tmp_path / "log.txt").read_text()[-3000:])
-    assert (found["figures"]["videos"]["ffmpeg"] is not None) == ffmpeg
-    assert found["figures"]["audio"]["psnr_head"] > 12 and found["figures"]["plays 256 px x1"]["per_second"] > 0
-    assert read_image(tmp_path / "capture-default.png").shape == (256, 512, 3)
-    after = sorted((path.relative_to(capture), path.stat().st_mtime_ns) for path in capture.rglob("*"))
-    assert before == after, "the capture folder is read only"
