@@ -300,4 +300,5 @@ def _cross(a: Float32[np.ndarray, "n 3"], b: Float32[np.ndarray, "n 3"]) -> Floa
 
 
 def _unit(vectors: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:
-    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(1, keepdims=True)), 1e-12)
+    x, y, z = vectors.T
+    return vectors / np.maximum(np.sqrt(x * x + y * y + z * z), 1e-12)[:, None]

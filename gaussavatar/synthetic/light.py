@@ -47,16 +47,17 @@ def visibility(
     """For each direction, how freely each vertex sees that way: 0 hidden, 1 open (a far z-buffer from there)."""
     focal = PICTURE * DISTANCE / COVERED_METRES
     K = np.array([[focal, 0, PICTURE / 2], [0, focal, PICTURE / 2], [0, 0, 1]])
-    lifted = vertices + 0.0008 * normals
+    placed, lifted = vertices - CENTRE, vertices + 0.0008 * normals - CENTRE
 
     def look(direction: np.ndarray) -> np.ndarray:
         R = _look_along(-direction)
-        depth = rasterize_mesh((vertices - CENTRE) @ R.T + [0, 0, DISTANCE], triangles, K, PICTURE, PICTURE).depth
-        camera = (lifted - CENTRE) @ R.T + [0, 0, DISTANCE]
-        column, row = np.floor(camera[:, :2] / camera[:, 2:] * focal + PICTURE / 2).astype(int).T
+        depth = rasterize_mesh(placed @ R.T + [0, 0, DISTANCE], triangles, K, PICTURE, PICTURE).depth
+        x, y, z = np.ascontiguousarray((lifted @ R.T).T)
+        z += DISTANCE
+        column, row = (np.floor(axis / z * focal + PICTURE / 2).astype(np.int32) for axis in (x, y))
         inside = (column >= 0) & (column < PICTURE) & (row >= 0) & (row < PICTURE)
-        front = depth[np.clip(row, 0, PICTURE - 1), np.clip(column, 0, PICTURE - 1)]
-        hidden = inside & (front > 0) & (camera[:, 2] > front + tolerance)
+        front = depth.ravel()[np.where(inside, row * PICTURE + column, 0)]
+        hidden = inside & (front > 0) & (z > front + tolerance)
         return (~hidden).astype(np.float32)
 
     with ThreadPoolExecutor(threads) as pool:

@@ -118,7 +118,7 @@ def _shade(
     strands, points = body.hair.shape
     start = len(posed.vertices) - 2 * strands * points
     # A ribbon's two columns share their light, which is computed once for the strand's middle.
-    middle = np.ascontiguousarray(posed.vertices[start:].reshape(-1, 2, 3).mean(1))
+    middle = (posed.vertices[start::2] + posed.vertices[start + 1 :: 2]) / 2
     normals = np.ascontiguousarray(posed.normals[start::2])
     sky, key = (np.ascontiguousarray(values[start::2]) for values in (seen.sky, seen.key))
     tones = np.ascontiguousarray(body.colour[start :: 2 * points])
@@ -127,7 +127,7 @@ def _shade(
     packed = np.empty((len(posed.vertices), 12), np.float32)
     packed[:, :3], packed[:, 3:6], packed[:, 9:] = posed.normals, body.colour, posed.vertices
     packed[:, 6], packed[:, 7], packed[:, 8] = body.gloss, seen.sky, seen.key
-    packed[start:, 3:6] = np.repeat(hair, 2, axis=0)
+    packed[start::2, 3:6] = packed[start + 1 :: 2, 3:6] = hair
     picture = np.empty(wall.shape, np.uint8)
     arrays = (raster.triangle_index, raster.barycentrics, body.triangles, body.part, body.corner_uv, packed)
     library.ga_shade_mesh(*arrays, materials, scene, wall, len(wall), OVERSAMPLE, picture)
