@@ -19,7 +19,7 @@ from gaussavatar.evaluate.metrics import psnr
 from gaussavatar.image.losses import ssim
 from gaussavatar.motion.viewpoint import orbited
 from gaussavatar.synthetic.actor import load_truth
-from gaussavatar.synthetic.sides import ActorSides
+from gaussavatar.synthetic.sides import ActorSides, is_of_seed
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.types import Camera, Cameras, Rendered
 
@@ -55,10 +55,9 @@ def bench_views(
         UserError: no such avatar or clip, or the clip is of another actor.
     """
     loaded, truth = load_avatar(avatar), load_truth(clip / "truth.safetensors")
-    sides = ActorSides(truth, seed)
-    if not sides.is_of_this_seed:
+    if not is_of_seed(truth, seed):
         raise UserError(f"the clip of the actor with seed {seed} in {clip}", "another one", "give its --seed")
-    layout = CaptureLayout(avatar / CAPTURE)
+    sides, layout = ActorSides(truth, seed), CaptureLayout(avatar / CAPTURE)
     capture, tracking = load_capture(layout.folder), load_tracking(layout.tracking)
     K = _cropped(truth.K.astype(float), capture.crop, loaded.size)
     middle = tracking.shape[FACE].astype(float).mean(axis=0)

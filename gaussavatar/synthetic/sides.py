@@ -9,7 +9,7 @@ from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.motion.viewpoint import orbited
 from gaussavatar.synthetic.actor import ActorTruth, Film, Stage
 from gaussavatar.synthetic.body import PARTS, ActorBody, PosedActor, pose_actor
-from gaussavatar.synthetic.motion import actor_motion
+from gaussavatar.synthetic.motion import ActorMotion, actor_motion, head_pose
 from gaussavatar.synthetic.picture import OVERSAMPLE, draw_actor
 from gaussavatar.synthetic.speech import babble
 from gaussavatar.types import Camera
@@ -17,6 +17,20 @@ from gaussavatar.types import Camera
 CHIN, JAW_ANGLES = 152, [58, 288]
 BELOW = 0.003
 """Metres below the line of the jaw that still are head."""
+
+
+def is_of_seed(truth: ActorTruth, seed: int) -> bool:
+    """Whether the actor of a seed turns its head as the clip's does."""
+    head = builtin_head()
+    joints = _motion(truth, seed).joints
+    R, _ = head_pose(joints, head.joint_positions, head.joint_parents, head.joint_names.index("head"))
+    return bool(np.allclose(R, truth.R_camera_head, atol=1e-5))
+
+
+def _motion(truth: ActorTruth, seed: int) -> ActorMotion:
+    n_frames = len(truth.aperture)
+    phones = babble(n_frames / truth.fps, seed)
+    return actor_motion(phones, n_frames, round(truth.fps), seed, builtin_head().joint_names)
 
 
 class ActorSides:
@@ -27,19 +41,11 @@ class ActorSides:
 
         Args:
             truth: of the clip.
-            seed: what the clip was made with.
+            seed: what the clip was made with; see :func:`is_of_seed`.
         """
-        n_frames = len(truth.aperture)
         self._stage = Stage.build(seed, truth.size, every_strand=True)
-        phones = babble(n_frames / truth.fps, seed)
-        motion = actor_motion(phones, n_frames, round(truth.fps), seed, builtin_head().joint_names)
-        self._film, self._truth = Film(self._stage, motion), truth
+        self._film, self._truth = Film(self._stage, _motion(truth, seed)), truth
         self._is_head = head_triangles(self._stage.body)
-
-    @property
-    def is_of_this_seed(self) -> bool:
-        """Whether the actor that was built moves as the clip's does."""
-        return bool(np.allclose(self._film.R, self._truth.R_camera_head, atol=1e-5))
 
     def point(self, frame: int, landmarks: list[int]) -> Float[np.ndarray, "3"]:
         """The middle of some of MediaPipe's landmarks in a frame, in the filming camera's space, metres."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gaussavatar.fitting import demo as run
 from gaussavatar.progress import QuietProgress
+from gaussavatar.synthetic.actor import load_truth, make_actor_clip
 
 
 @pytest.fixture(autouse=True)
 def short_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "CLIP_SECONDS", 1.0)
     monkeypatch.setattr(run, "CLIP_SIZE", 64)
+
+
+def check_made_again(clip: Path, folder: Path) -> None:
+    """The same seed makes the same clip."""
+    again = make_actor_clip(folder, run.CLIP_SECONDS, run.ACTOR_SEED, run.CLIP_SIZE)
+    assert again.video.read_bytes() == clip.read_bytes()
+    np.testing.assert_array_equal(again.landmarks, load_truth(clip.with_name("truth.safetensors")).landmarks)
 
 
 class MadeAgain(Exception):
@@ -25,6 +34,7 @@ def test_clip_is_kept_when_whole_and_made_again_when_not(tmp_path: Path, monkeyp
         raise MadeAgain
 
     clip = run._clip(tmp_path, QuietProgress())
+    check_made_again(clip, tmp_path / "again")
     monkeypatch.setattr(run, "make_actor_clip", make_again)
     assert run._clip(tmp_path, QuietProgress()) == clip
     with monkeypatch.context() as changed, pytest.raises(MadeAgain):
