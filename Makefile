@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # What is imported is compiled then, and only that.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 OUT ?= demo_out
-# Files of tests run side by side; `make test WORKERS=` runs them in one process.
+# Files of tests run side by side; `make test WORKERS=` runs them in one process. How many: tests/conftest.py.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Hundreds of tests start Python; where the environment forbids bytecode each of them would compile torch and all else anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -133,8 +133,13 @@ def toy_track() -> dict[str, np.ndarray]:
     return {"T_camera_world": poses, "K": K, "upper": upper, "mouth_codes": codes}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: tests wait for programs that they start, for browsers, and for the disk."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 LONGEST = (
-    "e2e/test_fit_synthetic", "gpu/test_device_check", "hostile/test_hostile", "e2e/test_track_synthetic",
+    "e2e/test_fit_synthetic", "e2e/test_track_synthetic", "hostile/test_hostile", "gpu/test_device_check",
     "unit/tracking/test_track_bench", "errors/test_hostile_heads", "examples/test_examples", "cli/test_wheel",
     "soak/test_kills", "unit/native/test_native_memory", "unit/synthetic/test_demo_actor",
     "unit/quality/test_quality_damage", "unit/head/test_install", "unit/capture/test_capture_video",
