@@ -4,7 +4,7 @@ from contextlib import suppress
 
 # What cannot be imported fails in the sections that need it, one by one.
 with suppress(Exception):
-    import torch  # noqa: F401
+    import torch._dynamo  # noqa: F401  # every optimizer imports it when it is made
 
     import gaussavatar.bench.step
     import gaussavatar.fitting.training  # noqa: F401
