@@ -3,6 +3,8 @@
 // A tile is cut into blocks of one vector: 4 pixels wide and kLanes / 4 high. For chunks of the tile's depth-ordered
 // list, an exact interval test finds the blocks that each splat touches; every block then runs over its own short
 // list with its pixels' state in registers.
+#include <cstring>
+
 #include "blend_math.h"
 #include "raster_frame.h"
 #include "simd.h"
@@ -169,11 +171,26 @@ void write_tile(const TileState& state, const Frame& frame, int x0, int y0, floa
   }
 }
 
+// A tile that no splat touches.
+void clear_tile(const Frame& frame, int x0, int y0, float* rgb, float* alpha) {
+  const size_t width = static_cast<size_t>(x0 + kTile < frame.width ? kTile : frame.width - x0);
+  for (int y = 0; y < kTile && y0 + y < frame.height; ++y) {
+    const size_t pixel = static_cast<size_t>(y0 + y) * frame.width + x0;
+    std::memset(rgb + 3 * pixel, 0, 3 * width * sizeof(float));
+    std::memset(alpha + pixel, 0, width * sizeof(float));
+  }
+}
+
 template <bool kKeep>
 void blend_tile(Frame& frame, int tile, float* rgb, float* alpha) {
   const int x0 = tile % frame.tiles_x * kTile, y0 = tile / frame.tiles_x * kTile;
-  const Vec rows = lane_row();
   const uint32_t begin = frame.tile_begin[tile], count = frame.tile_begin[tile + 1] - begin;
+  if (count == 0) {
+    clear_tile(frame, x0, y0, rgb, alpha);
+    if (kKeep) frame.tile_used[tile] = 0;
+    return;
+  }
+  const Vec rows = lane_row();
   TileState state;
   uint64_t live = start_tile(state, frame, x0, y0);
   Chunk<kForwardChunk> chunk;

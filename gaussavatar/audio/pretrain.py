@@ -71,7 +71,7 @@ class AudioPretrainConfig:
     lip_weight: float = 1.0
     shrink_folds: int = 0
     range_folds: int = 4
-    fold_steps: int = 300
+    fold_steps: int = 150
     hidden: int = 40
     members: int = 3
     linear: bool = True
