@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gaussavatar.audio.targets import closed_mean
@@ -18,6 +18,7 @@ from gaussavatar.landmarks.indices import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from gaussavatar.segmentation.records import Segmentation
 from gaussavatar.storage import FrameStore
 from gaussavatar.training.config import LossConfig, StageConfig
+from gaussavatar.training.windows import Windows
 from gaussavatar.types import Cameras, FaceMotion, Landmarks, Tracking
 
 WINDOW = 0.3
@@ -36,6 +37,8 @@ class Batch:
     cameras: Cameras
     mouth_codes: Float[Tensor, "b m"]
     upper: Float[Tensor, "b u"]
+    shares: tuple[float, float] = (1.0, 1.0)
+    """What the images hold of their frames' pixels, and of the sum of their frames' weights."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Clip:
     usable: Bool[np.ndarray, "n"]
     n_train: int
     """Frames before this one may be trained on; the rest is held out."""
+    heads: Int[np.ndarray, "n 4"] | None = None
+    """Head masks of training frames: x0, y0, x1, y1 in pixels at ``size``; where none was looked for, zeros."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -87,19 +92,26 @@ def open_clip(
     )
 
 
-MASK_ROWS = 16
-"""Rows of a head mask that are looked at to tell whether it is empty: a head is higher than a sixteenth of a frame."""
+FAINT, PRESENT = 2, 127
+"""Values of a head mask above which a pixel counts as touched by the head, and as the head's."""
 
 
-def empty_frames(clip: Clip) -> tuple[Bool[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
-    """Training frames whose head mask is empty, and those whose mouth box is; both false beyond ``n_train``."""
-    no_head, no_mouth = np.zeros(len(clip), bool), np.zeros(len(clip), bool)
-    x0, y0, x1, y1 = clip.boxes[:, 0].astype(int).T
-    no_mouth[: clip.n_train] = ((x1 <= x0) | (y1 <= y0))[: clip.n_train]
-    rows = (np.arange(MASK_ROWS) * clip.size) // MASK_ROWS
+def head_boxes(clip: Clip) -> Int[np.ndarray, "n 4"]:
+    """Boxes around the head masks of the frames that may be trained on; zeros where the mask has no head."""
+    boxes = np.zeros((len(clip), 4), int)
     for index in np.flatnonzero(clip.usable[: clip.n_train]):
-        no_head[index] = not (clip.masks.read_channel(int(index), 0)[rows] > 127).any()
-    return no_head, no_mouth
+        mask = clip.masks.read_channel(int(index), 0)
+        if mask.max() <= PRESENT:
+            continue
+        ends = [np.flatnonzero((mask > FAINT).any(axis))[[0, -1]] for axis in (0, 1)]
+        boxes[index] = ends[0][0], ends[1][0], ends[0][1] + 1, ends[1][1] + 1
+    return boxes
+
+
+def without_mouth(clip: Clip) -> Bool[np.ndarray, "n"]:
+    """Training frames whose mouth's box is empty; false beyond ``n_train``."""
+    x0, y0, x1, y1 = clip.boxes[:, 0].astype(int).T
+    return ((x1 <= x0) | (y1 <= y0)) & (np.arange(len(clip)) < clip.n_train)
 
 
 def leave_out_empty(clip: Clip, say: Callable[[str], None]) -> Clip:
@@ -108,7 +120,8 @@ def leave_out_empty(clip: Clip, say: Callable[[str], None]) -> Clip:
     Raises:
         UserError: no training frame is left.
     """
-    no_head, no_mouth = empty_frames(clip)
+    heads, no_mouth = head_boxes(clip), without_mouth(clip)
+    no_head = (heads[:, 2] == 0) & (np.arange(len(clip)) < clip.n_train)
     usable = clip.usable & ~no_head & ~no_mouth
     for what, found in (("an empty head mask", no_head), ("no mouth in the picture", no_mouth)):
         count = int((found & clip.usable).sum())
@@ -120,7 +133,7 @@ def leave_out_empty(clip: Clip, say: Callable[[str], None]) -> Clip:
             f"none of {clip.n_train} (no face found, an empty head mask, or no mouth in the picture)",
             "film the whole face in good light, or look at capture/quality.html",
         )
-    return replace(clip, usable=usable)
+    return replace(clip, usable=usable, heads=heads)
 
 
 def cameras_of(tracking: Tracking, indices: np.ndarray, size: int) -> Cameras:
@@ -148,43 +161,69 @@ class BatchReader:
         device: torch.device,
         resident: dict[str, Tensor] | None = None,
         coarse: int = 1,
+        windows: Windows | None = None,
     ) -> None:
-        """Read frames ``coarse`` times smaller than the clip's."""
+        """Read frames ``coarse`` times smaller than the clip's, or ``windows`` of them.
+
+        Windows are of frames on disk, and ``coarse`` divides :data:`~gaussavatar.training.windows.STEP` then.
+        """
         self._clip, self._losses, self._device, self._resident = clip, losses, device, resident
-        self._size = coarse_size(clip.size, coarse)
+        self._size, self._coarse = coarse_size(clip.size, coarse), coarse
+        self._windows = windows or Windows(np.zeros((len(clip), 2), int), clip.size, clip.size)
+        whole = windows is None
+        self._shape = (self._size, self._size) if whole else (windows.height // coarse, windows.width // coarse)
 
     def read(self, indices: np.ndarray) -> Batch:
         """Supervision of the frames ``indices``. Nothing waits for the device."""
-        clip, device, scale = self._clip, self._device, self._size / self._clip.size
+        clip, scale = self._clip, self._size / self._clip.size
         head, inside = self._masks(indices)
-        weight = torch.ones(head.shape, device=device)
-        factors = (self._losses.mouth_region, self._losses.eye_region, self._losses.eye_region)
-        for row, index in enumerate(indices):
-            for box, factor in zip(clip.boxes[index], factors, strict=True):
-                x0, y0, x1, y1 = (scale * box).astype(int)
-                weight[row, y0:y1, x0:x1] = factor
-        cameras = cameras_of(clip.tracking, indices, self._size)
+        corners = scale * self._windows.corners[indices]
+        weight = self._weights(indices, corners.astype(int))
+        (height, width), side = self._shape, self._size
+        cameras = cameras_of(clip.tracking, indices, side)
+        K = cameras.K.clone()
+        K[:, :2, 2] -= torch.from_numpy(corners).float()
+        area = height * width / side**2
+        left_out = len(indices) * (side**2 - height * width)
         return Batch(
             frames=self._images("frames", indices),
             under=self._images("under", indices),
             head=head,
             inside=inside,
             weight=weight,
-            cameras=replace(cameras, T_camera_world=self._moved(cameras.T_camera_world), K=self._moved(cameras.K)),
+            cameras=Cameras(self._moved(cameras.T_camera_world), self._moved(K), width, height),
             mouth_codes=self._moved(torch.from_numpy(clip.motion.mouth_codes[indices])),
             upper=self._moved(torch.from_numpy(clip.motion.upper[indices])),
+            shares=(area, 1.0 if left_out == 0 else float(weight.sum() / (weight.sum() + left_out))),
         )
+
+    def _weights(self, indices: np.ndarray, corners: np.ndarray) -> Tensor:
+        weight = torch.ones(len(indices), *self._shape, device=self._device)
+        factors = (self._losses.mouth_region, self._losses.eye_region, self._losses.eye_region)
+        scale = self._size / self._clip.size
+        for row, index in enumerate(indices):
+            for box, factor in zip(self._clip.boxes[index], factors, strict=True):
+                x0, y0, x1, y1 = np.maximum((scale * box).astype(int) - np.tile(corners[row], 2), 0)
+                weight[row, y0:y1, x0:x1] = factor
+        return weight
 
     def _images(self, name: str, indices: np.ndarray) -> Tensor:
         if self._resident is not None:
             images = self._resident[name][self._moved(torch.from_numpy(indices))].float().div_(255)
         else:
             store: FrameStore = getattr(self._clip, name)
-            images = self._moved(torch.from_numpy(store.read_batch(indices.tolist()))).float().div_(255)
-        if self._size == self._clip.size:
+            found = np.stack([store.read(index)[self._part(index)] for index in indices.tolist()])
+            images = self._moved(torch.from_numpy(found)).float().div_(255)
+        if self._coarse == 1:
             return images
-        smaller = F.adaptive_avg_pool2d(images.movedim(-1, 1), self._size)
+        smaller = F.adaptive_avg_pool2d(images.movedim(-1, 1), self._shape)
         return smaller.movedim(1, -1).contiguous()
+
+    def _part(self, index: int) -> tuple[slice, slice]:
+        """Rows and columns of a frame's window."""
+        windows = self._windows
+        x, y = windows.corners[index]
+        return slice(y, y + windows.height), slice(x, x + windows.width)
 
     def _masks(self, indices: np.ndarray) -> Tensor:
         """Head and inside of the mouth, each for all frames: two of the masks' channels."""
@@ -193,9 +232,9 @@ class BatchReader:
             masks = found.movedim(-1, 0).float().div_(255)
         else:
             store = self._clip.masks
-            channels = [[store.read_channel(int(index), channel) for index in indices] for channel in (0, 1)]
-            masks = self._moved(torch.from_numpy(np.stack(channels))).float().div_(255)
-        return masks if self._size == self._clip.size else F.adaptive_avg_pool2d(masks, self._size)
+            masks = np.array([[store.read_channel(i, c)[self._part(i)] for i in indices.tolist()] for c in (0, 1)])
+            masks = self._moved(torch.from_numpy(masks)).float().div_(255)
+        return masks if self._coarse == 1 else F.adaptive_avg_pool2d(masks, self._shape)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return to_device(tensor, self._device)

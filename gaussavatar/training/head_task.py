@@ -40,6 +40,7 @@ from gaussavatar.training.step import (
     step_loss,
     step_seed,
 )
+from gaussavatar.training.windows import STEP, Windows, windows_about
 from gaussavatar.types import Cameras
 
 GROWTH_STREAM = 1
@@ -84,6 +85,25 @@ class HeadTask:
         return resident_frames(clip, device) if wants_resident(clip, device, self._config.data_on_device) else None
 
 
+def training_windows(run: Run, stage: StageConfig) -> Windows | None:
+    """What a stage's steps look at; None for whole frames.
+
+    Growth goes by sizes on the whole screen, the perceptual loss takes pieces from anywhere, and what a GPU saves on
+    pixels it would not notice.
+    """
+    clip = run.clip
+    if (
+        run.device.type != "cpu"
+        or clip.heads is None
+        or stage.densify
+        or stage.losses.perceptual
+        or STEP % stage.coarse
+    ):
+        return None
+    chosen = clip.usable & (np.arange(len(clip)) < clip.n_train)
+    return windows_about(clip.heads, chosen, clip.size)
+
+
 class HeadStage:
     """One stage's batches, losses, growth and pictures."""
 
@@ -96,7 +116,8 @@ class HeadStage:
         resident: dict[str, Tensor] | None,
     ) -> None:
         self._run, self._stage, self._number, self._optimizer = run, stage, number, optimizer
-        self._reading = BatchReader(run.clip, stage.losses, run.device, resident, stage.coarse)
+        windows = training_windows(run, stage)
+        self._reading = BatchReader(run.clip, stage.losses, run.device, resident, stage.coarse, windows)
         self._growth = GrowthStatistics(run.model, stage) if stage.densify else None
         self._seen: tuple[AvatarImage, Cameras] | None = None
         run.encoder.train()
@@ -182,7 +203,8 @@ class HeadSteps:
         run, size = self._run, coarse_size(self._run.clip.size, self._stage.coarse)
         run = run if self._room is None else replace(run, rasterizer=self._room)
         cameras = Cameras(inputs["T_camera_world"], inputs["K"], size, size)
-        given = {field.name: inputs.get(field.name) for field in fields(Batch)} | {"cameras": cameras}
+        names = {field.name for field in fields(Batch)}
+        given = {name: value for name, value in inputs.items() if name in names} | {"cameras": cameras}
         chance = Chance(**{field.name: inputs.get(field.name) for field in fields(Chance)})
         predicted = None if chance.windows is None else run.encoder(chance.windows)
         batch = before_other_background(Batch(**given), chance)  # type: ignore[arg-type]

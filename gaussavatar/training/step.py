@@ -131,7 +131,8 @@ class Chance:
     """What chance brings to one step, on its device."""
 
     windows: Float[Tensor, "r w d"] | None
-    """Sound of the batch's frames, then of :data:`SILENT_ROWS` rows of silence; None where no sound is heard."""
+    """Sound of the batch's frames, then, where the audio encoder is trained, of :data:`SILENT_ROWS` rows of silence;
+    None where no sound is heard."""
     heard: Bool[Tensor, "b"] | None
     """Frames whose mouth follows the sound instead of the film."""
     behind: Bool[Tensor, "b"] | None
@@ -144,8 +145,10 @@ def draw_chance(run: Run, stage: StageConfig, indices: np.ndarray, generator: to
     """Draw from ``generator`` what one step needs."""
     windows = heard = behind = colors = None
     if stage.audio_share > 0:
-        spoken = run.audio.sample(torch.from_numpy(indices), generator)
-        windows = to_device(torch.cat([spoken, run.audio.silence(SILENT_ROWS, generator)]), run.device)
+        windows = run.audio.sample(torch.from_numpy(indices), generator)
+        if "audio" in stage.train:
+            windows = torch.cat([windows, run.audio.silence(SILENT_ROWS, generator)])
+        windows = to_device(windows, run.device)
         heard = to_device(torch.rand(len(indices), generator=generator) < stage.audio_share, run.device)
     if stage.other_background > 0:
         behind = to_device(torch.rand(len(indices), generator=generator) < stage.other_background, run.device)
@@ -186,14 +189,17 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
     if predicted is not None and chance.heard is not None:
         count = len(mouth_codes)
         mouth_codes = torch.where(chance.heard[:, None], predicted[:count], mouth_codes)
-        parts["codes"] = weights.codes * terms.code_error(predicted[:count], batch.mouth_codes)
-        closed = run.closed.expand(len(predicted) - count, -1)
-        parts["silence"] = weights.silence * terms.code_error(predicted[count:], closed)
+        if "audio" in stage.train:
+            parts["codes"] = weights.codes * terms.code_error(predicted[:count], batch.mouth_codes)
+            closed = run.closed.expand(len(predicted) - count, -1)
+            parts["silence"] = weights.silence * terms.code_error(predicted[count:], closed)
     rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
-    parts["photometric"] = photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
+    # Of windows, what the loss of whole frames would be, so that its weight against the others is the same.
+    area, weighed = batch.shares
+    parts["photometric"] = weighed * photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
     if weights.alpha_head or weights.alpha_mouth:
         off, bare = terms.coverage(rendered, batch)
-        parts |= {"alpha_head": weights.alpha_head * off, "alpha_mouth": weights.alpha_mouth * bare}
+        parts |= {"alpha_head": area * weights.alpha_head * off, "alpha_mouth": area * weights.alpha_mouth * bare}
     if weights.colors:
         parts["colors"] = weights.colors * terms.color_range(run.model)
     if weights.large:
@@ -201,7 +207,7 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
     if weights.motion and not still:
         parts["motion"] = weights.motion * terms.motion_size(rendered)
     if weights.velocity:
-        parts["velocity"] = weights.velocity * terms.velocity(rendered, batch)
+        parts["velocity"] = area * weights.velocity * terms.velocity(rendered, batch)
     if not still:
         parts |= attention_losses(run.model, weights, run.marks)
     return Step(parts, rendered)

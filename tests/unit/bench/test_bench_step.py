@@ -10,7 +10,7 @@ import torch
 from gaussavatar.bench.made_up import SHOWN, made_up_clip, made_up_model
 from gaussavatar.bench.step import PARTS, bench_step, format_step
 from gaussavatar.fitting.recipe import load_recipe
-from gaussavatar.training.data import empty_frames
+from gaussavatar.training.data import head_boxes, without_mouth
 
 SMALL = ("image_size=64", "model.face.count=300", "model.mouth.count=40", "audio.batches.versions=2",
          "audio.batches.plain_versions=1")  # fmt: skip
@@ -35,7 +35,6 @@ def test_the_made_up_clip_shows_a_head_and_takes_no_room(tmp_path: Path) -> None
     assert sum(path.stat().st_blocks * 512 for path in files) < 1000 * 64 * 64 * 10, "holes, not bytes"
     shown = np.flatnonzero(clip.usable)
     assert len(shown) == SHOWN and shown.max() < clip.n_train
-    no_head, no_mouth = empty_frames(clip)
-    assert not no_head[shown].any() and not no_mouth.any()
+    assert head_boxes(clip)[shown, 2].all() and not without_mouth(clip).any()
     picture = clip.frames.read(int(shown[3])).astype(float)
     assert np.abs(picture[32, 32] - picture[0, 0]).max() > 5
