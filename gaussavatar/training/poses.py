@@ -1,8 +1,7 @@
 """Photometric refinement of every frame's head pose against the frozen avatar.
 
-Gauss-Newton per frame on robust image residuals, with the Jacobian from six displaced
-renderings in one batch, then one linear smoothing of all frames' corrections, each
-weighted by its own information matrix, against their acceleration.
+Gauss-Newton per frame on robust image residuals, with the Jacobian from the drawn face's slopes and depth, then one
+linear smoothing of all frames' corrections, each weighted by its own information matrix, against their acceleration.
 """
 
 from __future__ import annotations
@@ -25,11 +24,7 @@ from gaussavatar.render.api import Rasterizer
 from gaussavatar.storage import read_arrays, write_arrays
 from gaussavatar.training.config import LossConfig, StageConfig
 from gaussavatar.training.data import Batch, Clip, load_batch
-from gaussavatar.types import Activated, Cameras
-
-PROBE = (2e-3, 2e-3, 2e-3, 3e-4, 3e-4, 2e-3)
-"""Displacements of the finite differences: three rotations (rad) and three translations (m), about
-a third of a pixel each."""
+from gaussavatar.types import Activated, Cameras, Rendered
 
 PRIOR = (0.01, 0.01, 0.01, 1e-3, 1e-3, 4e-3)
 """Standard deviations of the correction of a landmark pose (rad, m): the Tikhonov term of the solve."""
@@ -50,6 +45,9 @@ MOST_FRAMES = 4500
 NEAR_HEAD = 4
 """Pixels around the head's matte that count, too."""
 
+THIN = 0.05
+"""Alpha at which the depth of what is drawn counts as much as that of the whole face."""
+
 NOISE = 0.2
 """Effective standard deviation of one pixel's residual; far above the sensor's, because neighbouring
 residuals are not independent."""
@@ -57,7 +55,7 @@ residuals are not independent."""
 
 @dataclass(frozen=True)
 class _Scene:
-    """Deformed Gaussians of one batch of frames and what they are compared with."""
+    """Deformed Gaussians of one batch of frames and what they are compared with, in a part of the picture."""
 
     face: Activated
     mouth: Activated
@@ -65,7 +63,6 @@ class _Scene:
     under: Float[Tensor, "b h w 3"]
     weight: Float[Tensor, "b h w"]
     K: Float[Tensor, "b 3 3"]
-    size: int
 
 
 def refine_poses(
@@ -150,62 +147,49 @@ def _scene(model: AvatarModel, clip: Clip, indices: np.ndarray) -> tuple[_Scene,
     weight = _halve((batch.weight * widened(batch.head, NEAR_HEAD))[..., None])[..., 0]
     K = batch.cameras.K.clone()
     K[:, :2] *= 0.5
-    scene = _Scene(face, mouth, _halve(batch.frames), _halve(batch.under), weight, K, clip.size // 2)
-    return scene, torch.from_numpy(_poses(clip, indices))
+    scene = _Scene(face, mouth, _halve(batch.frames), _halve(batch.under), weight, K)
+    return _cut(scene), torch.from_numpy(_poses(clip, indices))
 
 
-def _render(scene: _Scene, T: Float[Tensor, "p b 4 4"], rasterizer: Rasterizer) -> Float[Tensor, "p b h w 3"]:
-    """Composites of every frame of the scene under several poses each.
-
-    Probes share their frame's Gaussians without a copy. The mouth is rendered under the
-    first pose only: the probes are a fraction of a pixel away and the mouth weighs little.
-    """
-    probes, frames = T.shape[:2]
-    T = T.to(scene.frames)
-    mouth = rasterizer(scene.mouth, Cameras(T[0], scene.K, scene.size, scene.size))
-    behind = mouth.rgb + (1 - mouth.alpha)[..., None] * scene.under
-    images = T.new_empty(probes, *scene.frames.shape)
-    # A GPU has room for copies, and a call costs it more than what is drawn.
-    together = 1 if T.device.type == "cpu" else frames
-    for start in range(0, frames, together):
-        part = slice(start, start + together)
-        face = rasterizer(_shared(scene.face, part, probes), _probed(scene, T[:, part], part))
-        rgb, alpha = (found.unflatten(0, (-1, probes)).transpose(0, 1) for found in (face.rgb, face.alpha))
-        images[:, part] = rgb + (1 - alpha)[..., None] * behind[part]
-    return images
+def _cut(scene: _Scene) -> _Scene:
+    """The scene without the rows and columns that weigh nothing in any frame."""
+    counts = scene.weight.amax(0) > 0
+    rows, columns = (torch.nonzero(counts.any(axis))[:, 0].tolist() for axis in (1, 0))
+    if not rows:
+        return scene
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    K = scene.K.clone()
+    K[:, 0, 2] -= left
+    K[:, 1, 2] -= top
+    images = (image[:, top:bottom, left:right] for image in (scene.frames, scene.under, scene.weight))
+    return _Scene(scene.face, scene.mouth, *images, K)
 
 
-def _shared(gaussians: Activated, part: slice, probes: int) -> Activated:
-    """The Gaussians of some frames, each as often as there are probes."""
-    names = ("means", "quats", "scales", "opacities", "colors")
-    several = (getattr(gaussians, name)[part, None] for name in names)
-    return Activated(*(one.expand(-1, probes, *one.shape[2:]).flatten(0, 1) for one in several))
-
-
-def _probed(scene: _Scene, T: Float[Tensor, "p b 4 4"], part: slice) -> Cameras:
-    """The probes' cameras of some frames, one frame after the other."""
-    K = scene.K[part, None].expand(-1, len(T), 3, 3).flatten(0, 1)
-    return Cameras(T.transpose(0, 1).flatten(0, 1), K, scene.size, scene.size)
+def _drawn(
+    scene: _Scene, gaussians: Activated, T_camera_head: Float[Tensor, "b 4 4"], rasterizer: Rasterizer
+) -> Rendered:
+    height, width = scene.frames.shape[1:3]
+    return rasterizer(gaussians, Cameras(T_camera_head, scene.K, width, height))
 
 
 def solve_poses(
     scene: _Scene, T_start: Float[Tensor, "b 4 4"], rasterizer: Rasterizer, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Corrections (b, 6) of the poses and their information matrices (b, 6, 6), damped Gauss-Newton."""
+    """Corrections (b, 6) of the poses and their information matrices (b, 6, 6), damped Gauss-Newton.
+
+    The mouth is drawn under the first pose only: corrections are a fraction of a pixel and the mouth weighs little.
+    """
     frames = T_start.shape[0]
-    probe = torch.tensor(PROBE, dtype=torch.float64)
     prior = torch.diag(torch.tensor(PRIOR, dtype=torch.float64) ** -2)
     correction = torch.zeros(frames, 6, dtype=torch.float64)
     accepted, best = correction.clone(), torch.full((frames,), torch.inf, dtype=torch.float64)
     information = prior.repeat(frames, 1, 1)
+    mouth = _drawn(scene, scene.mouth, T_start.to(scene.frames), rasterizer)
+    behind = mouth.rgb + (1 - mouth.alpha)[..., None] * scene.under
     for iteration in range(iterations + 1):
-        offsets = torch.cat([torch.zeros(1, 6, dtype=torch.float64), torch.diag(probe)])
-        if iteration == iterations:
-            offsets = offsets[:1]
-        tries = correction[None] + offsets[:, None]
-        T = _moved(T_start.repeat(len(offsets), 1, 1), tries.reshape(-1, 6)).view(len(offsets), frames, 4, 4)
-        images = _render(scene, T, rasterizer)
-        residual = images[0] - scene.frames
+        T = _moved(T_start, correction).to(scene.frames)
+        face = _drawn(scene, scene.face, T, rasterizer)
+        residual = face.rgb + (1 - face.alpha)[..., None] * behind - scene.frames
         squared = residual.square().mean(dim=-1)
         cost = (scene.weight * torch.log1p(squared / RESIDUAL_SCALE**2)).flatten(1).sum(1).cpu().double()
         better = cost < best
@@ -213,17 +197,70 @@ def solve_poses(
         best = torch.where(better, cost, best)
         if iteration == iterations:
             break
-        robust = (scene.weight / (1 + squared / RESIDUAL_SCALE**2))[..., None].expand_as(residual).reshape(frames, -1)
-        moved = (images[1:] - images[:1]).reshape(6, frames, -1)
-        jacobian = (moved / probe[:, None, None].to(moved)).permute(1, 2, 0)
-        weighted = jacobian * robust[..., None]
-        normal = (weighted.transpose(1, 2) @ jacobian).cpu().double() / NOISE**2 + prior
-        pull = (weighted * residual.reshape(frames, -1, 1)).sum(1).cpu().double()
-        gradient = pull / NOISE**2 + correction @ prior
+        robust = scene.weight / (1 + squared / RESIDUAL_SCALE**2)
+        flow = _flow(scene, T, rasterizer)
+        normal, pull = _normal_equations(face, behind, flow, residual, robust)
+        normal = normal / NOISE**2 + prior
         information = torch.where(better[:, None, None], normal, information)
-        step = torch.linalg.solve(normal, gradient)
+        step = torch.linalg.solve(normal, pull / NOISE**2 + correction @ prior)
         correction = torch.where(better[:, None], correction - step, (correction + accepted) / 2)
     return accepted.numpy(), information.numpy()
+
+
+def _flow(scene: _Scene, T_camera_head: Float[Tensor, "b 4 4"], rasterizer: Rasterizer) -> Float[Tensor, "2 b 6 h w"]:
+    """Pixels to the right and downwards that the face's points move per unit of each of the correction's numbers.
+
+    Points lie at the mean depth of what is drawn there, and where next to nothing is, at that of the whole face.
+    """
+    t = T_camera_head[:, :3, 3]
+    depth = scene.face.means @ T_camera_head[:, 2, :3, None] + t[:, None, 2:]
+    drawn = _drawn(scene, replace(scene.face, colors=depth.expand(-1, -1, 3)), T_camera_head, rasterizer)
+    alpha, weighed = drawn.alpha, drawn.rgb[..., 0]
+    usual = weighed.sum((1, 2), keepdim=True) / alpha.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    z = (weighed + THIN * usual) / (alpha + THIN)
+    height, width = z.shape[1:]
+    focal = scene.K[:, [0, 1], [0, 1]][..., None, None]
+    middle = scene.K[:, :2, 2][..., None, None]
+    down, right = torch.meshgrid(*(torch.arange(n, device=z.device) + 0.5 for n in (height, width)), indexing="ij")
+    # Directions x / z and y / z of the pixels, and their points about the head's centre.
+    ray = (torch.stack([right, down])[None] - middle) / focal
+    x, y = (z * ray[:, axis] - t[:, axis, None, None] for axis in (0, 1))
+    depth_about, none, one = z - t[:, 2, None, None], torch.zeros_like(z), torch.ones_like(z)
+    moved = (
+        torch.stack([none, depth_about, -y, one, none, none], dim=1),
+        torch.stack([-depth_about, none, x, none, one, none], dim=1),
+    )
+    nearer = torch.stack([y, -x, none, none, none, one], dim=1)
+    scale = focal / z[:, None]
+    return torch.stack([(moved[axis] - ray[:, axis, None] * nearer) * scale[:, axis, None] for axis in (0, 1)])
+
+
+def _normal_equations(
+    face: Rendered,
+    behind: Float[Tensor, "b h w 3"],
+    flow: Float[Tensor, "2 b 6 h w"],
+    residual: Float[Tensor, "b h w 3"],
+    weight: Float[Tensor, "b h w"],
+) -> tuple[Float[Tensor, "b 6 6"], Float[Tensor, "b 6"]]:
+    """Gauss-Newton's matrix and right side in float64 on the CPU.
+
+    A layer that moves by (u, v) changes by minus u and v times its slopes (Lucas and Kanade, IJCAI 1981), colour and
+    alpha alike: one picture and one of depth stand for the six displaced ones of finite differences, and reach further.
+    """
+    slopes = [_slope(face.rgb, axis) - behind * _slope(face.alpha[..., None], axis) for axis in (2, 1)]
+    u, v = flow.flatten(3)
+    xx, xy, yy = ((weight * (slopes[i] * slopes[j]).sum(-1)).flatten(1)[:, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+    normal = (xx * u + xy * v) @ u.transpose(1, 2) + (xy * u + yy * v) @ v.transpose(1, 2)
+    x, y = ((weight * (slope * residual).sum(-1)).flatten(1)[..., None] for slope in slopes)
+    pull = -(u @ x + v @ y)[..., 0]
+    return normal.cpu().double(), pull.cpu().double()
+
+
+def _slope(images: Float[Tensor, "b h w c"], axis: int) -> Float[Tensor, "b h w c"]:
+    """Central differences along rows (axis 1) or columns (2); zero at the picture's edges."""
+    inner = (images.narrow(axis, 2, images.shape[axis] - 2) - images.narrow(axis, 0, images.shape[axis] - 2)) / 2
+    edge = torch.zeros_like(images.narrow(axis, 0, 1))
+    return torch.cat([edge, inner, edge], dim=axis)
 
 
 def smooth_corrections(
