@@ -11,7 +11,7 @@ import pytest
 from gaussavatar.audio.features.registry import best_features
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.recipe import FitConfig, dump_config, load_recipe, recipe_names
-from gaussavatar.training.config import LossConfig
+from gaussavatar.training.config import LossConfig, RateConfig
 
 
 @pytest.mark.parametrize("name", ["preview", "default", "quality", "talking-gaussian", "few-seconds", "demo"])
@@ -79,7 +79,7 @@ def test_what_the_recipes_differ_in() -> None:
     names = ("default", "preview", "quality", "few-seconds", "demo")
     default, preview, quality, few, demo = map(load_recipe, names)
     assert (default.image_size, preview.image_size, quality.image_size, few.image_size) == (512, 256, 512, 256)
-    assert [load_recipe(name).model.face.count for name in names] == [30000, 14000, 40000, 12000, 9000]
+    assert [load_recipe(name).model.face.count for name in names] == [18000, 9000, 40000, 9000, 9000]
     assert [load_recipe(name).training.backing for name in names] == [800, 800, 800, 0, 800]
     stages = {name: {stage.name: stage for stage in load_recipe(name).training.stages} for name in names}
     assert (
@@ -88,7 +88,11 @@ def test_what_the_recipes_differ_in() -> None:
     assert list(stages["few-seconds"]) == list(stages["demo"]) == ["static", "motion", "poses", "joint"]
     assert list(stages["quality"])[4:] == ["poses2", "refine", "poses3", "fuse"]
     assert [stage.name for stage in quality.training.stages if stage.densify is not None] == ["motion"]
-    assert stages["quality"]["fuse"].rates == stages["default"]["fuse"].rates == stages["preview"]["fuse"].rates
+    assert stages["default"]["fuse"].rates == stages["preview"]["fuse"].rates
+    # The recipe for a GPU keeps the rates and the motion that were measured there.
+    assert stages["quality"]["joint"].rates == stages["quality"]["motion"].rates == RateConfig()
+    assert default.model.face.moves == demo.model.mouth.moves == ("position", "color")
+    assert quality.model.face.moves == ("position", "rotation", "scale", "color")
     assert stages["quality"]["fuse"].rates != stages["quality"]["refine"].rates
     assert stages["default"]["poses"].batch == 4 and stages["preview"]["poses"].batch == 8
     assert {stage.batch for stage in quality.training.stages if stage.kind == "fit"} == {4}
