@@ -79,7 +79,7 @@ def test_what_the_recipes_differ_in() -> None:
     names = ("default", "preview", "quality", "few-seconds", "demo")
     default, preview, quality, few, demo = map(load_recipe, names)
     assert (default.image_size, preview.image_size, quality.image_size, few.image_size) == (512, 256, 512, 256)
-    assert [load_recipe(name).model.face.count for name in names] == [18000, 9000, 40000, 9000, 9000]
+    assert [load_recipe(name).model.face.count for name in names] == [18000, 9000, 40000, 12000, 9000]
     assert [load_recipe(name).training.backing for name in names] == [800, 800, 800, 0, 800]
     stages = {name: {stage.name: stage for stage in load_recipe(name).training.stages} for name in names}
     assert (
@@ -92,7 +92,7 @@ def test_what_the_recipes_differ_in() -> None:
     # The recipe for a GPU keeps the rates and the motion that were measured there.
     assert stages["quality"]["joint"].rates == stages["quality"]["motion"].rates == RateConfig()
     assert default.model.face.moves == demo.model.mouth.moves == ("position", "color")
-    assert quality.model.face.moves == ("position", "rotation", "scale", "color")
+    assert few.model.face.moves == quality.model.face.moves == ("position", "rotation", "scale", "color")
     assert stages["quality"]["fuse"].rates != stages["quality"]["refine"].rates
     assert stages["default"]["poses"].batch == 4 and stages["preview"]["poses"].batch == 8
     assert {stage.batch for stage in quality.training.stages if stage.kind == "fit"} == {4}
