@@ -1,8 +1,9 @@
-"""How an avatar looks from the side: against the demo's actor, who can be drawn from everywhere."""
+"""How an avatar looks from the side: against the demo's actor, who can be drawn from everywhere, or its head."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
 from gaussavatar.evaluate.metrics import psnr
 from gaussavatar.image.losses import ssim
+from gaussavatar.mesh.zbuffer import rasterize_mesh
 from gaussavatar.motion.viewpoint import orbited
 from gaussavatar.synthetic.actor import load_truth
 from gaussavatar.synthetic.sides import ActorSides, is_of_seed
+from gaussavatar.tracking.head.track import load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.types import Camera, Cameras, Rendered
 
@@ -33,6 +36,9 @@ FACE = list(range(468))
 """Landmarks about whose middle the camera turns: a point of the head that tracking and truth both know."""
 
 GREY = 0.5
+
+HEAD, NECK = ("face", "scalp", "ear", "lips"), ("neck", "torso")
+"""Regions of a head model whose outlines are to be covered."""
 
 
 def bench_views(
@@ -79,19 +85,75 @@ def bench_views(
     return figures | {"load": os.getloadavg()[0]}
 
 
+def bench_covered(avatar: Path, frames: int = FRAMES) -> dict[str, float]:
+    """How much of its tracked head's outline an avatar covers, from where its clip never looked.
+
+    Args:
+        avatar: folder of an avatar, with its capture.
+        frames: so many frames of the filmed track, even over it.
+
+    Returns:
+        For each of :data:`VIEWS` the share of two outlines that is covered, by half at least, mean of both sides and
+        all frames: of ``head`` by the head alone, and of ``neck`` with the shoulders, as far as the picture goes.
+
+    Raises:
+        UserError: no such avatar, or its capture was deleted.
+    """
+    loaded, layout = load_avatar(avatar), CaptureLayout(avatar / CAPTURE)
+    bare, model = replace(loaded, torso=None), load_head_track(layout.folder).head
+    parts = {"head": model.triangle_region(*HEAD), "neck": model.triangle_region(*NECK)}
+    middle = load_tracking(layout.tracking).shape[FACE].astype(float).mean(axis=0)
+    figures: dict[str, float] = {}
+    for yaw, pitch in VIEWS:
+        rows = []
+        for sign in (1, -1) if yaw or pitch else (1,):
+            for frame in np.linspace(0, len(loaded.filmed) - 1, frames).round().astype(int).tolist():
+                camera = filmed_from(loaded, frame, middle, sign * np.radians(yaw), sign * np.radians(pitch))
+                vertices = model.template @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
+                seen = rasterize_mesh(vertices[None], model.triangles, loaded.K.astype(float), loaded.size, loaded.size)
+                index = seen.triangle_index[0]
+                opacities = _drawn(bare, frame, camera)[1], _drawn(loaded, frame, camera)[1]
+                outlines = ((index >= 0) & part[index.clip(0)] for part in parts.values())
+                rows.append([_share(alpha > 0.5, outline) for alpha, outline in zip(opacities, outlines, strict=True)])
+        name = f"yaw {yaw:.0f}" if not pitch else f"pitch {pitch:.0f}"
+        means = np.nanmean(rows, axis=0)
+        figures |= {f"{name}, {part} covered": float(mean) for part, mean in zip(parts, means, strict=True)}
+    return figures
+
+
+def filmed_from(loaded: LoadedAvatar, frame: int, centre: Float[np.ndarray, "3"], yaw: float, pitch: float) -> Camera:
+    """The filming camera of a frame turned about a point of the head, radians."""
+    return orbited(Camera(loaded.filmed.T_camera_world[frame], loaded.K, loaded.size, loaded.size), centre, yaw, pitch)
+
+
 def head_from(
     loaded: LoadedAvatar, frame: int, centre: Float[np.ndarray, "3"], yaw: float, pitch: float
 ) -> tuple[UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "s s"]]:
     """A frame of an avatar's own motion over grey, from a camera turned about a point of the head; and its opacity."""
+    return _drawn(replace(loaded, torso=None), frame, filmed_from(loaded, frame, centre, yaw, pitch))
+
+
+def _drawn(
+    loaded: LoadedAvatar, frame: int, camera: Camera
+) -> tuple[UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "s s"]]:
+    """A frame of an avatar's own motion over grey, from a camera in that frame's head space; and its opacity."""
     filmed, size = loaded.filmed, loaded.size
-    camera = orbited(Camera(filmed.T_camera_world[frame], loaded.K, size, size), centre, yaw, pitch)
     cameras = Cameras(loaded.tensor(camera.T_camera_world[None]), loaded.tensor(loaded.K[None]), size, size)
     light = loaded.tensor(filmed.T_camera_world[frame : frame + 1])
     clear = Rendered(torch.zeros(1, size, size, 3), torch.zeros(1, size, size))
+    if loaded.torso is not None:
+        moved = np.linalg.inv(filmed.T_camera_world[frame]) @ loaded.torso.T_camera_torso[frame]
+        poses = loaded.tensor(camera.T_camera_world @ moved)[None]
+        clear = loaded.torso.draw(loaded.rasterizer, Cameras(poses, cameras.K, size, size))
     codes, upper = (loaded.tensor(values[frame : frame + 1]) for values in (filmed.mouth_codes, filmed.upper))
     drawn = loaded.render_over(codes, upper, cameras, clear, T_light_world=light)
     image = drawn.rgb + (1 - drawn.alpha)[..., None] * GREY
     return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy(), drawn.alpha[0].cpu().numpy()
+
+
+def _share(solid: Bool[np.ndarray, "s s"], outline: Bool[np.ndarray, "s s"]) -> float:
+    """The share of an outline that is solid; NaN where there is none in the picture."""
+    return float(solid[outline].mean()) if outline.any() else float("nan")
 
 
 def compared(

@@ -252,13 +252,14 @@ class Opening(Figures):
 
 @dataclass(frozen=True)
 class Views(Figures):
-    """An avatar of the demo's actor seen from the side, against the actor from there."""
+    """An avatar seen from the side: of the demo's actor, against the actor from there; of anybody, what is covered."""
 
     avatar: Path | None = None
-    """Avatar folder that was fitted to the clip; the one of the demo when not given."""
+    """Avatar folder; the one of the demo, or beside the clip, when not given."""
 
-    clip: Path = Path("demo_out/clip")
-    """Folder of the actor's clip, with its truth."""
+    clip: Path | None = None
+    """Folder of an actor's clip, with its truth, that the avatar was fitted to; the demo's when neither is given. Of an
+    avatar alone it is measured how much of its tracked head's outline it covers."""
 
     seed: int = 0
     """Seed of the actor; the demo's is 0."""
@@ -271,13 +272,16 @@ class Views(Figures):
 
     def measure(self) -> Mapping[str, Any]:
         """Draw both from the same places."""
-        from gaussavatar.bench.views import bench_views
+        from gaussavatar.bench.views import bench_covered, bench_views
         from gaussavatar.errors import UserError
 
         if self.frames < 1:
             raise UserError("at least 1 for --frames", str(self.frames), "give more")
-        avatar = self.avatar or self.clip.parent / "avatar"
-        return _printed(bench_views(avatar, self.clip, self.seed, self.frames, self.pictures), 20, ".3f")
+        if self.avatar is not None and self.clip is None:
+            return _printed(bench_covered(self.avatar, self.frames), 24, ".3f")
+        clip = self.clip or Path("demo_out/clip")
+        avatar = self.avatar or clip.parent / "avatar"
+        return _printed(bench_views(avatar, clip, self.seed, self.frames, self.pictures), 20, ".3f")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from gaussavatar.model.torso import Torso, blank_torso, slow_motion
 from gaussavatar.motion.rotations import rotation_quaternions
 from gaussavatar.tracking.head.track import HeadTrack, camera_vertices, skull_joint
 from gaussavatar.training.data import Clip, cameras_of
+from gaussavatar.training.start.flat import THICK, across, flat_shapes
 from gaussavatar.training.torso_branch import carried_below, mean_pose, shoulder_depth
 
 FRONT, BACK = 3600, 1200
@@ -30,9 +31,6 @@ FRONT, BACK = 3600, 1200
 
 TILE, OVERLAP = 0.6, 0.8
 """Standard deviation of a Gaussian in distances to the next ones: on the frame's grid, and where they lie at random."""
-
-THICK = 2e-3
-"""Metres; standard deviation of a Gaussian across the surface."""
 
 STEEPEST = 3.0
 """Metres of depth per metre across the picture up to which Gaussians are drawn out along a slope."""
@@ -123,19 +121,10 @@ def _shown(
     ray = np.column_stack([(x - K[0, 2]) / f[0], (y - K[1, 2]) / f[1], np.ones(len(x))])
     # The surface point's derivative by the pixel: it moves with the ray, and along it with the depth.
     slopes = [slope[row, column].clip(-STEEPEST * z / f[0], STEEPEST * z / f[0]) for slope in np.gradient(depth)[::-1]]
-    across = [ray * slopes[axis][:, None] + (z / f[axis])[:, None] * np.eye(3)[axis] for axis in (0, 1)]
-    axes, scales = _flat(np.stack(across, axis=-1) * (TILE * step))
+    moved = [ray * slopes[axis][:, None] + (z / f[axis])[:, None] * np.eye(3)[axis] for axis in (0, 1)]
+    axes, scales = flat_shapes(np.stack(moved, axis=-1) * (TILE * step), np.full(len(x), THICK))
     opacities, colors = OPACITY * alpha[row, column].astype(float), rgb[row, column].astype(float)
     return _Surfels(ray * z[:, None], axes, scales, opacities, colors)
-
-
-def _flat(
-    spread: Float64[np.ndarray, "n 3 2"],
-) -> tuple[Float64[np.ndarray, "n 3 3"], Float64[np.ndarray, "n 3"]]:
-    """Axes and standard deviations of flat Gaussians whose covariance along the surface is ``spread spread^T``."""
-    axes, along, _ = np.linalg.svd(spread, full_matrices=True)
-    axes[..., 2] *= np.linalg.det(axes)[:, None]
-    return axes, np.concatenate([along, np.full((len(spread), 1), THICK)], axis=1).clip(1e-4)
 
 
 def _surface(head: HeadTrack, vertices: Float32[np.ndarray, "v 3"]) -> Float64[np.ndarray, "t 3 3"]:
@@ -175,9 +164,7 @@ def _unshown(
     spacing = float(np.sqrt(double.sum() / 2 * len(kept) / tried / min(BACK, max(1, len(kept)))))
     kept = kept[:BACK]
     points, normal = points[kept], normal[kept]
-    side = np.cross(normal, np.eye(3)[np.abs(normal).argmin(axis=1)])
-    side /= np.linalg.norm(side, axis=1, keepdims=True)
-    axes, scales = _flat(np.stack([side, np.cross(normal, side)], axis=-1) * (OVERLAP * spacing))
+    axes, scales = flat_shapes(across(normal) * (OVERLAP * spacing), np.full(len(points), THICK))
     _, nearest = cKDTree(front.means * FLAT).query(points * FLAT, k=NEIGHBOURS)
     opacities = np.full(len(points), OPACITY)
     return _Surfels(points, axes, scales, opacities, np.median(front.colors[nearest], axis=1))

@@ -19,6 +19,7 @@ import torch
 
 import gaussavatar
 from gaussavatar.audio.offset import EARLY_MS, LATE_MS
+from gaussavatar.bench.views import bench_covered
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.cli.main import run
 from gaussavatar.evaluate.faces import measure_faces
@@ -350,6 +351,12 @@ def test_the_torso_of_gaussians_is_where_the_filmed_one_is(
     assert not np.array_equal(drawn, filmed) and psnr(drawn, filmed) > 22
     plate = read_image(story["avatar"] / "plate.png")[84:]
     assert psnr(drawn, filmed) > psnr(plate, filmed) + 5, "shoulders are there"
+
+
+def test_head_and_shoulders_cover_the_tracked_ones_from_the_side(story: dict) -> None:
+    covered = bench_covered(story["avatar"], frames=1)
+    assert covered["yaw 0, head covered"] > 0.85 and covered["yaw 30, head covered"] > 0.7
+    assert covered["yaw 0, neck covered"] > 0.5 and covered["yaw 30, neck covered"] > 0.5
 
 
 def test_the_avatar_alone_is_enough_to_speak(story: dict, spoken: tuple[Path, Path], tmp_path: Path) -> None:

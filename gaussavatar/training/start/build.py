@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 from scipy.spatial import cKDTree
 
 from gaussavatar.head.model import HeadModel
@@ -17,6 +19,7 @@ from gaussavatar.tracking.head.track import HeadTrack, camera_vertices
 from gaussavatar.training.data import Clip, cameras_of, reference_frames
 from gaussavatar.training.start.binding import bind
 from gaussavatar.training.start.branches import ReferenceView, initial_face, initial_mouth
+from gaussavatar.training.start.flat import laid_flat
 
 HAIR, EAR_CLEAR = 0.01, 0.03
 """Metres of hair before the scalp; and from the ears, up to which it is less."""
@@ -51,6 +54,8 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
     n_mouth, n_upper = clip.motion.mouth_codes.shape[1], clip.motion.upper.shape[1]
     learnt_from = clip.usable.copy()
     learnt_from[clip.n_train :] = False
+    if head is not None:
+        face = replace(face, raw=laid_flat(face.raw, head.head, _eye(clip, learnt_from)))
     bound = None
     if config.binding == "head":
         if head is None:
@@ -62,6 +67,12 @@ def build_model(clip: Clip, config: ModelConfig, seed: int, head: HeadTrack | No
         if branch.shading is not None:
             branch.shading.calibrate(torch.from_numpy(clip.tracking.R_camera_head[learnt_from]))
     return model
+
+
+def _eye(clip: Clip, frames: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "3"]:
+    """Where the camera stands before the head in the middle of some frames, head space, metres."""
+    R, t = clip.tracking.R_camera_head[frames], clip.tracking.t_camera_head[frames]
+    return np.median(-np.einsum("nij,ni->nj", R, t), axis=0).astype(float)
 
 
 def head_depth(

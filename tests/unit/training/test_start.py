@@ -86,11 +86,17 @@ def test_a_bound_model_needs_the_tracked_head(tiny_clip: Clip) -> None:
         build_model(tiny_clip, replace(FREE, binding="head"), 0)
 
 
-def test_hair_starts_before_the_scalp_and_ears_where_they_are(tiny_clip: Clip) -> None:
-    head, n = builtin_head(), len(tiny_clip)
+def still_head(clip: Clip) -> HeadTrack:
+    """The builtin head as it was tracked in a clip in which nobody moves a muscle."""
+    head, n = builtin_head(), len(clip)
     still = np.zeros((n, len(head.expression_names)), np.float32)
     joints = np.zeros((n, len(head.joint_names), 3), np.float32)
-    track = HeadTrack(head, "builtin", np.zeros(0, np.float32), still, joints, np.zeros(n, np.float32))
+    return HeadTrack(head, "builtin", np.zeros(0, np.float32), still, joints, np.zeros(n, np.float32))
+
+
+def test_hair_starts_before_the_scalp_and_ears_where_they_are(tiny_clip: Clip) -> None:
+    track = still_head(tiny_clip)
+    head = track.head
     K, frames = tiny_clip.tracking.K.astype(float), np.array([3])
     depth = head_depth(track, tiny_clip, frames, K)[0]
     bare = rasterize_mesh(camera_vertices(track, tiny_clip.tracking, frames), head.triangles, K, SIZE, SIZE)
