@@ -22,9 +22,11 @@ from gaussavatar.mesh.surface import area_normals, closest_points
 from gaussavatar.model.avatar import AvatarModel, Branch
 from gaussavatar.render.api import Rasterizer
 from gaussavatar.render.semantics import BLUR
+from gaussavatar.render.torch_oracle import rotation_from_quats
 from gaussavatar.training.config import LossConfig
 from gaussavatar.training.data import Clip, load_batch
 from gaussavatar.training.resample import rearrange
+from gaussavatar.types import Activated, Cameras
 
 VIEWS = 48
 """Training frames that are looked through: even over the clip, the widest mouths and the most closed lids."""
@@ -63,7 +65,7 @@ FARTHEST_HAIR = 0.04
 JAW = 0.045
 """Metres above the chin's lowest point below which there is no backing: the jaw moves, the backing does not."""
 
-SHOWN, TOLERATED = 1e-3, 5e-3
+SHOWN, TOLERATED = 8e-3, 2e-2
 """Share of a backing Gaussian's footprint in the training frames from which on it goes again; and up to which the rest
 may then be seen."""
 
@@ -109,12 +111,22 @@ def visibility(model: AvatarModel, rasterizer: Rasterizer, clip: Clip, frames: I
         for row, picture in enumerate((image.sum(), (image * interior[..., None]).sum())):
             (weights,) = torch.autograd.grad(picture, colors, retain_graph=row == 0)
             sums[row] += weights.mean(dim=-1).sum(dim=0)
-        R, t = cameras.T_camera_world[:, 2, :3], cameras.T_camera_world[:, 2, 3]
-        depth = (face.means @ R[..., None])[..., 0] + t[:, None]
-        across = face.scales.sort(dim=-1).values[..., 1:] * (cameras.K[:, 0, 0, None] / depth)[..., None]
-        pixels = 2 * torch.pi * (across**2 + BLUR).sqrt().prod(dim=-1)
-        sums[2] += (face.opacities * pixels).sum(dim=0)
+        sums[2] += (face.opacities * footprints(face, cameras)).sum(dim=0)
     return Visibility(*(sums[:2] / sums[2].clamp_min(1e-9)).cpu())
+
+
+def footprints(gaussians: Activated, cameras: Cameras) -> Float[Tensor, "b n"]:
+    """Integral over all pixels of opaque Gaussians with nothing before them, as the rasterizer widens them.
+
+    Perspective is neglected within a Gaussian.
+    """
+    R, t = cameras.T_camera_world[:, :3, :3], cameras.T_camera_world[:, :3, 3]
+    depth = (gaussians.means @ R[:, 2, :, None])[..., 0] + t[:, 2, None]
+    turned = rotation_from_quats(gaussians.quats.flatten(0, 1)).unflatten(0, gaussians.quats.shape[:2])
+    axes = (R[:, None, :2] @ turned) * gaussians.scales[..., None, :]
+    covariance = (axes @ axes.mT) * (cameras.K[:, 0, 0, None] / depth)[..., None, None] ** 2
+    a, b, c = covariance[..., 0, 0] + BLUR, covariance[..., 0, 1], covariance[..., 1, 1] + BLUR
+    return 2 * torch.pi * (a * c - b * b).clamp_min(0).sqrt()
 
 
 @dataclass(frozen=True)
