@@ -27,10 +27,10 @@ from gaussavatar.tracking.head.track import camera_vertices, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 
 pytestmark = pytest.mark.slow
-"""Draws a clip of 8 seconds and tracks it, then half of it with each other head: about a minute."""
+"""Draws a clip of 6 seconds and tracks it, then half of it with each other head: about a minute."""
 
 SIZE, SMALL = 384, 128
-HALF = 4.0
+HALF = 3.0
 """Seconds of the clip that are tracked with heads besides the built-in one."""
 ICT = Path(__file__).parents[3] / "shared" / "data" / "heads" / "ict_facekit_raw.npz"
 
@@ -38,7 +38,7 @@ ICT = Path(__file__).parents[3] / "shared" / "data" / "heads" / "ict_facekit_raw
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> ActorTruth:
     folder = tmp_path_factory.mktemp("clip")
-    make_actor_clip(folder, 8.0, 4, SIZE, masks=True, performance=Performance(turn_deg=20))
+    make_actor_clip(folder, 6.0, 4, SIZE, masks=True, performance=Performance(turn_deg=20))
     return load_truth(folder / "truth.safetensors")
 
 
