@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # What is imported is compiled then, and only that.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
+TORCH := $(shell grep '^torch==' requirements.lock)
 OUT ?= demo_out
 # Files of tests run side by side; `make test WORKERS=` runs them in one process. How many: tests/conftest.py.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -37,9 +38,13 @@ $(VENV)/.packages: requirements.lock
 	  { echo "error: expected Python 3.11 or 3.12 as $(PYTHON); run make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "error: expected $(PYTHON) -m venv to work; install the system package python3-venv" >&2; exit 2; }
-	@echo "installing the pinned packages into $(VENV)"
-	$(INSTALL) --no-deps -r requirements.lock
-	$(INSTALL) $(shell grep '^torch==' requirements.lock)
+	@echo "installing the pinned packages into $(VENV), and building the native library beside it"
+	@# The largest wheel has a pip of its own. A build that fails here is told by the step that is about it.
+	@$(PYTHON) cuda_ext/build.py --cached >/dev/null 2>&1 & \
+	$(INSTALL) --no-deps $(TORCH) & torch=$$!; \
+	grep -v '^torch==' requirements.lock > $(VENV)/others.txt && $(INSTALL) --no-deps -r $(VENV)/others.txt && \
+	wait $$torch && wait
+	$(INSTALL) $(TORCH)
 	@touch $@
 
 $(VENV)/.package: $(VENV)/.packages pyproject.toml

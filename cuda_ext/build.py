@@ -110,6 +110,17 @@ def library_name(backend: str = "cpu") -> str:
     return f"{LIBRARY_STEM[backend]}-{source_key(backend)}.so"
 
 
+def cache_folder() -> Path:
+    """Where built libraries are kept: ``$XDG_CACHE_HOME/gaussavatar/native``, by default below ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "gaussavatar" / "native"
+
+
+def build_cached(backend: str = "cpu") -> Path:
+    """:func:`build` into the part of the cache that belongs to this compiler; raises what that raises."""
+    return build(cache_folder() / compiler_key(find_compiler(backend)), backend)
+
+
 def build(out_dir: Path, backend: str = "cpu") -> Path:
     """Build a backend's library into ``out_dir`` and return its path; an existing one is kept.
 
@@ -185,4 +196,7 @@ def _run(command: list[str], backend: str = "cpu") -> None:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    print(build(Path(arguments[0] if arguments else "build"), arguments[1] if len(arguments) > 1 else "cpu"))
+    if arguments == ["--cached"]:
+        print(build_cached())
+    else:
+        print(build(Path(arguments[0] if arguments else "build"), arguments[1] if len(arguments) > 1 else "cpu"))

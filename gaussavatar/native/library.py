@@ -36,12 +36,6 @@ def sources() -> Path:
     )
 
 
-def cache_folder() -> Path:
-    """Where built libraries are kept: ``$XDG_CACHE_HOME/gaussavatar/native``, by default below ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "gaussavatar" / "native"
-
-
 def load_library() -> abi.Library:
     """The CPU library, which is built by the first call that needs it; its threads are those of the moment.
 
@@ -144,10 +138,10 @@ def _find_or_build(backend: str) -> Path:
     prebuilt = folder / "prebuilt" / builder.library_name(backend)
     if prebuilt.is_file():
         return prebuilt
-    cache = cache_folder()
+    cache: Path = builder.cache_folder()
     try:
         try:
-            return builder.build(cache / builder.compiler_key(builder.find_compiler(backend)), backend)
+            return builder.build_cached(backend)
         except builder.BuildError:
             # A library that another compiler built from the same sources is as good.
             built = sorted(cache.glob(f"*/{builder.library_name(backend)}"))
