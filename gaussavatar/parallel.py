@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TypeVar
 
+from gaussavatar.errors import UserError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,9 +40,28 @@ def ordered_map(
 _share = threading.local()
 
 
+THREADS_VARIABLE = "GAUSSAVATAR_THREADS"
+"""Environment variable with the number of threads; all cores where it is not set."""
+
+
+def threads_wished() -> int | None:
+    """The environment's number of threads; None where it has none.
+
+    Raises:
+        UserError: what it has is no number of threads.
+    """
+    text = os.environ.get(THREADS_VARIABLE)
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"a number of threads in {THREADS_VARIABLE}", repr(text), "set it to 1 or more, or unset it")
+    return int(text)
+
+
 def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those that the system gives it, or fewer by the environment's number."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, threads_wished() or cores)
 
 
 def own_cores() -> int:

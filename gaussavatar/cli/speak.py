@@ -90,6 +90,10 @@ class Speak:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to render."""
 
+    part: Annotated[str | None, arg(metavar="hear|K/N")] = None
+    """A long video on several machines: hear makes its motion beside --out, K/N draws the K-th of N shares of its
+    segments there, and the same command without --part joins them."""
+
     controls: ControlOptions = field(default_factory=ControlOptions)
 
     def run(self) -> int:
@@ -106,6 +110,9 @@ class Speak:
             raise UserError("a sound or a text", "both --audio and --text", "leave one of them out")
         if self.motion is not None and self.video is not None:
             raise UserError("a motion or a video", "both --motion and --video", "leave one of them out")
+        if self.part is not None and (len(self.audio) != 1 or self.video is not None):
+            came = "--video" if self.video is not None else f"{len(self.audio)}"
+            raise UserError("one sound in --audio for --part", came, "give the sound's file")
         if self.text is None and (self.engine or self.voice or self.language):
             raise UserError("a --text for --engine, --voice or --language", "none", "give --text, or leave them out")
         for option, path in (("--motion", self.motion), ("--video", self.video)):
@@ -134,7 +141,9 @@ class Speak:
         from gaussavatar.progress import TerminalProgress
         from gaussavatar.render.device import choose_device
         from gaussavatar.speak.offline import speak
+        from gaussavatar.speak.segments import Share
 
+        share = None if self.part is None else Share.read(self.part)
         controls, folder, progress = self.controls.controls(), find_avatar(self.avatar), TerminalProgress()
         place = choose_device(self.device)
         with self._sound() as audio:
@@ -150,8 +159,11 @@ class Speak:
                 audio, motion = reenact(avatar, self.video, audio, out, progress)
             video = speak(
                 audio, avatar, out, progress, self._wish(), motion, self.save_motion, controls,
-                self.controls.seed, self.save_curves,
+                self.controls.seed, self.save_curves, share,
             )  # fmt: skip
+        if share is not None:
+            say(f"part: {shown(video)}")
+            return 0
         if self.save_motion is not None:
             say(f"motion: {shown(self.save_motion)}")
         if self.save_curves is not None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from gaussavatar.errors import UserError
-
-THREADS_VARIABLE = "GAUSSAVATAR_THREADS"
-"""Environment variable with the number of threads; torch's number when it is not set."""
+from gaussavatar.parallel import threads_wished, usable_cores
 
 _threads: int | None = None
 
@@ -30,21 +27,12 @@ def thread_count() -> int:
     Raises:
         UserError: the environment's is no number of threads.
     """
-    return _threads or _from_environment() or torch.get_num_threads()
-
-
-def _from_environment() -> int | None:
-    text = os.environ.get(THREADS_VARIABLE)
-    if not text:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"a number of threads in {THREADS_VARIABLE}", repr(text), "set it to 1 or more, or unset it")
-    return int(text)
+    return _threads or threads_wished() or torch.get_num_threads()
 
 
 @contextmanager
 def frame_parallel() -> Iterator[None]:
-    """Inside, torch works on one thread and the native library on all cores.
+    """Inside, torch works on one thread and the native library on all cores (or as many as the environment says).
 
     torch's threads meet at a barrier in every operation: with a neighbour on one core a
     step was five times slower with two torch threads than with one, and no faster on a
@@ -52,7 +40,7 @@ def frame_parallel() -> Iterator[None]:
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    set_threads(usable_cores())
     try:
         yield
     finally:

@@ -39,7 +39,14 @@ from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack, frames_of_seconds
 from gaussavatar.native.threads import frame_parallel
 from gaussavatar.progress import Progress
-from gaussavatar.speak.segments import PartFolder, Segment, frames_of_segment, write_in_segments
+from gaussavatar.speak.segments import (
+    PartFolder,
+    Segment,
+    Share,
+    ends_of_segments,
+    frames_of_segment,
+    write_in_segments,
+)
 from gaussavatar.speak.wish import VideoWish
 from gaussavatar.storage import content_key, file_digest, scratch_folder
 from gaussavatar.types import VIDEO_FPS, Waveform
@@ -63,10 +70,12 @@ def speak(
     controls: Controls | None = None,
     seed: int = 0,
     save_curves: Path | None = None,
+    share: Share | None = None,
 ) -> Path:
     """Write a video of the avatar speaking ``audio``, with that sound and exactly as long.
 
-    A video of more than a minute is written in segments: a run that was killed goes on where it stopped.
+    A video of more than a minute is written in segments: a run that was killed goes on where it stopped. Several
+    runs that are each given a ``share`` write it together; one without then joins what they wrote.
 
     Args:
         audio: any sound or video that ffmpeg reads; None for a video of ``motion`` without a sound track.
@@ -81,6 +90,10 @@ def speak(
         controls: wishes on top of the motion: gain of the mouth, blinks, brows, gaze, head, style, movements.
         seed: of what controls generate.
         save_curves: where the same motion is written as curves of ARKit's shapes, in the order of Live Link Face.
+        share: which of the segments are drawn, beside ``out``; nothing is joined, and no motion saved elsewhere.
+
+    Returns:
+        The video; of a share, the folder of its segments.
 
     Raises:
         UserError: no such sound, avatar or picture, a wish that cannot be fulfilled, or the output cannot be written.
@@ -92,6 +105,8 @@ def speak(
     name = "motion" if audio is None else audio.stem
     out = out or Path(f"{folder.resolve().name}-{name}{'.mov' if background.clear else '.mp4'}")
     check_outputs(out, (save_motion, save_curves), (audio, motion), folder, background.clear)
+    if share is not None and out.suffix.lower() in SERIES:
+        raise UserError("a video for --part", f"{out}", "draw pictures in one run")
     if audio is None and motion is None:
         raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
     waveform = None if audio is None else _heard(audio, progress)
@@ -101,19 +116,27 @@ def speak(
     parts = PartFolder(out, _key(audio, loaded, wish, background, motion, controls, seed))
     kept = parts.kept(progress)
     track = kept or _made_motion(loaded, waveform, motion, wish, controls or Controls(), seed)
-    if save_motion is not None:
+    if save_motion is not None and share is None:
         track.save(save_motion)
-    if save_curves is not None:
+    if save_curves is not None and share is None:
         write_curves(save_curves, curves_of_motion(loaded, track))
     start, seconds = wish.first_moment(VIDEO_FPS if motion is None else motion.fps), track.seconds
     if waveform is not None:
         seconds = max(min(waveform.seconds, wish.stop or waveform.seconds) - start, 1 / track.fps)
-    if kept is None and in_parts(track, out):
-        parts.keep(track)
     shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out)
+    if kept is None and share is None and not in_parts(track, out):
+        with scratch_folder() as scratch, frame_parallel():
+            shot.write(scratch, progress)
+        return out
+    if kept is None:
+        parts.keep(track)
+    segments = parts.segments(ends_of_segments(track, waveform, start))
     with scratch_folder() as scratch, frame_parallel():
-        shot.write(scratch, parts, progress)
-    return out
+        if share is None:
+            shot.write_all(segments, scratch, parts, progress)
+            return out
+        shot.write_some(share.of_segments(segments), scratch, progress)
+    return parts.path
 
 
 def _heard(audio: Path, progress: Progress) -> Waveform:
@@ -219,29 +242,51 @@ class Shot:
     seconds: float
     out: Path
 
-    def write(self, scratch: Path, parts: PartFolder, progress: Progress) -> None:
-        """Write the video, at once or in segments; ``scratch`` takes what is decoded on the way."""
-        behind = behind_head(self.avatar, self.background, scratch, self.wish.torso, self.framing)
-        track, sound = self.track, {"audio": self.audio, "audio_start": self.start}
-        if not in_parts(track, self.out):
-            with progress.stage("speaking", len(track)) as advance:
-                frames = _counted(self._frames(track, behind), advance)
-                self._encode(self.out, frames, self.seconds, **sound, metadata=self._facts())
+    def write(self, scratch: Path, progress: Progress) -> None:
+        """Write the video at once; ``scratch`` takes what is decoded on the way."""
+        behind = self._behind(scratch)
+        with progress.stage("speaking", len(self.track)) as advance:
+            frames = _counted(self._frames(self.track, behind), advance)
+            self._encode(self.out, frames, self.seconds, **self._sound, metadata=self._facts())
+
+    def write_some(self, segments: Sequence[Segment], scratch: Path, progress: Progress) -> None:
+        """Write those of the segments that are not there."""
+        missing = [each for each in segments if not each.path.is_file()]
+        if not missing:
             return
-        missing = [each for each in parts.segments(track) if not each.path.is_file()]
-        with progress.stage("speaking", sum(each.stop - each.first for each in missing)) as advance:
+        behind = self._behind(scratch)
+        with progress.stage("speaking", _frames_of(missing)) as advance:
+            for segment in missing:
+                self._write_segment(segment, behind, advance)
+
+    def write_all(self, segments: Sequence[Segment], scratch: Path, parts: PartFolder, progress: Progress) -> None:
+        """Write those of the segments that are not there, then the video from all of them."""
+        missing = [each for each in segments if not each.path.is_file()]
+        behind = self._behind(scratch) if missing else None
+        with progress.stage("speaking", _frames_of(missing)) as advance:
 
             def write(segment: Segment) -> None:
-                frames = self._frames(track.frames(segment.first, segment.stop), behind)
-                self._encode(segment.path, _counted(frames, advance), self._seconds_of(segment))
+                assert behind is not None
+                self._write_segment(segment, behind, advance)
 
-            def join(segments: list[Segment]) -> None:
+            def join(segments: Sequence[Segment]) -> None:
                 lengths = [self._seconds_of(each) for each in segments]
                 videos = [each.path for each in segments]
                 facts = self._facts()
-                join_videos(self.out, videos, lengths, **sound, seconds=self.seconds, metadata=facts)
+                join_videos(self.out, videos, lengths, **self._sound, seconds=self.seconds, metadata=facts)
 
-            write_in_segments(parts, track, write, join, progress)
+            write_in_segments(parts, segments, write, join, progress)
+
+    def _behind(self, scratch: Path) -> Behind:
+        return behind_head(self.avatar, self.background, scratch, self.wish.torso, self.framing)
+
+    @property
+    def _sound(self) -> dict[str, Any]:
+        return {"audio": self.audio, "audio_start": self.start}
+
+    def _write_segment(self, segment: Segment, behind: Behind, advance: Callable[[int], None]) -> None:
+        frames = self._frames(self.track.frames(segment.first, segment.stop), behind)
+        self._encode(segment.path, _counted(frames, advance), self._seconds_of(segment))
 
     def _seconds_of(self, segment: Segment) -> float:
         fps, last = self.track.fps, segment.stop == len(self.track)
@@ -268,6 +313,10 @@ class Shot:
             "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
             "title": f"{self.avatar.record.subject} (synthetic)",
         }
+
+
+def _frames_of(segments: Sequence[Segment]) -> int:
+    return sum(each.stop - each.first for each in segments)
 
 
 def _key(

@@ -14,10 +14,14 @@ from gaussavatar.errors import UserError
 from gaussavatar.media.probe import probe
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.media.sound_file import read_audio
+from gaussavatar.motion.track import MotionTrack
 from gaussavatar.progress import QuietProgress
 from gaussavatar.speak import offline, segments
 from gaussavatar.speak.offline import speak
+from gaussavatar.speak.segments import Share
 from gaussavatar.speak.wish import VideoWish
+from gaussavatar.storage import atomic_path
+from gaussavatar.types import Waveform
 
 from .conftest import voice
 
@@ -125,7 +129,7 @@ def test_a_killed_run_goes_on(loaded: LoadedAvatar, sound: Path, pictures, short
     assert not out.exists() and sorted(path.name for path in parts.glob("0*")) == ["00000.mp4", "00001.mp4"]
     again = Told()
     speak(sound, loaded, out, again, save_motion=tmp_path / "m.safetensors")
-    assert again.drawn == 20 and again.said == ["going on with segment 3 of 4", "joining 4 segments"]
+    assert 14 <= again.drawn <= 26 and again.said == ["going on with segment 3 of 4", "joining 4 segments"]
     assert not parts.exists() and (tmp_path / "m.safetensors").exists()
     assert out.read_bytes() == whole.read_bytes()
 
@@ -172,3 +176,70 @@ def test_sound_and_picture_stay_together_over_many_segments(
     shown = moments(video)
     np.testing.assert_allclose(shown, np.arange(len(shown)) / 29.97, atol=0.001)
     assert abs(len(shown) / 29.97 - 12.37) < 1.01 / 29.97 and probe(video).seconds == pytest.approx(12.37, abs=0.02)
+
+
+def frames_in_pauses(seconds: float, pauses: list[float]) -> tuple[MotionTrack, Waveform]:
+    """A motion of a steady hum with a pause of .8 seconds at each of the given moments."""
+    hum = np.sin(2 * np.pi * 200 * np.arange(round(seconds * 16_000)) / 16_000).astype(np.float32)
+    for moment in pauses:
+        hum[round((moment - 0.4) * 16_000) : round((moment + 0.4) * 16_000)] = 0
+    count = round(25 * seconds)
+    poses = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+    codes = np.zeros((count, 4), np.float32)
+    return MotionTrack(codes, codes[:, :1], poses, np.zeros(count, np.int64)), Waveform(hum, 16_000)
+
+
+def test_segments_end_in_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 10)
+    track, heard = frames_in_pauses(34.0, [9.0, 14.0, 21.5, 29.8, 30.9])
+    ends = segments.ends_of_segments(track, heard)
+    # 14 is too far from any end; of two pauses the nearer one is taken.
+    np.testing.assert_allclose(np.array(ends) / 25, [9.0, 21.5, 29.8, 34.0], atol=0.3)
+    later = segments.ends_of_segments(track.frames(100, len(track)), heard, start=4.0)
+    np.testing.assert_allclose(np.array(later[:1]) / 25 + 4, [14.0], atol=0.3)
+    assert segments.ends_of_segments(track, None) == [250, 500, 750, 850]
+    short, quiet = frames_in_pauses(10.04, [10.0])
+    assert segments.ends_of_segments(short, quiet)[-1] == len(short)
+
+
+def test_shares_of_several_runs_are_the_single_run(
+    loaded: LoadedAvatar,
+    sound: Path,
+    pictures,
+    short_segments,
+    tmp_path: Path,  # noqa: ANN001
+) -> None:
+    whole = speak(sound, loaded, tmp_path / "whole.mp4", QuietProgress())
+    out, drawn = tmp_path / "talk.mp4", []
+    for text in ("hear", "1/3", "2/3", "3/3", "3/3"):
+        told = Told()
+        folder = speak(sound, loaded, out, told, share=Share.read(text))
+        assert folder == tmp_path / "talk.mp4.part" and not out.exists()
+        drawn.append(told.drawn)
+    # Four segments for three: the first has two of them, and what is there is not drawn again.
+    assert drawn[0] == drawn[4] == 0 and sum(drawn) == 50 and all(drawn[1:4])
+    joining = Told()
+    speak(sound, loaded, out, joining, save_motion=tmp_path / "m.csv")
+    assert joining.drawn == 0 and out.read_bytes() == whole.read_bytes() and not folder.exists()
+    assert (tmp_path / "m.csv").exists()
+
+
+def test_what_other_runs_are_writing_stays(loaded: LoadedAvatar, sound: Path, short_segments, tmp_path: Path) -> None:  # noqa: ANN001
+    out = tmp_path / "talk.mp4"
+    folder = speak(sound, loaded, out, QuietProgress(), share=Share(0))
+    with atomic_path(folder / "00003.mp4") as half:
+        half.write_bytes(b"under way")
+        speak(sound, loaded, out, QuietProgress(), share=Share(1, 2))
+        assert half.exists()
+        half.write_bytes(half.read_bytes())
+
+
+@pytest.mark.parametrize("text", ["", "0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
+def test_a_share_that_is_none(text: str) -> None:
+    with pytest.raises(UserError, match="K/N"):
+        Share.read(text)
+
+
+def test_a_share_of_pictures_is_refused(loaded: LoadedAvatar, sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--part"):
+        speak(sound, loaded, tmp_path / "a.gif", QuietProgress(), share=Share(0))
