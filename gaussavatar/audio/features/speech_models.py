@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -116,9 +117,9 @@ class ModelPlace:
         Raises:
             UserError: see :meth:`folder`; or the files are damaged, or do not hold all weights.
         """
-        import transformers
         from safetensors import SafetensorError
 
+        transformers: Any = import_module("transformers")  # too large a package for a type checker
         folder = self.folder()
         do = f"save the model anew, or set {self.variable} to another folder"
         transformers.logging.set_verbosity_error()

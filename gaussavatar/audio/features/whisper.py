@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ class WhisperListener:
     """Whisper's encoder, which always hears thirty seconds: silence follows a shorter sound."""
 
     def __init__(self, model: Any) -> None:
-        from transformers import WhisperFeatureExtractor
-
         self.longest = model.config.max_source_positions
         self._encoder = model.encoder
         self._encoder.layers = shortened(self._encoder.layers)
-        self._spectrum = WhisperFeatureExtractor(model.config.num_mel_bins, chunk_length=self.longest // RATE)
+        transformers: Any = import_module("transformers")  # too large a package for a type checker
+        self._spectrum = transformers.WhisperFeatureExtractor(
+            model.config.num_mel_bins, chunk_length=self.longest // RATE
+        )
 
     def __call__(self, samples: Float32[np.ndarray, "s"], scale: float) -> Float[torch.Tensor, "t h"]:
         """See :class:`gaussavatar.audio.features.speech_models.Listener`; Whisper scales sounds itself."""
