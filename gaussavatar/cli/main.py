@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import tyro
-
 from gaussavatar import __version__
+from gaussavatar.cli.batch import Batch
 from gaussavatar.cli.bench import Bench
 from gaussavatar.cli.common import complain, run_verb
 from gaussavatar.cli.demo import Demo
@@ -22,6 +21,7 @@ from gaussavatar.cli.live import Live
 from gaussavatar.cli.speak import Speak
 from gaussavatar.cli.track import Track
 from gaussavatar.cli.view import View
+from gaussavatar.cli.words import parsed
 from gaussavatar.errors import UserError
 
 VERBS: dict[str, type] = {
@@ -29,6 +29,7 @@ VERBS: dict[str, type] = {
     "speak": Speak,
     "view": View,
     "live": Live,
+    "batch": Batch,
     "track": Track,
     "evaluate": Evaluate,
     "export": Export,
@@ -38,8 +39,6 @@ VERBS: dict[str, type] = {
     "demo": Demo,
 }
 """Every verb and the dataclass that holds its options; ``run()`` does the work."""
-
-DESCRIPTION = "Person-specific Gaussian-splatting head avatars that speak any audio."
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -62,14 +61,7 @@ def parse(words: Sequence[str]) -> Any:
     Raises:
         SystemExit: the words ask for help, which is printed (0), or name no verb or option (2).
     """
-    return tyro.extras.subcommand_cli_from_dict(
-        VERBS,
-        prog="gaussavatar",
-        description=DESCRIPTION,
-        args=words,
-        sort_subcommands=False,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.HelptextFromCommentsOff),
-    )
+    return parsed(words, VERBS)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ def write_page(
     below: str = "",
     note: str = "",
     style: str = "",
+    again: int | None = None,
 ) -> None:
     """Write a page, atomically.
 
@@ -38,6 +39,7 @@ def write_page(
         below: HTML under the heading.
         note: what the footer says besides the program's version.
         style: a style sheet of this page besides the common one.
+        again: seconds after which a browser reads the page anew; None for never.
 
     Raises:
         UserError: the path cannot be written or the disk is full.
@@ -45,7 +47,8 @@ def write_page(
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)} · {escape(kind)}</title><style>{STYLE}{style}</style></head><body><main>"
+        + (f'<meta http-equiv="refresh" content="{again}">' if again else "")
+        + f"<title>{escape(title)} · {escape(kind)}</title><style>{STYLE}{style}</style></head><body><main>"
         f"<header><p>{escape(above)}</p><h1>{escape(title)}</h1>{below}</header>"
         + "".join(sections)
         + f"<footer>Made by gaussavatar {__version__}.{note and ' '}{note}</footer></main></body></html>\n"
