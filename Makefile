@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # As the command line asks for itself: threads inside small sums, and those that spin between them, cost more than they do.
 CALM := OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test lint docs setup clean
+.PHONY: demo test lint docs wheels setup clean
 
 demo: setup
 	$(BIN)/gaussavatar demo --out $(OUT)
@@ -30,6 +30,12 @@ lint: setup
 # One site of docs/ and the public docstrings: site/index.html. A warning is an error.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# Both distributions, for each system and pure: dist/*.whl (packaging/README.md). Tools have an environment of their own.
+wheels:
+	@test -x .venv-wheels/bin/python || $(PYTHON) -m venv .venv-wheels
+	.venv-wheels/bin/python -m pip --disable-pip-version-check --quiet install -r packaging/requirements.txt
+	.venv-wheels/bin/python packaging/wheels.py dist
 
 setup: $(VENV)/.native
 

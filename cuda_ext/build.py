@@ -14,9 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCES = Path(__file__).resolve().parent
 LIBRARY_STEM = {"cpu": "gaussavatar_native", "cuda": "gaussavatar_cuda"}
@@ -51,19 +51,32 @@ class BuildError(Exception):
         super().__init__(f"expected {expected}, got {came}; {do}")
 
 
-def instruction_sets() -> list[str]:
-    """The instruction sets that this machine's library holds kernels for."""
-    return list(ISA_FLAGS) if platform.machine().lower() in ("x86_64", "amd64") else ["generic"]
+class Target(NamedTuple):
+    """What a library is built for, as Python there calls it: ``sys.platform`` and ``platform.machine()``."""
+
+    system: str
+    machine: str
+    compiler: tuple[str, ...] = ()
+    """The command that compiles for it; that of :func:`find_compiler` when empty."""
+    link_flags: tuple[str, ...] = ()
+
+    @property
+    def instruction_sets(self) -> list[str]:
+        """The instruction sets that its library holds kernels for."""
+        return list(ISA_FLAGS) if self.machine.lower() in ("x86_64", "amd64") else ["generic"]
 
 
-def source_key(backend: str = "cpu") -> str:
+HERE = Target(sys.platform, platform.machine())
+
+
+def source_key(backend: str = "cpu", target: Target = HERE) -> str:
     """A hash of everything that decides what a backend's library does, apart from the compiler."""
     digest = hashlib.sha256()
     for path in sorted([*SOURCES.glob(f"{backend}/*"), *SOURCES.glob("include/*"), SOURCES / "build.py"]):
         if path.is_file():
             digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0")
             digest.update(path.read_bytes())
-    digest.update(f"{sys.platform} {platform.machine()}".encode())
+    digest.update(f"{target.system} {target.machine}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -105,9 +118,9 @@ def compiler_key(command: list[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def library_name(backend: str = "cpu") -> str:
+def library_name(backend: str = "cpu", target: Target = HERE) -> str:
     """The file name of a backend's library that was built from these sources."""
-    return f"{LIBRARY_STEM[backend]}-{source_key(backend)}.so"
+    return f"{LIBRARY_STEM[backend]}-{source_key(backend, target)}.so"
 
 
 def cache_folder() -> Path:
@@ -121,29 +134,50 @@ def build_cached(backend: str = "cpu") -> Path:
     return build(cache_folder() / compiler_key(find_compiler(backend)), backend)
 
 
-def build(out_dir: Path, backend: str = "cpu") -> Path:
+def build(out_dir: Path, backend: str = "cpu", target: Target = HERE) -> Path:
     """Build a backend's library into ``out_dir`` and return its path; an existing one is kept.
 
     Atomic: processes that build at the same time each put a whole file in place.
+
+    Args:
+        out_dir: where it goes.
+        backend: "cpu" or "cuda".
+        target: what for.
 
     Raises:
         BuildError: no compiler, or it fails on these sources.
         OSError: ``out_dir`` cannot be written.
     """
-    target = out_dir / library_name(backend)
-    if target.exists():
-        return target
-    compiler = find_compiler(backend)
+    built = out_dir / library_name(backend, target)
+    if built.exists():
+        return built
+    compiler = list(target.compiler) or find_compiler(backend)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".building-") as folder:
-        library = Path(folder) / target.name
+        library = Path(folder) / built.name
         if backend == "cuda":
             sources = map(str, sorted(SOURCES.glob("cuda/*.cu")))
             _run([*compiler, *CUDA_FLAGS, f"-I{SOURCES / 'include'}", "-shared", *sources, "-o", str(library)], backend)
         else:
-            _compile_cpu(compiler, Path(folder), library, SOURCES.glob("cpu/*.cpp"), FLAGS, ["-shared"])
-        os.replace(library, target)
-    return target
+            # The library says itself what it was built from: a name can be given to any file.
+            flags = [*FLAGS, f'-DGA_SOURCES="{source_key(backend, target)}"']
+            program = Program(library, list(SOURCES.glob("cpu/*.cpp")), flags, ["-shared", *target.link_flags])
+            _compile_cpu(compiler, Path(folder), program, target)
+        os.replace(library, built)
+    return built
+
+
+def build_golden(out_dir: Path, library: Path, target: Target = HERE) -> Path:
+    """Build the program of ``golden/``, which calls a CPU library that was built for ``target``; return its path.
+
+    Raises:
+        BuildError: no compiler, or it fails on these sources.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    link_flags = [str(library), f"-Wl,-rpath,{library.parent}"]
+    program = Program(out_dir / "golden", list(SOURCES.glob("golden/*.cpp")), FLAGS, link_flags)
+    _compile_cpu(list(target.compiler) or find_compiler(), out_dir, program, target)
+    return program.output
 
 
 def build_tests(out_dir: Path) -> Path:
@@ -158,7 +192,6 @@ def build_tests(out_dir: Path) -> Path:
     probe.write_text("int main() {}\n")
     if subprocess.run([*compiler, *SANITIZERS, str(probe), "-o", str(out_dir / "probe")], check=False).returncode != 0:
         raise BuildError("a compiler with address and undefined-behaviour sanitizers", shlex.join(compiler), "use g++")
-    program = out_dir / "native_tests"
     # Most of an unoptimised compilation is reading headers, so each of these groups is compiled as one file.
     plain = [path for path in SOURCES.glob("cpu/*.cpp") if not path.name.endswith(".isa.cpp")]
     sources = [
@@ -166,8 +199,9 @@ def build_tests(out_dir: Path) -> Path:
         _together(out_dir / "kernels.isa.cpp", "cpu/*.isa.cpp"),
         _together(out_dir / "tests.cpp", "tests/*.cpp"),
     ]
-    _compile_cpu(compiler, out_dir, program, sources, [*FLAGS, *SANITIZERS], SANITIZERS)
-    return program
+    program = Program(out_dir / "native_tests", sources, [*FLAGS, *SANITIZERS], SANITIZERS)
+    _compile_cpu(compiler, out_dir, program, HERE)
+    return program.output
 
 
 def _together(path: Path, pattern: str) -> Path:
@@ -176,18 +210,26 @@ def _together(path: Path, pattern: str) -> Path:
     return path
 
 
-def _compile_cpu(
-    compiler: list[str], folder: Path, output: Path, sources: Iterable[Path], flags: list[str], link_flags: list[str]
-) -> None:
+class Program(NamedTuple):
+    """What is compiled and linked: a library or a program, from which sources, with which flags."""
+
+    output: Path
+    sources: list[Path]
+    flags: list[str]
+    link_flags: list[str]
+
+
+def _compile_cpu(compiler: list[str], folder: Path, program: Program, target: Target) -> None:
     jobs = []
-    for source in sorted(sources):
-        for isa in instruction_sets() if source.name.endswith(".isa.cpp") else ["generic"]:
-            target = folder / f"{source.parent.name}.{source.name}.{isa}.o"
-            include = f"-I{SOURCES / 'include'}"
-            jobs.append(([*compiler, *flags, *ISA_FLAGS[isa], include, "-c", str(source), "-o", str(target)], target))
+    for source in sorted(program.sources):
+        for isa in target.instruction_sets if source.name.endswith(".isa.cpp") else ["generic"]:
+            compiled = folder / f"{source.parent.name}.{source.name}.{isa}.o"
+            flags = [*program.flags, *ISA_FLAGS[isa], f"-I{SOURCES / 'include'}"]
+            jobs.append(([*compiler, *flags, "-c", str(source), "-o", str(compiled)], compiled))
     with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
         list(executor.map(_run, [command for command, _ in jobs]))
-    _run([*compiler, *link_flags, "-o", str(output), *(str(target) for _, target in jobs), "-pthread"])
+    objects = (str(compiled) for _, compiled in jobs)
+    _run([*compiler, "-o", str(program.output), *objects, *program.link_flags, "-pthread"])
 
 
 def _run(command: list[str], backend: str = "cpu") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.errors import UserError
+from gaussavatar.locks import KNOWN, lock
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -33,6 +33,9 @@ _SCRATCH = "gaussavatar-scratch-"
 
 _UNTOUCHED = 0
 """When a temporary file says it was written, until somebody writes it."""
+
+_BYTES = getattr(os, "O_BINARY", 0)
+"""Windows would take some bytes for ends of lines."""
 
 _swept: set[Path] = set()
 
@@ -59,7 +62,7 @@ def atomic_path(path: Path, *, lasting: bool = True) -> Iterator[Path]:
                 _swept.add(folder)
                 remove_leftovers(folder)
             # Whoever sweeps the folder meanwhile finds a file in use by its lock.
-            held.enter_context(locked_new(temporary))
+            held.enter_context(locked_new(temporary, held_open=KNOWN))
             yield temporary
             if temporary.stat().st_mtime_ns == _UNTOUCHED:
                 raise RuntimeError(f"nothing was written to {path}")
@@ -97,15 +100,18 @@ def scratch_folder() -> Iterator[Path]:
         try:
             _insist(partial(shutil.rmtree, folder, ignore_errors=True))
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
 
 
-def _new_scratch(parent: Path) -> tuple[Path, int]:
-    """A new folder and its locked descriptor."""
+def _new_scratch(parent: Path) -> tuple[Path, int | None]:
+    """A new folder and its locked descriptor, where there are locks."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+        if not KNOWN:
+            return folder, None
         descriptor = os.open(folder, os.O_RDONLY)
-        _lock(descriptor)
+        lock(descriptor)
         if folder.is_dir():
             return folder, descriptor
         # Another process has taken it for one of the dead before it was locked.
@@ -113,7 +119,7 @@ def _new_scratch(parent: Path) -> tuple[Path, int]:
 
 
 def _sweep_scratch(parent: Path) -> None:
-    if parent in _swept:
+    if parent in _swept or not KNOWN:
         return
     _swept.add(parent)
     with suppress(OSError):
@@ -132,26 +138,23 @@ def _insist(tidy: Callable[[], object]) -> None:
 
 
 @contextmanager
-def locked_new(path: Path) -> Iterator[None]:
-    """A new, empty file, locked within the block as long as nobody puts another in its place."""
+def locked_new(path: Path, *, held_open: bool = True) -> Iterator[None]:
+    """A new, empty file, locked within the block as long as nobody puts another in its place.
+
+    Without ``held_open`` it is only made: systems without locks let no open file be renamed.
+    """
     with suppress(FileNotFoundError):
         path.unlink()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BYTES, 0o600)
     try:
-        _lock(descriptor)
-        os.utime(descriptor, ns=(_UNTOUCHED, _UNTOUCHED))
-        yield
+        lock(descriptor)
+        os.utime(path, ns=(_UNTOUCHED, _UNTOUCHED))
+        if held_open:
+            yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Take a file's lock, which ends with the process; False where another has it, or where there are no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    if not held_open:
+        yield
 
 
 def where_unlocked(path: Path, do: Callable[[], object]) -> None:
@@ -159,7 +162,7 @@ def where_unlocked(path: Path, do: Callable[[], object]) -> None:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            if _lock(descriptor):
+            if lock(descriptor):
                 do()
         finally:
             os.close(descriptor)
@@ -175,9 +178,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file's bytes, or the names in a folder, are on the disk; what cannot be read is left to itself."""
+    """Wait until a file's bytes, or the names in a folder, are on the disk; what cannot be opened is left to itself."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # Windows brings to the disk only what is open for writing, and opens no folder.
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     except PermissionError:
         return
     try:
@@ -340,7 +344,7 @@ class FrameStore:
             raise UserError(
                 f"{self.shape[0]} frames in {path}", f"{size} bytes", "delete the capture folder and run again"
             )
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, os.O_RDONLY | _BYTES)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -354,7 +358,13 @@ class FrameStore:
         if not 0 <= index < self.shape[0]:
             raise IndexError(f"frame {index} of {self.shape[0]}")
         image = np.empty(self.shape[1:], np.uint8)
-        os.preadv(self._descriptor, [image.data], index * self._bytes_per_frame)
+        if hasattr(os, "preadv"):
+            os.preadv(self._descriptor, [image.data], index * self._bytes_per_frame)
+        else:
+            # Threads share the descriptor's position.
+            with self.path.open("rb") as file:
+                file.seek(index * self._bytes_per_frame)
+                file.readinto(image.reshape(-1).data)
         return image
 
     def read_channel(self, index: int, channel: int) -> UInt8[np.ndarray, "h w"]:

@@ -37,6 +37,9 @@ GA_EXPORT int ga_isa_available(const char* name, int32_t* available);
 GA_EXPORT int ga_set_threads(int32_t threads);  // 0: as many as there are cores
 GA_EXPORT int ga_get_threads(int32_t* threads);
 
+// The hash of the sources and the system that this was built from, as build.py works it out.
+GA_EXPORT int ga_sources(const char** key);
+
 // The index-th constant that another language mirrors: a number of the semantics, or the size of a struct.
 // GA_NOT_AVAILABLE behind the last one.
 GA_EXPORT int ga_fact(int32_t index, const char** name, double* value);

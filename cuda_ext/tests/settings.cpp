@@ -20,6 +20,9 @@ void settings() {
   CHECK(ga_set_threads(5) == GA_OK && ga_get_threads(&threads) == GA_OK && threads == 5);
   CHECK(ga_set_threads(0) == GA_OK && ga_get_threads(&threads) == GA_OK && threads >= 1);
 
+  const char* sources = nullptr;
+  CHECK(ga_sources(&sources) == GA_OK && sources != nullptr);
+
   double value = 0.0;
   int32_t facts = 0;
   while (ga_fact(facts, &name, &value) == GA_OK) ++facts;

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int16
 from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.avatar.live.records import FPS, FRAME, LiveFrame
 from gaussavatar.avatar.live.session import Live
+from gaussavatar.bench.machine import load_average
 from gaussavatar.errors import UserError
 from gaussavatar.media.sound import Sound, as_waveform
 from gaussavatar.types import Waveform
@@ -54,7 +55,7 @@ def bench_live(path: Path, sound: Sound | None, hearing: str = "light", minutes:
     if wave.seconds < WARM + 2:
         raise UserError("a sound of five seconds or more", f"{wave.seconds:.1f} s", "give another one")
     samples = np.clip(np.rint(wave.samples * 32768), -32768, 32767).astype(np.int16)
-    figures: dict[str, Any] = {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
+    figures: dict[str, Any] = {"cpus": os.cpu_count(), "load": load_average()}
     live = avatar.live(hearing=hearing, rate=RATE)  # type: ignore[arg-type]
     figures |= {f"latency: {stage}, ms": 1000 * seconds for stage, seconds in live.latencies.items()}
     figures |= {"look-ahead, ms": 1000 * live.look_ahead, "delay at most, ms": 1000 * live.delay}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gaussavatar.bench.machine import load_average
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.native.library import force_isa, native_info
 from gaussavatar.native.threads import set_threads
@@ -80,7 +80,7 @@ def bench_raster(
     """
     rasterizer = get_rasterizer(device, backend)  # type: ignore[arg-type]
     native = rasterizer.name == "native"
-    machine: dict[str, Any] = {"backend": rasterizer.name, "load_before": _load()}
+    machine: dict[str, Any] = {"backend": rasterizer.name, "load_before": load_average()}
     before = native_info() if native else {}
     machine.update(before)
     jobs: list[tuple[dict[str, Any], Callable[[], None]]] = []
@@ -95,7 +95,7 @@ def bench_raster(
         if native:
             force_isa(before["isa"])
             set_threads(None)
-    machine["load_after"] = _load()
+    machine["load_after"] = load_average()
     rows = [
         {
             **case,
@@ -123,10 +123,6 @@ def format_rows(result: dict[str, Any]) -> str:
             f" {row['min']:8.2f} {row['p25']:8.2f} {row['median']:8.2f} {row['cpu']:8.2f}"
         )
     return "\n".join(lines)
-
-
-def _load() -> float:
-    return round(os.getloadavg()[0], 2)
 
 
 def _jobs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gaussavatar.bench.machine import load_average
 from gaussavatar.bench.made_up import made_up_run
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.recipe import FitConfig, load_recipe
 from gaussavatar.fitting.stages import peak_memory_mib
 from gaussavatar.image.losses import photometric_loss
 from gaussavatar.native.threads import frame_parallel
+from gaussavatar.parallel import usable_cores
 from gaussavatar.render.composite import composite
 from gaussavatar.render.device import DeviceWish, choose_device
 from gaussavatar.training.config import StageConfig
@@ -59,7 +60,7 @@ def bench_step(
     config = load_recipe(recipe, overrides)
     place = choose_device(device)
     stage = fullest_stage(config)
-    load_before = os.getloadavg()[0]
+    load_before = load_average()
     with tempfile.TemporaryDirectory(prefix="gaussavatar-bench-") as folder, frame_parallel():
         run = made_up_run(config, Path(folder), frames, place)
         times = _timed(run, stage, config, repetitions)
@@ -68,9 +69,9 @@ def bench_step(
         "recipe": recipe,
         "stage": stage.name,
         "device": torch.cuda.get_device_name() if place.type == "cuda" else "cpu",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
+        "cores": usable_cores(),
+        "load_before": load_before,
+        "load_after": load_average(),
         "pixels": config.image_size,
         "face": len(run.model.face.gaussians),
         "mouth": len(run.model.mouth.gaussians),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from gaussavatar.bench.machine import load_average
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.capture.store import load_capture
 from gaussavatar.fitting.fit import track
@@ -66,7 +66,7 @@ def bench_tracking(video: Path, progress: Progress, *, size: int = 512) -> dict[
         "fps_tracking_and_masks": capture.n_frames / max(together, 1e-9),
         "peak_mib": float(peak_memory_mib()),
         **figures,
-        "load": os.getloadavg()[0],
+        "load": load_average(),
     }
 
 

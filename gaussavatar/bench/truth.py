@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from gaussavatar.bench.machine import load_average
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.fitting.fit import track
 from gaussavatar.fitting.recipe import load_recipe
@@ -75,7 +75,7 @@ def bench_truth(seed: int = 5, *, progress: Progress | None = None) -> dict[str,
         figures |= mask_figures(
             load_segmentation(capture.segmentation(config.image_size).folder), FrameStore(truth.masks), truth
         )
-    return figures | {"load": os.getloadavg()[0]}
+    return figures | {"load": load_average()}
 
 
 def align_known_head(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from gaussavatar.avatar.finding import CAPTURE
 from gaussavatar.avatar.load import load_avatar
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.bench.machine import load_average
 from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.capture.store import load_capture
 from gaussavatar.errors import UserError
@@ -82,7 +82,7 @@ def bench_views(
         name = f"yaw {yaw:.0f}" if not pitch else f"pitch {pitch:.0f}"
         means = np.mean(rows, axis=0)
         figures |= {f"{name}, {what}": float(value) for what, value in zip(("psnr", "ssim", "iou"), means, strict=True)}
-    return figures | {"load": os.getloadavg()[0]}
+    return figures | {"load": load_average()}
 
 
 def bench_covered(avatar: Path, frames: int = FRAMES) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from gaussavatar.fitting.request import FitRequest, FitResult, check_request
 from gaussavatar.fitting.stages import Stage, peak_memory_mib, run_stages
 from gaussavatar.fitting.timed import within_minutes
 from gaussavatar.fitting.training import training_stages
+from gaussavatar.locks import locked_elsewhere
 from gaussavatar.media.probe import probe, require_video
 from gaussavatar.media.sound_file import require_speech
 from gaussavatar.native.blas import steady_sums
@@ -45,12 +45,8 @@ def only_writer(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise explain_os_error(error, folder) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{folder} to be free", "another gaussavatar at work in it", "wait, or use --out"
-            ) from error
+        if locked_elsewhere(file.fileno()):
+            raise UserError(f"{folder} to be free", "another gaussavatar at work in it", "wait, or use --out")
         yield
 
 

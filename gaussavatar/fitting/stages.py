@@ -7,7 +7,6 @@ results it reads; nothing else enters it. What was done is marked in a manifest,
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -117,7 +116,11 @@ def write_manifest(manifest: Path, entries: dict[str, Any]) -> None:
 
 
 def peak_memory_mib() -> int:
-    """The largest resident memory that this process has had, MiB."""
+    """The largest resident memory that this process has had, MiB; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     # Linux counts in KiB, macOS in bytes.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

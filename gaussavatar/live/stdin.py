@@ -35,6 +35,11 @@ def follow_stdin(session: Session, rate: int, loop: asyncio.AbstractEventLoop, s
     threading.Thread(target=_follow, args=(session, rate, loop, say, sys.stdin.fileno()), daemon=True).start()
 
 
+def _comes(file: int) -> bool:
+    """Whether something comes within a pause; where only sockets can be asked, as on Windows, it is waited for."""
+    return os.name == "nt" or bool(select.select([file], [], [], PAUSE)[0])
+
+
 def _follow(
     session: Session, rate: int, loop: asyncio.AbstractEventLoop, say: Callable[[str], None], file: int
 ) -> None:
@@ -49,7 +54,7 @@ def _follow(
     while True:
         while session.live.stats.queued_seconds > AHEAD:
             time.sleep(PIECE / 2)
-        if not select.select([file], [], [], PAUSE)[0]:
+        if not _comes(file):
             if speaking:
                 loop.call_soon_threadsafe(session.flush, source)
             speaking = False

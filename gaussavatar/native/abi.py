@@ -174,6 +174,7 @@ _CPU: dict[str, Sequence[Any]] = {
     "ga_isa_available": [_text, _to(_int)],
     "ga_set_threads": [_int],
     "ga_get_threads": [_to(_int)],
+    "ga_sources": [_to(_text)],
     "ga_fact": [_int, _to(_text), _to(_double)],
     "ga_raster_forward": [_to(GaScene), _f32, _f32, _to(_handle)],
     "ga_raster_backward": [_to(GaScene), _handle, _f32, _f32, _to(GaSceneGradients)],

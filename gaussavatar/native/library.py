@@ -119,10 +119,14 @@ def _open(backend: str) -> tuple[abi.Library, Path]:
     if backend in _failed:
         told = _failed[backend]
         raise UserError(told.expected, told.came, told.do)
+    builder = _load_builder(sources() / "build.py")
     try:
-        path = _find_or_build(backend)
+        came_along, why_not = _open_prebuilt(builder, backend)
+        if came_along is not None:
+            return came_along
+        path = _built(builder, backend, why_not)
         try:
-            return abi.open_library(path, backend), path
+            return _checked(path, builder, backend), path
         except OSError as error:
             raise UserError(
                 "a loadable native library", f"{path} ({error})", "delete the file and run again"
@@ -132,12 +136,41 @@ def _open(backend: str) -> tuple[abi.Library, Path]:
         raise
 
 
-def _find_or_build(backend: str) -> Path:
-    folder = sources()
-    builder = _load_builder(folder / "build.py")
-    prebuilt = folder / "prebuilt" / builder.library_name(backend)
-    if prebuilt.is_file():
-        return prebuilt
+def _open_prebuilt(builder: ModuleType, backend: str) -> tuple[tuple[abi.Library, Path] | None, str]:
+    """The library that came with the package; else what is said of those that did, where none can be built."""
+    folder = builder.SOURCES / "prebuilt"
+    path = folder / builder.library_name(backend)
+    if not path.is_file():
+        others = sorted(folder.glob(f"{builder.LIBRARY_STEM[backend]}-*"))
+        return None, f"{others[0].name} in the package is of other sources" if others else ""
+    try:
+        return (_checked(path, builder, backend), path), ""
+    except OSError as error:
+        return None, f"the package's own does not load ({error})"
+
+
+def _checked(path: Path, builder: ModuleType, backend: str) -> abi.Library:
+    """A library of these very sources, as it says itself.
+
+    Raises:
+        OSError: it cannot be loaded, or says that it is of others.
+    """
+    try:
+        library = abi.open_library(path, backend)
+        made_of = abi.out_text(library.ga_sources) if backend == "cpu" else ""
+    except AttributeError as error:
+        raise OSError(f"{path.name} lacks a function: {error}") from error
+    if backend == "cpu" and made_of != builder.source_key(backend):
+        raise OSError(f"{path.name} is of other sources ({made_of})")
+    return library
+
+
+def _built(builder: ModuleType, backend: str, why_not_prebuilt: str) -> Path:
+    """A library from the cache, or one that is built into it.
+
+    Raises:
+        UserError: there is none, and none can be built.
+    """
     cache: Path = builder.cache_folder()
     try:
         try:
@@ -149,7 +182,8 @@ def _find_or_build(backend: str) -> Path:
                 return built[0]
             raise
     except builder.BuildError as error:
-        raise UserError(error.expected, error.came, error.do) from error
+        came = "; ".join(filter(None, (error.came, why_not_prebuilt)))
+        raise UserError(error.expected, came, error.do) from error
     except OSError as error:
         raise UserError(
             f"a writable cache folder for the native library at {cache}",

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-from gaussavatar.interrupts import interrupt_answered
+from gaussavatar.interrupts import ENDING, interrupt_answered
 from gaussavatar.serving.address import say_who_sees
 
 LOOK_UP = 0.5
 """Seconds after which a signal that another thread was given is answered."""
 
-_ENDS = (signal.SIGTERM, signal.SIGHUP)
+_ENDS = tuple(number for number in ENDING if number != signal.SIGINT)
 """What asks a service to end besides Ctrl-C: its supervisor, and a terminal that is closed."""
 
 

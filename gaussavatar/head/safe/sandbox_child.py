@@ -7,7 +7,6 @@ the user can mend goes to stdout as JSON.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import zipfile
 from contextlib import suppress
@@ -29,7 +28,14 @@ PICKLE_STARTS = (b"\x80", b"(", b"}", b"c")
 
 
 def limit(memory: int, seconds: int, output: int) -> None:
-    """Limit this process: bytes of address space, seconds of processor time, bytes of a file it writes."""
+    """Limit this process: bytes of address space, seconds of processor time, bytes of a file it writes.
+
+    A system without such limits, as Windows, has only those of whoever waits for this process.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
     wanted = {
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_CPU: seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,15 @@ def test_info_names_what_runs():
     info = native_info()
     assert Path(info["library"]).is_file() and info["isa"] in info["isas"] and info["isas"][0] == "generic"
     assert info["threads"] >= 1
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of another processor")
+def test_the_instruction_sets_are_those_of_the_processor():
+    (flags, *_) = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+    here = set(flags.split())
+    needs = {"generic": set(), "avx2": {"avx2", "fma", "bmi2"}}
+    needs["avx512"] = needs["avx2"] | {f"avx512{part}" for part in ("f", "dq", "bw", "vl")}
+    assert native_info()["isas"] == [name for name, wanted in needs.items() if wanted <= here]
 
 
 def test_environment_chooses_isa_and_threads(unloaded):
@@ -68,6 +78,54 @@ def test_a_built_library_needs_no_compiler(unloaded, tmp_path):
     unloaded.setenv("XDG_CACHE_HOME", str(tmp_path))
     unloaded.setenv("CXX", "/no/such/compiler")
     assert native_info()["library"] == str(folder / built.name)
+
+
+@pytest.fixture
+def packaged(unloaded, tmp_path):
+    """The sources as a wheel carries them, with a place for a library; no compiler, and nothing in the cache."""
+    built, folder = Path(native_info()["library"]), tmp_path / "_cuda_ext"
+    shutil.copytree(sources(), folder, ignore=shutil.ignore_patterns("__pycache__", "prebuilt"))
+    (folder / "prebuilt").mkdir()
+    unloaded.setattr(native_library, "_loaded", {})
+    unloaded.setattr(native_library, "sources", lambda: folder)
+    unloaded.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    unloaded.setenv("CXX", "/no/such/compiler")
+    return built, folder
+
+
+def test_the_library_that_comes_along_is_used_before_a_compiler_is_looked_for(packaged):
+    built, folder = packaged
+    shutil.copy(built, folder / "prebuilt")
+    assert native_info()["library"] == str(folder / "prebuilt" / built.name)
+
+
+def test_a_library_of_other_sources_is_refused_by_its_name(packaged):
+    built, folder = packaged
+    shutil.copy(built, folder / "prebuilt")
+    with (folder / "cpu" / "facts.cpp").open("a") as file:
+        file.write("// changed\n")
+    said = f"no program '/no/such/compiler'; {built.name} in the package is of other sources"
+    with pytest.raises(UserError, match=said):
+        native_info()
+
+
+def test_a_library_of_other_sources_is_refused_whatever_its_name(packaged):
+    built, folder = packaged
+    key = built.stem.rpartition("-")[2].encode()
+    data = built.read_bytes()
+    assert data.count(key) == 1
+    (folder / "prebuilt" / built.name).write_bytes(data.replace(key, b"0123456789abcdef"))
+    with pytest.raises(UserError, match="does not load .* is of other sources \\(0123456789abcdef\\)"):
+        native_info()
+
+
+def test_a_library_that_does_not_load_is_built_anew(packaged, tmp_path):
+    built, folder = packaged
+    (folder / "prebuilt" / built.name).write_bytes(b"for another processor")
+    cache = tmp_path / "cache" / "gaussavatar" / "native" / "any-compiler"
+    cache.mkdir(parents=True)
+    shutil.copy(built, cache)
+    assert native_info()["library"] == str(cache / built.name)
 
 
 def test_failing_compiler_is_explained(unloaded, tmp_path):
