@@ -15,6 +15,7 @@ from gaussavatar.avatar.avatar import Avatar, load_avatar
 from gaussavatar.avatar.behind import TorsoKind
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import write_image
+from gaussavatar.media.signing import Credentials
 from gaussavatar.motion.controls import Controls
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.packages import require_tracking
@@ -125,6 +126,8 @@ def save_video(
     crop: str | None = None,
     start: float = 0.0,
     stop: float | None = None,
+    sign_cert: Path | str | None = None,
+    sign_key: Path | str | None = None,
     show_progress: bool = False,
 ) -> Path:
     """Write a video of an avatar speaking a sound file, with that sound and exactly as long.
@@ -145,6 +148,8 @@ def save_video(
         crop: ``head``, or ``x,y,width,height`` in pixels of the filmed picture; all of it when None.
         start: from which second of the sound and of the motion.
         stop: to which second; to the end when None.
+        sign_cert: your certificate (PEM): the video gets signed content credentials; the extra ``provenance``.
+        sign_key: its private key.
         show_progress: whether to tell progress on stderr.
 
     Returns:
@@ -160,7 +165,11 @@ def save_video(
     path, heard = None if out is None else Path(out), None if sound is None else Path(sound)
     wish = VideoWish(background, torso, fps, size, crop, start, stop)
     motion = Path(motion) if isinstance(motion, str) else motion
-    return speak(heard, loaded, path, _progress(show_progress), wish, motion, controls=controls)
+    if (sign_cert is None) != (sign_key is None):
+        came = "sign_key alone" if sign_cert is None else "sign_cert alone"
+        raise UserError("sign_cert and sign_key", came, "give both, or neither")
+    sign = None if sign_cert is None or sign_key is None else Credentials(Path(sign_cert), Path(sign_key))
+    return speak(heard, loaded, path, _progress(show_progress), wish, motion, controls=controls, sign=sign)
 
 
 def reenact(

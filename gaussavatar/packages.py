@@ -16,7 +16,15 @@ TRACKING = ("anny", "mediapipe", "yaml")
 FRAMEWORKS = ("livekit", "pipecat")
 """Modules, and extras of the same names, that cannot stand beside what tracking needs."""
 
-_EXTRAS = {"aiortc": "stream", "pxr": "usd", "transformers": "asr", "viser": "view", "websockets": "stream,view"}
+_EXTRAS = {
+    "aiortc": "stream",
+    "c2pa": "provenance",
+    "cryptography": "provenance",
+    "pxr": "usd",
+    "transformers": "asr",
+    "viser": "view",
+    "websockets": "stream,view",
+}
 """Modules that other verbs and options need, and the extra that brings them; the whole program has viser itself, which
 brings websockets."""
 

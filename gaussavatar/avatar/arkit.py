@@ -202,7 +202,7 @@ def track_of_curves(fitted: ArkitMap, curves: ArkitCurves, over: MotionTrack) ->
         still = np.zeros((len(curves), 3))
         made["T_camera_world"] = deviated(mean, np.concatenate([turns - np.median(turns, axis=0), still], axis=1))
     return MotionTrack(
-        **{**over.arrays(), **made}, fps=over.fps, upper_names=over.upper_names, avatar=over.avatar,
+        **{**over.arrays(), **made}, fps=over.fps, upper_names=over.upper_names, avatar=over.avatar, about=over.about,
         movement_names=over.movement_names,
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ def idle_motion(
     start, end = (None if track is None else int(track.places[0]) for track in (first, last))
     places = matching_places(neck_points(filmed.T_camera_world), neck_points(poses), start, end)
     arrays = (codes.astype(np.float32), upper.astype(np.float32), poses, places)
-    return MotionTrack(*arrays, fps=fps, upper_names=filmed.upper_names, avatar=filmed.avatar)
+    return MotionTrack(*arrays, fps=fps, upper_names=filmed.upper_names, avatar=filmed.avatar, about=filmed.about)
 
 
 def _row(track: MotionTrack | None, name: str) -> Float32[np.ndarray, "c"] | None:

@@ -30,6 +30,7 @@ from gaussavatar.avatar.checked import (
 )
 from gaussavatar.avatar.finding import HEADER
 from gaussavatar.avatar.folder import MATTE, PLATE, TRACK, UNDER, WEIGHTS, open_folder
+from gaussavatar.avatar.mark import mark_of
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import AvatarRecord
 from gaussavatar.avatar.torso import LoadedTorso, load_torso
@@ -140,7 +141,8 @@ def filmed_track(arrays: Mapping[str, np.ndarray], record: AvatarRecord) -> Moti
     """The track of an avatar's own file: each frame is its own place."""
     places = np.arange(len(arrays["upper"]))
     moved = (arrays["mouth_codes"], arrays["upper"], arrays["T_camera_world"])
-    return MotionTrack(*moved, places, upper_names=record.upper_names, avatar=record.identity)
+    said = {"avatar": record.identity, "about": mark_of(record).about}
+    return MotionTrack(*moved, places, upper_names=record.upper_names, **said)
 
 
 def load_avatar(

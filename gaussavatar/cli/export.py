@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from gaussavatar.cli.common import require_files, say, shown
 from gaussavatar.cli.controls import ControlOptions
+from gaussavatar.cli.signing import SigningOptions
 from gaussavatar.errors import UserError
 from gaussavatar.export.registry import WRITERS
 
@@ -24,6 +25,9 @@ FILMS = {
     "webm": "a video with transparency for browsers",
 }
 """What ``speak`` writes, by this door."""
+
+SIGNABLE_FILMS = (".png", ".gif", ".mp4", ".mov")
+"""Those of them that have a place for content credentials."""
 
 HOLDS = {**{name: writer.holds for name, writer in WRITERS.items()}, **FILMS}
 FORMAT_HELP = f"What to write: {'; '.join(f'{name}: {holds}' for name, holds in HOLDS.items())}."
@@ -81,6 +85,8 @@ class Export:
 
     controls: ControlOptions = field(default_factory=ControlOptions)
 
+    signing: SigningOptions = field(default_factory=SigningOptions)
+
     quality: Literal["small", "normal", "full"] | None = None
     """web, avatar: how many bits the bases and the video get; normal when not given."""
 
@@ -103,6 +109,10 @@ class Export:
         from gaussavatar.avatar.finding import find_avatar
         from gaussavatar.export.registry import export_avatar
 
+        sign = self.signing.credentials()
+        if sign is not None and f".{self.format}" not in SIGNABLE_FILMS:
+            wanted = ", ".join(suffix[1:] for suffix in SIGNABLE_FILMS)
+            raise UserError(f"a format that can be signed: {wanted}", self.format, "leave out --sign-cert")
         if self.format in FILMS:
             say(f"{self.format}: {shown(self._film())}")
             return
@@ -158,7 +168,10 @@ class Export:
         wish = VideoWish(background, "real", self.fps, self.size, self.crop, self.start, self.stop)
         motion = self.motion or (None if self.audio else loaded.filmed)
         film = out / "frame.png" if self.format == "png" else out
-        speak(self.audio, loaded, film, TerminalProgress(), wish, motion, controls=controls, seed=self.controls.seed)
+        speak(
+            self.audio, loaded, film, TerminalProgress(), wish, motion, controls=controls, seed=self.controls.seed,
+            sign=self.signing.credentials(),
+        )  # fmt: skip
         return out
 
     def _check(self) -> None:

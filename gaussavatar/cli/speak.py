@@ -12,6 +12,7 @@ from tyro.conf import arg
 
 from gaussavatar.cli.common import complain, require_files, say, shown
 from gaussavatar.cli.controls import ControlOptions
+from gaussavatar.cli.signing import SigningOptions
 from gaussavatar.errors import EXIT_USER_ERROR, UserError
 from gaussavatar.packages import require_tracking
 
@@ -96,6 +97,8 @@ class Speak:
 
     controls: ControlOptions = field(default_factory=ControlOptions)
 
+    signing: SigningOptions = field(default_factory=SigningOptions)
+
     def run(self) -> int:
         """Render the videos and say where they are."""
         self._check()
@@ -124,6 +127,7 @@ class Speak:
         elif self.save_curves is not None:
             raise UserError("one sound for --save-curves", f"{len(self.audio)}", "save motions, or say them one by one")
         self.controls.check()
+        self.signing.credentials()
         from gaussavatar.avatar.finding import find_avatar
 
         if self.video is not None:
@@ -159,7 +163,7 @@ class Speak:
                 audio, motion = reenact(avatar, self.video, audio, out, progress)
             video = speak(
                 audio, avatar, out, progress, self._wish(), motion, self.save_motion, controls,
-                self.controls.seed, self.save_curves, share,
+                self.controls.seed, self.save_curves, share, self.signing.credentials(),
             )  # fmt: skip
         if share is not None:
             say(f"part: {shown(video)}")
@@ -201,7 +205,8 @@ class Speak:
             progress.say(f"{shown(audio)}:")
             saved = None if self.save_motion is None else self.save_motion / f"{name}.safetensors"
             out = folder / self._named(loaded.path, name)
-            return speak(audio, loaded, out, progress, wish, None, saved, controls, self.controls.seed)
+            sign = self.signing.credentials()
+            return speak(audio, loaded, out, progress, wish, None, saved, controls, self.controls.seed, sign=sign)
 
         failed = 0
         for one in speak_each(self.audio, say_one, folder):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaussavatar.avatar.mark import Mark
 from gaussavatar.export.cloud import Cloud, first_cloud, to_byte
 from gaussavatar.export.gltf import Part, glb_bytes
 from gaussavatar.motion.track import MotionTrack
@@ -19,7 +20,9 @@ from gaussavatar.types import Activated
 EXTENSION = "KHR_gaussian_splatting"
 
 
-def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faintest: float = 0.0) -> int:
+def write(
+    path: Path, states: Iterator[Activated], motion: MotionTrack, *, mark: Mark | None = None, faintest: float = 0.0
+) -> int:
     """Write the first state; returns the number of Gaussians.
 
     Raises:
@@ -27,11 +30,11 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
     """
     cloud = first_cloud(states, faintest)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(splats_bytes(cloud))
+        temporary.write_bytes(splats_bytes(cloud, mark))
     return len(cloud)
 
 
-def splats_bytes(cloud: Cloud) -> bytes:
+def splats_bytes(cloud: Cloud, mark: Mark | None = None) -> bytes:
     """The whole file."""
     placed = cloud.by_place().upright()
     rgba = np.concatenate([placed.colors, placed.opacities[:, None]], axis=1)
@@ -61,4 +64,4 @@ def splats_bytes(cloud: Cloud) -> bytes:
         "nodes": [{"name": "avatar", "mesh": 0}],
         "meshes": [{"primitives": [primitive]}],
     }
-    return glb_bytes(document, list(parts.values()))
+    return glb_bytes(document, list(parts.values()), mark)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gaussavatar import __version__
+from gaussavatar.avatar.mark import Mark
 
 KINDS = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 COMPONENTS = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
@@ -31,7 +32,7 @@ class Part:
     """Whether least and largest values are told, as positions and times of keys need."""
 
 
-def glb_bytes(document: Mapping[str, Any], parts: Sequence[Part]) -> bytes:
+def glb_bytes(document: Mapping[str, Any], parts: Sequence[Part], mark: Mark | None = None) -> bytes:
     """A whole file: the document, to which the arrays are added as accessors in their order."""
     views, accessors, blob = [], [], bytearray()
     for index, part in enumerate(parts):
@@ -52,7 +53,8 @@ def glb_bytes(document: Mapping[str, Any], parts: Sequence[Part]) -> bytes:
             accessor |= {"min": rows.min(axis=0).tolist(), "max": rows.max(axis=0).tolist()}
         accessors.append(accessor)
         blob += data + bytes(-len(data) % 4)
-    asset = {"version": "2.0", "generator": f"gaussavatar {__version__}", "extras": {"synthetic": True}}
+    extras = {"synthetic": True, **(mark.plain() if mark else {})}
+    asset = {"version": "2.0", "generator": f"gaussavatar {__version__}", "extras": extras}
     buffer = {"buffers": [{"byteLength": len(blob)}], "bufferViews": views, "accessors": accessors}
     text = json.dumps({"asset": asset, **document, **buffer}, separators=(",", ":")).encode()
     chunks = b""

@@ -15,6 +15,7 @@ from jaxtyping import Float, Float32
 from scipy.spatial.transform import Rotation
 
 from gaussavatar.avatar.curves import curves_of_motion
+from gaussavatar.avatar.mark import Mark, mark_of
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.gltf import TRIANGLES, Part, glb_bytes
@@ -51,11 +52,13 @@ def write(
         raise UserError("a head with ARKit's shapes", f"{model.name}", "fit with the built-in head")
     curves = curves_of_motion(avatar, motion)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(head_bytes(model, curves, motion.T_camera_world))
+        temporary.write_bytes(head_bytes(model, curves, motion.T_camera_world, mark_of(avatar.record)))
     return len(motion)
 
 
-def head_bytes(model: HeadModel, curves: ArkitCurves, T_camera_head: Float32[np.ndarray, "n 4 4"]) -> bytes:
+def head_bytes(
+    model: HeadModel, curves: ArkitCurves, T_camera_head: Float32[np.ndarray, "n 4 4"], mark: Mark | None = None
+) -> bytes:
     """The whole file."""
     head = without_shoulders(model)
     known = [name for name in ARKIT_EXPRESSIONS if name in head.expression_names]
@@ -97,7 +100,7 @@ def head_bytes(model: HeadModel, curves: ArkitCurves, T_camera_head: Float32[np.
         "materials": [skin],
         "animations": [animation],
     }
-    return glb_bytes(document, parts)
+    return glb_bytes(document, parts, mark)
 
 
 def without_shoulders(model: HeadModel) -> HeadModel:

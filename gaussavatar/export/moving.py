@@ -13,6 +13,7 @@ MOVING = {
         "gaussavatar.export.ply_sequence",
         shaping={"mouth": MOUTH},
         many=True,
+        marked=True,
     ),
     "arkit": Writer(
         "a motion as 52 curves, as Live Link Face writes them",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from gaussavatar.avatar.mark import Mark
 from gaussavatar.export.cloud import Cloud, first_cloud
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.storage import atomic_path
@@ -24,7 +25,9 @@ FIELDS = (
 )
 
 
-def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faintest: float = 0.0) -> int:
+def write(
+    path: Path, states: Iterator[Activated], motion: MotionTrack, *, mark: Mark | None = None, faintest: float = 0.0
+) -> int:
     """Write the first state; returns the number of Gaussians.
 
     Axes are the project's own: x to the image's right, y down, z away from the camera.
@@ -33,6 +36,7 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
         path: the file.
         states: all Gaussians of every frame.
         motion: not held by this format.
+        mark: what the file says of itself.
         faintest: opacity below which a Gaussian is left out.
 
     Raises:
@@ -40,15 +44,16 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
     """
     cloud = first_cloud(states, faintest)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(ply_bytes(cloud))
+        temporary.write_bytes(ply_bytes(cloud, mark))
     return len(cloud)
 
 
-def ply_bytes(cloud: Cloud) -> bytes:
+def ply_bytes(cloud: Cloud, mark: Mark | None = None) -> bytes:
     """The whole file."""
     lines = ["ply", "format binary_little_endian 1.0", "comment synthetic head avatar made by gaussavatar"]
+    lines += [f"comment {mark.about}"] if mark else []
     lines += [f"element vertex {len(cloud)}", *(f"property float {name}" for name in FIELDS), "end_header"]
-    return ("\n".join(lines) + "\n").encode("ascii") + ply_rows(cloud).astype("<f4").tobytes()
+    return ("\n".join(lines) + "\n").encode("ascii", "backslashreplace") + ply_rows(cloud).astype("<f4").tobytes()
 
 
 def ply_rows(cloud: Cloud) -> Float32[np.ndarray, "n 17"]:

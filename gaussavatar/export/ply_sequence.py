@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from gaussavatar.avatar.mark import Mark
 from gaussavatar.errors import UserError
 from gaussavatar.export.cloud import cloud_of
 from gaussavatar.export.ply import ply_bytes
@@ -14,7 +15,7 @@ from gaussavatar.storage import atomic_path, remove_leftovers
 from gaussavatar.types import Activated
 
 
-def write(path: Path, states: Iterator[Activated], motion: MotionTrack) -> int:
+def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, mark: Mark | None = None) -> int:
     """Write every state; returns the number of Gaussians of one.
 
     Every file has all Gaussians in the same order, so that a program can follow them.
@@ -31,7 +32,7 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack) -> int:
     for number, gaussians in enumerate(states):
         cloud = cloud_of(gaussians)
         with atomic_path(path / f"frame_{number:06d}.ply") as temporary:
-            temporary.write_bytes(ply_bytes(cloud))
+            temporary.write_bytes(ply_bytes(cloud, mark))
         count = len(cloud)
     for stale in before:
         if int(stale.stem.removeprefix("frame_")) >= len(motion):

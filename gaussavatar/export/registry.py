@@ -43,6 +43,7 @@ def export_avatar(
         UserError: an unknown format or option, a damaged avatar, or an output that cannot be written.
     """
     from gaussavatar.avatar.load import load_avatar
+    from gaussavatar.avatar.mark import mark_of
     from gaussavatar.export.states import MotionWish, states
 
     if kind not in WRITERS:
@@ -57,7 +58,7 @@ def export_avatar(
         motion = (motion or MotionWish()).track(loaded, writer.moves)
     track = motion if writer.moves else motion.frames(0, 1)
     given = loaded if writer.whole else states(loaded, track, chosen.get("mouth", 1.0))
-    return path, writer.write(path, given, track, chosen, tell)
+    return path, writer.write(path, given, track, chosen, tell, mark_of(loaded.record))
 
 
 def destination(writer: Writer, chosen: Mapping[str, Any], name: str, out: Path | None) -> Path:

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from gaussavatar import __version__
+from gaussavatar.avatar.mark import Mark
 from gaussavatar.export.cloud import Cloud, first_cloud, smallest_three, to_byte
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.storage import atomic_path
@@ -27,14 +28,16 @@ from gaussavatar.types import Activated
 LEVELS = 256
 
 
-def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faintest: float = 0.0) -> int:
+def write(
+    path: Path, states: Iterator[Activated], motion: MotionTrack, *, mark: Mark | None = None, faintest: float = 0.0
+) -> int:
     """Write the first state; returns the number of Gaussians.
 
     Raises:
         UserError: see :func:`gaussavatar.export.ply.write`.
     """
     cloud = first_cloud(states, faintest)
-    pictures, meta = packed(cloud.by_place())
+    pictures, meta = packed(cloud.by_place(), mark)
     # In memory: a zip file that meets a full disk complains once more when it is forgotten.
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
@@ -46,7 +49,7 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
     return len(cloud)
 
 
-def packed(cloud: Cloud) -> tuple[dict[str, bytes], dict[str, Any]]:
+def packed(cloud: Cloud, mark: Mark | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The pictures by name, as WebP, and what ``meta.json`` says of them."""
     places = np.sign(cloud.means) * np.log1p(np.abs(cloud.means.astype(np.float64)))
     low, high = places.min(axis=0), places.max(axis=0)
@@ -65,7 +68,7 @@ def packed(cloud: Cloud) -> tuple[dict[str, bytes], dict[str, Any]]:
     }
     meta = {
         "version": 2,
-        "asset": {"generator": f"gaussavatar {__version__}", "synthetic": True},
+        "asset": {"generator": f"gaussavatar {__version__}", "synthetic": True, **(mark.plain() if mark else {})},
         "count": len(cloud),
         "means": {"mins": low.tolist(), "maxs": high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
         "scales": {"codebook": scale_levels, "files": ["scales.webp"]},

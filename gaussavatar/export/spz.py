@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from gaussavatar.avatar.mark import Mark
 from gaussavatar.errors import UserError
 from gaussavatar.export.cloud import Cloud, first_cloud, smallest_three, to_byte
 from gaussavatar.motion.track import MotionTrack
@@ -26,7 +27,9 @@ FRACTION_BITS = 13
 _COLOR_SCALE, _LOG_LOW, _LOG_STEPS = 0.15, -10.0, 16.0
 
 
-def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faintest: float = 0.0) -> int:
+def write(
+    path: Path, states: Iterator[Activated], motion: MotionTrack, *, mark: Mark | None = None, faintest: float = 0.0
+) -> int:
     """Write the first state; returns the number of Gaussians.
 
     Raises:
@@ -34,11 +37,11 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
     """
     cloud = first_cloud(states, faintest)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(spz_bytes(cloud))
+        temporary.write_bytes(spz_bytes(cloud, mark))
     return len(cloud)
 
 
-def spz_bytes(cloud: Cloud) -> bytes:
+def spz_bytes(cloud: Cloud, mark: Mark | None = None) -> bytes:
     """The whole file.
 
     Raises:
@@ -56,7 +59,15 @@ def spz_bytes(cloud: Cloud) -> bytes:
         to_byte((packed.log_scales - _LOG_LOW) * _LOG_STEPS).tobytes(),
         packed_quaternions(packed.quats).tobytes(),
     )
-    return gzip.compress(b"".join(body), 9, mtime=0)
+    return with_comment(gzip.compress(b"".join(body), 9, mtime=0), mark.about if mark else "")
+
+
+def with_comment(data: bytes, text: str) -> bytes:
+    """A gzip file with a comment in its header (RFC 1952, section 2.3.1), which the format itself has no place for."""
+    if not text:
+        return data
+    has_comment, said = 16, text.encode("latin-1", "replace") + b"\0"
+    return data[:3] + bytes([data[3] | has_comment]) + data[4:10] + said + data[10:]
 
 
 def packed_quaternions(quats: Float32[np.ndarray, "n 4"]) -> np.ndarray:

@@ -12,7 +12,13 @@ MOUTH = Option(1.1, 1.0, 2.0, "how many times as far from the filming camera the
 def still(name: str, holds: str) -> Writer:
     """A format whose writer is the file of its name in this package."""
     return Writer(
-        holds, False, f".{name}", f"gaussavatar.export.{name}", {"faintest": FAINTEST}, shaping={"mouth": MOUTH}
+        holds,
+        False,
+        f".{name}",
+        f"gaussavatar.export.{name}",
+        {"faintest": FAINTEST},
+        shaping={"mouth": MOUTH},
+        marked=name != "splat",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaussavatar.avatar.mark import Mark
 from gaussavatar.errors import UserError
 from gaussavatar.export.cloud import Cloud, first_cloud
 from gaussavatar.motion.track import MotionTrack
@@ -18,7 +19,9 @@ from gaussavatar.storage import atomic_path
 from gaussavatar.types import Activated
 
 
-def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faintest: float = 0.0) -> int:
+def write(
+    path: Path, states: Iterator[Activated], motion: MotionTrack, *, mark: Mark | None = None, faintest: float = 0.0
+) -> int:
     """Write the first state; returns the number of Gaussians.
 
     Raises:
@@ -30,7 +33,7 @@ def write(path: Path, states: Iterator[Activated], motion: MotionTrack, *, faint
         raise UserError("a file for --out that ends in .usd, .usda or .usdc", path.name, "change the ending")
     cloud = first_cloud(states, faintest)
     with atomic_path(path) as temporary:
-        write_stage(temporary, cloud.by_place().upright())
+        write_stage(temporary, cloud.by_place().upright(), mark)
     return len(cloud)
 
 
@@ -49,12 +52,13 @@ def require_usd() -> None:
         raise UserError("a usd-core that knows Gaussian splats (26.11)", "an older one", do)
 
 
-def write_stage(path: Path, cloud: Cloud) -> None:
+def write_stage(path: Path, cloud: Cloud, mark: Mark | None = None) -> None:
     """Write one stage with one prim; the cloud is in the stage's axes."""
     from pxr import Usd, UsdGeom, UsdVol, Vt
 
     stage = Usd.Stage.CreateNew(str(path))
-    stage.SetMetadata("comment", "synthetic head avatar made by gaussavatar")
+    said = ["synthetic head avatar made by gaussavatar", *([mark.about] if mark else [])]
+    stage.SetMetadata("comment", "; ".join(said))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
     prim = UsdVol.ParticleField3DGaussianSplat.Define(stage, "/avatar")

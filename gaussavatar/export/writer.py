@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from gaussavatar.errors import UserError
 
 if TYPE_CHECKING:
+    from gaussavatar.avatar.mark import Mark
     from gaussavatar.avatar.player import LoadedAvatar
     from gaussavatar.motion.track import MotionTrack
     from gaussavatar.types import Activated
@@ -110,9 +111,10 @@ class Writer:
     """A format that other programs read.
 
     ``module`` has the work: ``write(path, states, motion, **options) -> int``. It is given all Gaussians of every
-    frame of a motion, in head space, without batch dimension, the torso's after the head's; and the motion, which has
-    the pose of the head in each frame. It writes atomically and returns how many Gaussians a frame of the file has. It
-    never sees the avatar. Where the format does not move, the motion has one frame.
+    frame of a motion, in head space, without batch dimension, the torso's after the head's; the motion, which has the
+    pose of the head in each frame; and, where there is room, ``mark``: what the file says of itself. It writes
+    atomically and returns how many Gaussians a frame of the file has. It never sees the avatar. Where the format does
+    not move, the motion has one frame.
 
     A format that carries the avatar itself (``whole``) is given the loaded avatar in place of its states, and ``tell``,
     a function for lines that the user should read.
@@ -133,6 +135,8 @@ class Writer:
     """Settings of the states themselves, which the module is not told."""
     many: bool = False
     """Whether it is a folder of files, always."""
+    marked: bool = False
+    """Whether a file has room for whose face it is and on what consent."""
     counts: str = "Gaussians"
     """What the number is of that writing gives."""
 
@@ -148,8 +152,9 @@ class Writer:
         motion: MotionTrack,
         options: Mapping[str, Any],
         tell: Callable[[str], None] = lambda line: None,
+        mark: Mark | None = None,
     ) -> int:
-        """Write a file; returns how many Gaussians a frame of it has.
+        """Write a file, which says ``mark`` where it has room; returns how many Gaussians a frame of it has.
 
         Raises:
             UserError: an option that the format does not have, or out of its range; nothing to write; no room to write.
@@ -157,6 +162,8 @@ class Writer:
         chosen = {name: value for name, value in self.chosen(options).items() if name in self.options}
         if self.whole:
             chosen["tell"] = tell
+        elif self.marked:
+            chosen["mark"] = mark
         return importlib.import_module(self.module).write(path, states, motion, **chosen)
 
     def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:

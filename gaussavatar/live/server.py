@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection
 from gaussavatar.avatar.avatar import Avatar
 from gaussavatar.avatar.live.session import LONGEST
 from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.mark import mark_of
 from gaussavatar.errors import UserError
 from gaussavatar.export.gsa.beside import pack_beside, packed_path
 from gaussavatar.live.client import FULL, POLICY, Client, refuse
@@ -217,10 +218,7 @@ class LiveServer(Door):
 
 def facts_of(avatar: Avatar) -> dict[str, str]:
     """What a recording says of itself."""
-    return {
-        "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
-        "title": f"{avatar.loaded.record.subject} (synthetic)",
-    }
+    return mark_of(avatar.loaded.record).facts()
 
 
 def _unless_gone(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -19,6 +19,11 @@ PALETTE_FRAMES = 100
 """From so many first frames a GIF takes its colours."""
 
 
+def numbered(path: Path, index: int) -> Path:
+    """The picture of a frame in a series that is named ``path``."""
+    return path.with_name(f"{path.stem}_{index:06d}.png")
+
+
 def write_pngs(path: Path, frames: Iterable[UInt8[np.ndarray, "h w c"]], comment: str = "") -> int:
     """Write RGB or RGBA frames beside each other: ``talk.png`` gives ``talk_000000.png`` and so on.
 
@@ -33,11 +38,11 @@ def write_pngs(path: Path, frames: Iterable[UInt8[np.ndarray, "h w c"]], comment
     facts, count = PngInfo(), 0
     facts.add_text("Comment", comment)
     for count, frame in enumerate(frames, start=1):
-        with atomic_path(path.with_name(f"{path.stem}_{count - 1:06d}.png")) as temporary:
+        with atomic_path(numbered(path, count - 1)) as temporary:
             Image.fromarray(frame).save(temporary, "PNG", pnginfo=facts, compress_level=4)
-    numbered = re.compile(re.escape(path.stem) + r"_(\d{6})\.png")
+    ours = re.compile(re.escape(path.stem) + r"_(\d{6})\.png")
     for each in list(path.parent.glob("*.png")) if count else ():
-        if (name := numbered.fullmatch(each.name)) and int(name[1]) >= count:
+        if (name := ours.fullmatch(each.name)) and int(name[1]) >= count:
             each.unlink()
     return count
 

@@ -4,8 +4,8 @@ Columns, in any order: ``frame``, ``seconds``; ``mouth_0`` and so on, the mouth 
 channels; ``movement_NAME``, added movements; the head's pose in ``yaw_degrees`` (positive turns the face to the
 picture's right), ``pitch_degrees`` (up), ``roll_degrees`` (clockwise) and ``x_metres`` (to the picture's right),
 ``y_metres`` (down), ``z_metres`` (away from the camera); ``place``, the frame of the filmed track. ``fps``, ``avatar``
-and ``format`` say the same in every row, so that no row is special. ``frame`` and ``seconds`` are for the reader: rows
-may be deleted, and are then a cut.
+and ``format``, and ``about`` where it is known whose face it is, say the same in every row, so that no row is special.
+``frame`` and ``seconds`` are for the reader: rows may be deleted, and are then a cut.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -53,6 +54,7 @@ def write_sheet(
     movements: Sequence[str],
     fps: float,
     avatar: str,
+    about: str = "",
 ) -> None:
     """Write the arrays of a motion track, atomically.
 
@@ -63,6 +65,7 @@ def write_sheet(
         movements: names of the movements.
         fps: frames per second.
         avatar: whose motion it is, or "".
+        about: whose face it is and on what consent, or "".
     """
     codes, channels, places = arrays["mouth_codes"], arrays["upper"], arrays["places"]
     n = len(codes)
@@ -74,10 +77,10 @@ def write_sheet(
         *POSE,
     ]
     numbers = np.concatenate([codes, channels, moved, pose_numbers(arrays["T_camera_world"])], axis=1)
-    facts = (_DIGITS % fps, _AVATAR + avatar, FORMAT)
+    facts = (_DIGITS % fps, _AVATAR + avatar, FORMAT, *([about] if about else []))
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["frame", "seconds", *names, "place", "fps", "avatar", "format"])
+        writer.writerow(["frame", "seconds", *names, "place", "fps", "avatar", "format", *(["about"] if about else [])])
         for frame, (row, place) in enumerate(zip(numbers.tolist(), places.tolist(), strict=True)):
             cells = [_DIGITS % value for value in row]
             writer.writerow([frame, f"{frame / fps:.5f}", *cells, place, *facts])
@@ -88,8 +91,19 @@ def is_sheet(table: Table) -> bool:
     return table.has("mouth_0") or table.has("place") or FORMAT.rsplit(" ", 1)[0] in " ".join(table.header)
 
 
-def read_sheet(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str, ...], float, str]:
-    """Read :func:`write_sheet`: arrays, names of upper-face channels, of movements, frame rate, avatar.
+class Sheet(NamedTuple):
+    """What :func:`write_sheet` wrote."""
+
+    arrays: dict[str, np.ndarray]
+    upper: tuple[str, ...]
+    movements: tuple[str, ...]
+    fps: float
+    avatar: str
+    about: str
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read :func:`write_sheet`.
 
     Raises:
         UserError: a column is missing, a cell holds what it should not, or rows are out of order; each is named.
@@ -97,7 +111,7 @@ def read_sheet(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], tupl
     return sheet_of_table(read_table(path))
 
 
-def sheet_of_table(table: Table) -> tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str, ...], float, str]:
+def sheet_of_table(table: Table) -> Sheet:
     """See :func:`read_sheet`."""
     if not table.rows:
         raise UserError(f"a row per frame in {table.path}", "none below the header", "save the motion again")
@@ -126,7 +140,9 @@ def sheet_of_table(table: Table) -> tuple[dict[str, np.ndarray], tuple[str, ...]
     names = tuple(name.removeprefix("upper_") for name in upper)
     if names == tuple(map(str, range(len(names)))):
         names = ()
-    return arrays, names, tuple(name.removeprefix("movement_") for name in movements), _rate(table), _avatar(table)
+    moved = tuple(name.removeprefix("movement_") for name in movements)
+    about = next((text.strip() for text in table.texts("about") if text.strip()), "") if table.has("about") else ""
+    return Sheet(arrays, names, moved, _rate(table), _avatar(table), about)
 
 
 def _missing(table: Table, name: str) -> UserError:

@@ -63,6 +63,8 @@ class MotionTrack:
     """Movements that are added by name, 1 being full, for an avatar that is bound to a head; None for none."""
     movement_names: tuple[str, ...] = ()
     """Names of ``movements``, in order."""
+    about: str = ""
+    """Whose face it is and on what consent, as the avatar's record says; "" where it is not known."""
 
     def __post_init__(self) -> None:
         """Check that all arrays speak of the same frames.
@@ -236,7 +238,7 @@ class MotionTrack:
         """
         if Path(path).suffix.lower() == ".csv":
             names = (self.upper_names, self.movement_names)
-            return write_sheet(Path(path), self.arrays(), *names, self.fps, self.avatar)
+            return write_sheet(Path(path), self.arrays(), *names, self.fps, self.avatar, self.about)
         facts = {
             "format": FORMAT,
             "version": VERSION,
@@ -244,6 +246,8 @@ class MotionTrack:
             "upper_names": json.dumps(self.upper_names),
             "avatar": self.avatar,
         }
+        if self.about:
+            facts["about"] = self.about
         if self.movement_names:
             facts["movement_names"] = json.dumps(self.movement_names)
         write_arrays(Path(path), self.arrays(), facts)
@@ -260,8 +264,15 @@ class MotionTrack:
         if not path.is_file():
             raise UserError(f"a motion track at {path}", "no such file", "give one that a track's save wrote")
         if not is_safetensors(path):
-            arrays, upper, movements, fps, avatar = read_sheet(path)
-            return cls(**arrays, fps=fps, upper_names=upper, avatar=avatar, movement_names=movements)
+            sheet = read_sheet(path)
+            return cls(
+                **sheet.arrays,
+                fps=sheet.fps,
+                upper_names=sheet.upper,
+                avatar=sheet.avatar,
+                about=sheet.about,
+                movement_names=sheet.movements,
+            )
         arrays, facts = read_arrays(path)
         if facts.get("format") != FORMAT:
             raise UserError(f"a motion track at {path}", "another kind of file", "give one that a track's save wrote")
@@ -276,7 +287,8 @@ class MotionTrack:
             if "movements" in arrays:
                 values.append(arrays["movements"].astype(np.float32))
                 moved = {"movements": values[-1], "movement_names": _names(facts["movement_names"])}
-            track = cls(*values[:3], places, fps=fps, upper_names=names, avatar=facts.get("avatar", ""), **moved)
+            said = {name: facts.get(name, "") for name in ("avatar", "about")}
+            track = cls(*values[:3], places, fps=fps, upper_names=names, **said, **moved)
         except (KeyError, ValueError, TypeError, IndexError, msgspec.MsgspecError) as error:
             raise UserError(f"a whole motion track at {path}", f"a damaged one ({error})", "save it again") from error
         sane = len(track) > 0 and 1 <= fps <= 1000 and track.places.min() >= 0

@@ -26,12 +26,14 @@ from gaussavatar.avatar.driving import (
 )
 from gaussavatar.avatar.framing import Framing, framing_of
 from gaussavatar.avatar.load import load_avatar
+from gaussavatar.avatar.mark import mark_of
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.avatar.record import record_to_plain
 from gaussavatar.errors import UserError
 from gaussavatar.media.alpha_video import require_alpha, write_alpha_video
 from gaussavatar.media.joining import join_videos
-from gaussavatar.media.picture_series import write_gif, write_pngs
+from gaussavatar.media.picture_series import numbered, write_gif, write_pngs
+from gaussavatar.media.signing import ALL_MADE, PARTLY_MADE, ContentSigner, Credentials, open_signer
 from gaussavatar.media.sound_file import hear
 from gaussavatar.media.writing import write_video
 from gaussavatar.motion.arkit import write_curves
@@ -71,6 +73,7 @@ def speak(
     seed: int = 0,
     save_curves: Path | None = None,
     share: Share | None = None,
+    sign: Credentials | None = None,
 ) -> Path:
     """Write a video of the avatar speaking ``audio``, with that sound and exactly as long.
 
@@ -91,12 +94,14 @@ def speak(
         seed: of what controls generate.
         save_curves: where the same motion is written as curves of ARKit's shapes, in the order of Live Link Face.
         share: which of the segments are drawn, beside ``out``; nothing is joined, and no motion saved elsewhere.
+        sign: with whose certificate the video gets signed content credentials, once it is whole.
 
     Returns:
         The video; of a share, the folder of its segments.
 
     Raises:
-        UserError: no such sound, avatar or picture, a wish that cannot be fulfilled, or the output cannot be written.
+        UserError: no such sound, avatar or picture, a wish that cannot be fulfilled, a certificate that does not sign,
+            or the output cannot be written.
     """
     wish = wish or VideoWish()
     wish.check()
@@ -107,6 +112,7 @@ def speak(
     check_outputs(out, (save_motion, save_curves), (audio, motion), folder, background.clear)
     if share is not None and out.suffix.lower() in SERIES:
         raise UserError("a video for --part", f"{out}", "draw pictures in one run")
+    signer = None if sign is None else open_signer(sign, out)
     if audio is None and motion is None:
         raise UserError("a sound or a motion", "neither", "give --audio, --text or --motion")
     waveform = None if audio is None else _heard(audio, progress)
@@ -123,7 +129,7 @@ def speak(
     start, seconds = wish.first_moment(VIDEO_FPS if motion is None else motion.fps), track.seconds
     if waveform is not None:
         seconds = max(min(waveform.seconds, wish.stop or waveform.seconds) - start, 1 / track.fps)
-    shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out)
+    shot = Shot(loaded, track, background, wish, framing, audio, start, seconds, out, signer)
     if kept is None and share is None and not in_parts(track, out):
         with scratch_folder() as scratch, frame_parallel():
             shot.write(scratch, progress)
@@ -241,6 +247,7 @@ class Shot:
     start: float
     seconds: float
     out: Path
+    signer: ContentSigner | None = None
 
     def write(self, scratch: Path, progress: Progress) -> None:
         """Write the video at once; ``scratch`` takes what is decoded on the way."""
@@ -248,6 +255,7 @@ class Shot:
         with progress.stage("speaking", len(self.track)) as advance:
             frames = _counted(self._frames(self.track, behind), advance)
             self._encode(self.out, frames, self.seconds, **self._sound, metadata=self._facts())
+        self._sign()
 
     def write_some(self, segments: Sequence[Segment], scratch: Path, progress: Progress) -> None:
         """Write those of the segments that are not there."""
@@ -276,6 +284,7 @@ class Shot:
                 join_videos(self.out, videos, lengths, **self._sound, seconds=self.seconds, metadata=facts)
 
             write_in_segments(parts, segments, write, join, progress)
+        self._sign()
 
     def _behind(self, scratch: Path) -> Behind:
         return behind_head(self.avatar, self.background, scratch, self.wish.torso, self.framing)
@@ -287,6 +296,22 @@ class Shot:
     def _write_segment(self, segment: Segment, behind: Behind, advance: Callable[[int], None]) -> None:
         frames = self._frames(self.track.frames(segment.first, segment.stop), behind)
         self._encode(segment.path, _counted(frames, advance), self._seconds_of(segment))
+
+    def _sign(self) -> None:
+        """Sign what was written, where that was asked for: the video, or every one of its pictures.
+
+        Raises:
+            UserError: the certificate is not one for this; what was written is there, unsigned.
+        """
+        if self.signer is None:
+            return
+        mark, clear = mark_of(self.avatar.record), self.background.clear
+        made = ALL_MADE if clear and self.wish.torso == "gaussians" else PARTLY_MADE
+        written = [self.out]
+        if self.out.suffix.lower() == ".png":
+            written = [numbered(self.out, index) for index in range(len(self.track))]
+        for path in written:
+            self.signer.sign(path, mark.facts()["title"], made, mark.plain())
 
     def _seconds_of(self, segment: Segment) -> float:
         fps, last = self.track.fps, segment.stop == len(self.track)
@@ -301,18 +326,15 @@ class Shot:
         size = (side, side) if self.framing is None else (self.framing.width, self.framing.height)
         kind = path.suffix.lower()
         if kind == ".png":
-            write_pngs(path, frames, self._facts()["comment"])
+            write_pngs(path, frames, mark_of(self.avatar.record).comment("picture"))
         elif kind == ".gif":
-            write_gif(path, frames, self.track.fps, self._facts()["comment"])
+            write_gif(path, frames, self.track.fps, mark_of(self.avatar.record).comment("video"))
         else:
             write = write_alpha_video if self.background.clear else write_video
             write(path, frames, self.track.fps, size, seconds=seconds, **more)
 
     def _facts(self) -> dict[str, str]:
-        return {
-            "comment": "AI-generated: synthetic video of a Gaussian avatar (gaussavatar)",
-            "title": f"{self.avatar.record.subject} (synthetic)",
-        }
+        return mark_of(self.avatar.record).facts()
 
 
 def _frames_of(segments: Sequence[Segment]) -> int:

@@ -13,6 +13,7 @@ import pytest
 
 from gaussavatar.media.probe import probe
 from gaussavatar.media.process import find_ffmpeg
+from gaussavatar.native.library import native_info
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -38,8 +39,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel alone; its dependencies are those of the environment that runs the tests."""
-    folder = tmp_path_factory.mktemp("clean") / "venv"
+    return environment_with(wheel, tmp_path_factory.mktemp("clean") / "venv")
+
+
+def environment_with(wheel: Path, folder: Path) -> Path:
+    """An environment with a wheel alone; its dependencies are those of the environment that runs the tests."""
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
     python = folder / "bin" / "python"
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
@@ -96,6 +100,26 @@ def test_the_installed_program_works_from_an_empty_folder(
         environment=environment)  # fmt: skip
     assert abs(probe(empty / "said.mp4").seconds - 1.5) <= 0.04
     assert sorted(path.name for path in empty.iterdir()) == ["said.mp4", "tone.wav"]
+
+
+@pytest.mark.parametrize("distribution", [".", "packaging/play"])
+def test_a_wheel_with_the_library_inside_needs_no_compiler(
+    distribution: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The library is that of the tests, for wheels of other systems have theirs from another compiler."""
+    library = Path(native_info()["library"])
+    tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    given = {**os.environ, "GAUSSAVATAR_WHEEL_LIBRARY": str(library), "GAUSSAVATAR_WHEEL_TAG": tag}
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=CHECKOUT / distribution,
+        environment=given)  # fmt: skip
+    (built,) = tmp_path.glob("*.whl")
+    assert built.name.endswith(f"-py3-none-{tag}.whl")
+    assert f"gaussavatar/_cuda_ext/prebuilt/{library.name}" in zipfile.ZipFile(built).namelist()
+    python = environment_with(built, tmp_path / "venv") / "bin" / "python"
+    code = "from gaussavatar.native.library import native_info; print(native_info()['library'])"
+    without = environment | {"CXX": "/no/such/compiler"}
+    found = Path(run(python, "-c", code, cwd=tmp_path, environment=without).stdout.strip())
+    assert found.is_relative_to(tmp_path / "venv") and found.parent.name == "prebuilt"
 
 
 def test_recipes_are_read_from_the_wheel(installed: Path, environment: dict[str, str], tmp_path: Path) -> None:
