@@ -69,6 +69,18 @@ def require_stream() -> None:
         raise UserError("the packages of the extra stream", f"no {' and no '.join(missing)}", do)
 
 
+HEADLESS = "pip install --force-reinstall --no-deps 'opencv-contrib-python-headless<4.12'"
+"""Lays the OpenCV that asks for no desktop over the one that mediapipe brings: they are the same files."""
+
+
+def unloadable_package(error: ImportError) -> UserError | None:
+    """The user's mistake behind a package that is there and does not load: an OpenCV without a desktop; else None."""
+    said = " ".join(str(error).split())
+    if not any(name in said for name in ("libGL.so", "libgthread", "libglib")):
+        return None
+    return UserError("an OpenCV that loads", said, f"on a machine without a desktop: {HEADLESS}")
+
+
 def missing_package(error: ModuleNotFoundError) -> UserError | None:
     """The user's mistake behind an import that failed: a package that another installation brings; else None."""
     name = (error.name or "").partition(".")[0]

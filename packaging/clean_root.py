@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -98,6 +100,14 @@ def has_no_compiler(root: Root) -> None:
         root.run("sh", "-c", f"command -v {name}", code=127)
 
 
+def without_a_desktop(root: Root) -> None:
+    """The OpenCV that mediapipe brings asks for libGL: what the program says to do about that, done."""
+    said = root.run("/root/whole/bin/gaussavatar", "doctor", code=1)
+    command = re.search(r"pip (install --force-reinstall [^\n;]*)", said)
+    assert command is not None, said
+    root.run("/root/whole/bin/pip", *shlex.split(command[1]))
+
+
 def doctor(root: Root, name: str) -> None:
     """The doctor finds everything, and the library that came along."""
     said = root.run(f"/root/{name}/bin/gaussavatar", "doctor")
@@ -147,14 +157,19 @@ def main(words: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="folder for the bare system")
     parser.add_argument("--mirror", help="Debian's mirror; debootstrap's own when not given")
     parser.add_argument("--share", type=Path, action="append", default=[], help="a folder to show inside, read-only")
+    parser.add_argument("--constraint", help="one for pip, such as a torch without CUDA where pip is shown one")
     parser.add_argument("--skip", action="append", default=[], help="a step to leave out")
     asked = parser.parse_args(words)
     make(asked.folder, asked.mirror)
+    if asked.constraint:
+        (asked.folder / "root/constraint.txt").write_text(asked.constraint + "\n")
+        os.environ["PIP_CONSTRAINT"] = "/root/constraint.txt"
     root = Root(asked.folder, asked.share)
     wheels = {name: wheel_of(asked.dist, name) for name in ("gaussavatar", "gaussavatar_play")}
     steps: dict[str, Callable[[], None]] = {
         "no compiler": lambda: has_no_compiler(root),
         "install": lambda: install(root, "whole", wheels["gaussavatar"]),
+        "headless": lambda: without_a_desktop(root),
         "doctor": lambda: doctor(root, "whole"),
         "demo": lambda: demo(root),
         "page": lambda: talking_page(root),

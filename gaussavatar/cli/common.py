@@ -37,6 +37,13 @@ def run_verb(work: Callable[[], int | None]) -> int:
         if mistake is None:
             raise
         return complain(mistake)
+    except ImportError as error:
+        from gaussavatar.packages import unloadable_package
+
+        mistake = unloadable_package(error)
+        if mistake is None:
+            raise
+        return complain(mistake)
     except BrokenPipeError:
         # The reader of a pipe such as `gaussavatar doctor | head -1` has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

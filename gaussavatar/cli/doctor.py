@@ -16,7 +16,7 @@ from pathlib import Path
 from gaussavatar import __version__
 from gaussavatar.cli.common import say
 from gaussavatar.errors import UserError
-from gaussavatar.packages import PLAYING, WHOLE, installed, plays_only
+from gaussavatar.packages import HEADLESS, PLAYING, WHOLE, installed, plays_only
 
 MIN_FREE_GIB = 2.0
 """Disk space that a fit of a few minutes of video needs below the working directory."""
@@ -201,7 +201,8 @@ def check_mediapipe_import() -> Finding:
     if done.returncode == 0:
         return Finding("mediapipe", True, f"loads, with OpenCV {done.stdout.strip()}")
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return Finding("mediapipe", False, last, "for libGL: apt install libgl1, or pip install opencv-python-headless")
+    do = f"for libGL: {HEADLESS}"
+    return Finding("mediapipe", False, last, do)
 
 
 def check_head_data() -> Finding:

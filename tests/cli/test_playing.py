@@ -91,6 +91,19 @@ def test_an_import_that_fails_names_the_package_to_install(
     assert isinstance(mistake, UserError) and mistake.do == said
 
 
+def test_an_opencv_without_a_desktop_ends_in_one_line_with_what_to_do() -> None:
+    done = fresh("""
+from gaussavatar.cli.common import run_verb
+
+def work():
+    raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+sys.exit(run_verb(work))
+""")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "libGL.so.1" in done.stderr and "opencv-contrib-python-headless" in done.stderr
+
+
 def test_an_import_that_no_installation_mends_keeps_its_traceback() -> None:
     assert packages.missing_package(ModuleNotFoundError("no", name="gaussavatar.wings")) is None
 
