@@ -90,11 +90,12 @@ def test_the_torso_is_in_the_file_where_the_viewer_draws_it(toy_avatar: Path, dr
 
 
 def test_an_avatar_without_a_torso_gives_the_bytes_that_it_always_gave(toy_avatar: Path, tmp_path: Path) -> None:
-    """The file as the first version wrote it: the two branches by themselves."""
+    """The file as the first version wrote it, and whose face it is: the two branches by themselves."""
     avatar = load_avatar(toy_avatar)
     rows = ply_rows(cloud_of(avatar.activated(avatar.closed.numpy(), np.zeros(len(avatar.upper_names), np.float32))))
     header = [
         *("ply", "format binary_little_endian 1.0", "comment synthetic head avatar made by gaussavatar"),
+        "comment nobody (consent: toy)",
         "element vertex 460",
         *(f"property float {name}" for name in "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity".split()),
         *(f"property float {name}" for name in "scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()),
