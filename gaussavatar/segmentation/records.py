@@ -42,6 +42,9 @@ class SegmentationConfig:
     neck_reach: float = 0.24
     """How far the neck is continued upward behind the jaw."""
 
+    hair_reach: float = 0.35
+    """How far hair that falls over the shoulders is continued upward behind the hair that goes with the head."""
+
     workers: int = 2
     """Threads; the heavy calls release the interpreter's lock."""
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 
@@ -258,6 +259,8 @@ def _under_block(
 ) -> list[Hidden]:
     """What lies behind the head in frames ``start`` to ``stop``."""
     outlines, config = scene.outlines, scene.config
+    # Dark cloth has the colours of short dark hair, and does not fall from the head.
+    config = config if scene.long_hair else replace(config, hair_reach=0.0)
     side = small_side(outlines.size)
     unit = outlines.face_height * side / outlines.size
     first, last = max(0, start - MARGIN), min(len(frames), stop + MARGIN)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
 from gaussavatar.image.filling import complete_background, disc, soft_step
-from gaussavatar.segmentation.colours import ColourModel
+from gaussavatar.segmentation.colours import CLASSES, ColourModel
 from gaussavatar.segmentation.geometry import Outlines
 from gaussavatar.segmentation.plate import Plate
 from gaussavatar.segmentation.records import SegmentationConfig
@@ -68,32 +68,39 @@ def complete_neck(
     fill: Float32[np.ndarray, "b s 3"],
     image: Float32[np.ndarray, "b s 3"],
     body: Float32[np.ndarray, "b s"],
-    skin: Float32[np.ndarray, "b s"],
+    classes: UInt8[np.ndarray, "b s 3"],
     region: Bool[np.ndarray, "b s"],
     neck_colour: Float32[np.ndarray, "3"],
     centre: float,
     half_width: float,
     unit: float,
     reach: float,
+    hair_reach: float,
 ) -> None:
     """Draw neck and clothing over the background ``fill``, upward from the lower edge of ``region``.
 
-    Two layers per column: what is seen just below the edge goes on for a few hundredths
-    of the face height, whatever it is; behind it the neck, in the colours of
-    the skin seen below the chin (else the clip's), goes on for ``reach`` face heights
-    where skin or the inside of a collar lies below. ``unit`` is the face height in pixels.
+    Two layers per column: what is seen just below the edge goes on for a few hundredths of the face height, whatever
+    it is, and for ``hair_reach`` face heights if it is hair beside the neck, which falls from above; behind it the
+    neck, in the colours of the skin seen below the chin (else the clip's), goes on for ``reach`` face heights where
+    skin or the inside of a collar lies below. ``unit`` is the face height in pixels, ``classes`` are those of
+    :meth:`~gaussavatar.segmentation.colours.ColourModel.classify`.
     """
+    skin, hair = (classes[..., CLASSES.index(name)] * np.float32(1 / 255) for name in ("skin", "hair"))
     height, width = body.shape
     covered = region.any(0)
     bottom = np.where(covered, height - 1 - np.argmax(region[::-1], 0), 0)
     near, presence, inside = _below_columns(image, body, bottom, max(2, round(0.012 * unit)))
     deep, share, _ = _below_columns(image, body * skin, bottom, max(3, round(0.08 * unit)))
     known = covered * inside
+    strands, _, _ = _below_columns(hair[..., None], body, bottom, max(3, round(0.05 * unit)))
     # Where the region runs out of the picture nothing is seen below it: there only the neck goes on.
     presence = np.where(known > 0.5, presence, 1.0) * covered
     near = _smooth_columns(near, presence * known + 1e-4, max(0.6, 0.006 * unit))
 
     aside = (np.abs(np.arange(width) + 0.5 - centre) / half_width).astype(np.float32)
+    falls = soft_step(_smooth_columns(strands, presence * known + 1e-4, 0.02 * unit)[:, 0], 0.35, 0.65)
+    falls *= soft_step(aside, 0.7, 1.0)
+    hair_reach = hair_reach if falls.any() else 0.0
     skin_here = _smooth_columns(share[:, None], known, max(0.6, 0.01 * unit))[:, 0]
     behind = presence * np.maximum(soft_step(aside, 1.15, 0.95), soft_step(skin_here, 0.25, 0.6))
     trusted = share * known
@@ -102,7 +109,7 @@ def complete_neck(
     amount = cv2.GaussianBlur(trusted[None].astype(np.float32), (0, 0), 0.06 * unit, sigmaY=0.1)[0]
     tone = (tone * amount[:, None] + neck_colour * prior) / (amount + prior)[:, None]
 
-    top = max(0, int(bottom[covered].min() - reach * unit))
+    top = max(0, int(bottom[covered].min() - max(reach, hair_reach) * unit))
     low = int(bottom[covered].max()) + 1
     # Float32 throughout: these are the largest arrays.
     rise = ((bottom[None, :] - np.arange(top, low)[:, None]) / np.float32(unit)).astype(np.float32)
@@ -112,9 +119,12 @@ def complete_neck(
     lift = rise / (np.float32(reach) * (1.0 - 0.5 * np.clip(aside, 0, 1)[None] ** 2))
     alpha = (behind.astype(np.float32)[None] * soft_step(lift, 1.0, 0.6))[..., None]
     part += alpha * (tone.astype(np.float32)[None] * shade[..., None] - part)
-    # What lies just below the edge goes on for a few rows only.
-    first = max(0, int(bottom[covered].min() - np.ceil(0.06 * unit)) - top)
-    alpha = ((presence * known).astype(np.float32)[None] * soft_step(rise[first:], 0.06, 0.0))[..., None]
+    # What lies just below the edge goes on for a few rows only, hair farther.
+    first = max(0, int(bottom[covered].min() - np.ceil(max(0.06, hair_reach) * unit)) - top)
+    goes_on = soft_step(rise[first:], 0.06, 0.0)
+    if hair_reach > 0:
+        goes_on = np.maximum(goes_on, falls[None] * soft_step(rise[first:], hair_reach, 0.6 * hair_reach))
+    alpha = ((presence * known).astype(np.float32)[None] * goes_on)[..., None]
     part[first:] += alpha * (near[None] - part[first:])
 
 
@@ -212,13 +222,14 @@ def complete_under(
             fill[low:],
             known.astype(np.float32),
             body * np.float32(1 / 255),
-            colours.classify(known)[..., 0] * np.float32(1 / 255),
+            colours.classify(known),
             hidden,
             colours.neck,
             float(middle[0]) - box[1].start,
             NECK_HALF_WIDTH * outlines.face_width * scale,
             unit,
             config.neck_reach,
+            config.hair_reach,
         )
         cv2.copyTo(bare, nobody.view(np.uint8), fill[low:])
     whole = cv2.copyTo(cv2.convertScaleAbs(cv2.max(fill, 0.0)), region.view(np.uint8), seen.copy())

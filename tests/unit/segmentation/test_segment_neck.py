@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaussavatar.segmentation.colours import CLASSES
 from gaussavatar.segmentation.records import SegmentationConfig
-from gaussavatar.segmentation.under import Hidden, keep_real_neck, paste, surroundings
+from gaussavatar.segmentation.under import Hidden, complete_neck, keep_real_neck, paste, surroundings
 
 SIDE = 64
+BROWN, BLUE = (110, 70, 50), (30, 60, 160)
 
 
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -45,3 +47,30 @@ def test_surroundings_know_where_nobody_is() -> None:
     frame, masks, _ = scene()
     around = surroundings(frame, masks, SIDE, 40.0, SegmentationConfig())
     assert around.nobody[:, :8].all() and not around.nobody[:, 12:].any()
+
+
+def hair_and_cloth(hair_reach: float) -> np.ndarray:
+    """What is completed above row 40, where brown hair falls over the left shoulder and blue cloth lies on the right.
+
+    The face is 60 pixels high, the neck between columns 24 and 40.
+    """
+    image = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    classes, body, region = np.zeros_like(image), np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), bool)
+    image[41:, :20], image[41:, 44:] = BROWN, BLUE
+    classes[:, :20, CLASSES.index("hair")] = classes[:, 44:, CLASSES.index("cloth")] = 255
+    body[41:, :20] = body[41:, 44:] = 1
+    region[5:41, 2:62] = True
+    fill = np.full((SIDE, SIDE, 3), 200, np.float32)
+    skin = np.float32([220, 170, 140])
+    complete_neck(fill, image.astype(np.float32), body, classes, region, skin, 32.0, 8.0, 60.0, 0.24, hair_reach)
+    return fill
+
+
+def test_hair_goes_on_upward_behind_the_hair_that_goes_with_the_head() -> None:
+    fill = hair_and_cloth(0.35)
+    assert np.abs(fill[30:40, 4:16] - BROWN).max() < 3, "a sixth of the face's height above the cut"
+    assert (fill[:17, 4:16] > 198).all(), "not as far as the crown"
+    assert (fill[:34, 48:60] > 198).all(), "cloth goes on for a few rows only"
+    assert np.abs(fill[39, 48:60] - BLUE).max() < 40
+    short = hair_and_cloth(0.0)
+    assert (short[:34, 4:16] > 198).all() and (short[:, 48:60] == fill[:, 48:60]).all()
