@@ -30,6 +30,16 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def wait_for_lock(descriptor: int) -> None:
+    """Take the lock of an open file, however long another process holds it. Without locks nobody does.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 def locked_elsewhere(descriptor: int) -> bool:
     """Take the lock of an open file; True where another process holds it. Without locks nobody does.
 

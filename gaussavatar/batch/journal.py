@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gaussavatar.errors import UserError
+from gaussavatar.locks import locked_elsewhere
 from gaussavatar.storage import explain_os_error
 
 NAME = "journal.jsonl"
@@ -74,11 +74,9 @@ def open_journal(folder: Path) -> Iterator[Journal]:
     except OSError as error:
         raise explain_os_error(error, folder) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if locked_elsewhere(file.fileno()):
             do = "wait for it, or name another --out"
-            raise UserError(f"{folder} to be free", "another gaussavatar batch at work with it", do) from error
+            raise UserError(f"{folder} to be free", "another gaussavatar batch at work with it", do)
         yield read_journal(folder, file)
 
 

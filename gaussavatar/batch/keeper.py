@@ -25,7 +25,7 @@ MEASURE = 1.0
 PATIENCE = 5.0
 """Seconds that it has to tidy up."""
 
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+IGNORED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """The worker's end is seen at standard input; a signal to the whole group must not end the keeper first."""
 
 _DEATH_SIGNAL = 1

@@ -5,7 +5,6 @@ It runs in a process of its own (:mod:`gaussavatar.batch.keeper`), so that log, 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from gaussavatar.batch import keeper
 from gaussavatar.batch.places import file_name, is_remote
 from gaussavatar.batch.store import exists, fetch, fetch_files, fetched_once, put, remove
 from gaussavatar.errors import UserError
+from gaussavatar.locks import locked_elsewhere
 from gaussavatar.parallel import THREADS_VARIABLE
 
 LOOK = 0.5
@@ -119,14 +119,10 @@ def only_attempt(folder: Path) -> Iterator[int]:
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + WAIT
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(LOOK)
+        while locked_elsewhere(lock.fileno()):
+            if time.monotonic() > deadline:
+                raise BlockingIOError(f"{lock.name} is held by another attempt")
+            time.sleep(LOOK)
         folder.mkdir(parents=True, exist_ok=True)
         yield lock.fileno()
 

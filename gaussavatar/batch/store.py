@@ -7,7 +7,6 @@ that is then moved. An avatar's ``avatar.json`` goes last, so that half a folder
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from gaussavatar.avatar.finding import CAPTURE, HEADER
 from gaussavatar.batch.places import file_name, is_remote
 from gaussavatar.errors import UserError
+from gaussavatar.locks import wait_for_lock
 from gaussavatar.storage import content_key, file_digest
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
@@ -162,7 +162,7 @@ def fetched_once(place: str, key: str, cache: Path, *, whole: bool = True) -> Pa
     folder = cache / content_key(place, key, whole)
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for_lock(lock.fileno())
         if not folder.is_dir():
             half = folder.with_name(f".{folder.name}.half")
             shutil.rmtree(half, ignore_errors=True)
