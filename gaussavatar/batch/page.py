@@ -9,12 +9,15 @@ from pathlib import Path
 
 from gaussavatar.batch.drive import Course, Progress, rows_by_state
 from gaussavatar.batch.table import amount, duration, headline
-from gaussavatar.pages.page import folded, section, write_page
+from gaussavatar.pages.page import folded, panel, section, write_page
 
 NAME = "batch.html"
 
 AGAIN = 5
 """Seconds after which a browser reads the page of a running batch anew."""
+
+FEW = 40
+"""Rows that are done that are shown without a click."""
 
 STYLE = """
 .rows td,.rows th{text-align:left;padding:.3rem .6rem .3rem 0}.rows td:nth-child(4){text-align:right}
@@ -53,9 +56,9 @@ def _rows(course: Course, folder: Path) -> str:
     units = sorted(course.units.values(), key=lambda each: order[each.state])
     open_ = [_row(each, course, folder) for each in units if each.state != "done"]
     done = [_row(each, course, folder) for each in units if each.state == "done"]
-    shown = f'<table class="rows">{head}<tbody>{"".join(open_)}</tbody></table>' if open_ else ""
-    table = f'<table class="rows">{head}<tbody>{"".join(done)}</tbody></table>'
-    return f'<div class="panel">{shown}</div>' + (folded(f"{len(done)} done", table) if done else "")
+    tables = [f'<table class="rows">{head}<tbody>{"".join(rows)}</tbody></table>' for rows in (open_, done)]
+    shown = panel(tables[0]) if open_ else ""
+    return shown + (folded(f"{len(done)} done", tables[1], opened=len(done) <= FEW) if done else "")
 
 
 def _row(each: Progress, course: Course, folder: Path) -> str:

@@ -67,9 +67,9 @@ def panel(content: str) -> str:
     return f'<div class="panel">{content}</div>'
 
 
-def folded(summary: str, content: str) -> str:
-    """HTML on a card that is opened by a click on its summary."""
-    return panel(f"<details><summary>{escape(summary)}</summary>{content}</details>")
+def folded(summary: str, content: str, *, opened: bool = False) -> str:
+    """HTML on a card that a click on its summary opens and closes."""
+    return panel(f"<details{' open' if opened else ''}><summary>{escape(summary)}</summary>{content}</details>")
 
 
 def fact_list(facts: Iterable[tuple[str, str]]) -> str:

@@ -46,6 +46,8 @@ def test_a_batch_on_this_machine(jobs: Path) -> None:
     assert (jobs.parent / "talks" / "a.mp4").exists() and (jobs.parent / "half.ply").exists()
     assert not (jobs.parent / "late.ply").exists()
     page = (jobs.parent / "jobs-batch" / "batch.html").read_text()
+    assert '<div class="panel"></div>' not in page, "no empty card"
+    assert "<details open>" in page, "few rows are shown without a click"
     assert 'href="logs/hello.log"' in page and "2 of 3 rows done" in page and "http-equiv" not in page
     assert "video: " in (jobs.parent / "jobs-batch" / "logs" / "hello.log").read_text()
     lines = [line for line in run.journal() if "done" in line]
