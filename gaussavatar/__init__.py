@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gaussavatar.motion.track import FaceState, MotionTrack
     from gaussavatar.types import Camera, Waveform
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ArkitCurves",
