@@ -98,9 +98,9 @@ def _looked_at(row: Row, place: str | None, size: int, *, video: bool) -> Facts:
 
     if place is None:
         return Facts(size, None)
-    if is_remote(place):
-        return Facts(size, seconds_in_store(place))
     try:
+        if is_remote(place):
+            return Facts(size, seconds_in_store(place))
         require_file(Path(place))
         info = probe(Path(place))
         if video:
