@@ -141,6 +141,7 @@ def pytest_xdist_auto_num_workers() -> int:
 LONGEST = (
     "e2e/test_fit_synthetic", "e2e/test_track_synthetic", "hostile/test_hostile", "gpu/test_device_check",
     "unit/tracking/test_track_bench", "errors/test_hostile_heads", "examples/test_examples", "cli/test_wheel",
+    "batch/test_batch_ray",
     "soak/test_kills", "unit/native/test_native_memory", "unit/synthetic/test_demo_actor",
     "unit/quality/test_quality_damage", "unit/head/test_install", "unit/capture/test_capture_video",
     "unit/head/test_ict", "unit/quality/test_alignment", "live/test_live_page", "web/test_web_speech_best",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gaussavatar.batch.jobs import Row
@@ -32,14 +33,24 @@ ONE_CORE = 1.7
 MEMORY = {"fit": (900, 8.0), "evaluate": (800, 5.0), "speak": (550, 2.0), "export": (650, 2.0)}
 """MiB by verb: of any size, and for each 1000 pixels of the picture."""
 
-VIDEO_BYTES = 0.35
-"""Of a video, by pixel and second."""
+VIDEO_BYTES, SOUND_BYTES = 0.35, 16_000.0
+"""Of a video's pictures, by pixel and second, and of its sound, by second."""
 
-FIT_BYTES = 9.0
-"""Of a fit's folder, by pixel and frame of the clip."""
+FIT_BYTES = 5.0
+"""Of a fit's folder, by pixel and frame that it keeps of its clip."""
 
 GPU_SHARE = {"fit": 0.5, "speak": 0.25, "evaluate": 0.25, "export": 0.25}
 """Part of a GPU that a row asks for where there are any."""
+
+
+def scene_seconds() -> float:
+    """What this machine takes for the small scene when nothing else runs on it: by processor time."""
+    from gaussavatar.fitting.pace import TIMED, WARM_UP, small_scene_seconds
+
+    small_scene_seconds()
+    began = time.process_time()
+    small_scene_seconds()
+    return (time.process_time() - began) / (WARM_UP + TIMED) / ONE_CORE
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ class Facts:
     """Of its clip or sound; None where nobody has looked."""
     sources: float = 1.0
     """Pixels of a frame of its clip over those of 1920 x 1080."""
+    captured: int = 0
+    """Side of the pictures that a fit keeps of its clip."""
 
 
 def facts_of(row: Row, sizes: Mapping[str, int]) -> Facts:
@@ -85,8 +98,9 @@ def facts_of(row: Row, sizes: Mapping[str, int]) -> Facts:
 
         recipe, overrides = row.value("recipe") or "default", row.values.get("set", ())
         assert isinstance(overrides, tuple)
-        size = load_recipe(recipe, overrides).image_size
-        return _looked_at(row, row.value("video"), size, video=True)
+        config = load_recipe(recipe, overrides)
+        found = _looked_at(row, row.value("video"), config.image_size, video=True)
+        return replace(found, captured=config.capture.size)
     size = sizes.get(row.value("avatar") or "", 256)
     said = row.value("audio") or row.value("video")
     return _looked_at(row, said, size, video=False) if said else Facts(size, None)
@@ -157,11 +171,11 @@ def costs_of_row(row: Row, facts: Facts, unit: float) -> Costs:
     started = STARTED * unit
     if row.verb == "fit":
         took = ONE_CORE * _fit_seconds(row, facts, seconds, unit)
-        disk = int(FIT_BYTES * pixels * seconds * 25)
+        disk = int(FIT_BYTES * facts.captured**2 * seconds * 25)
     else:
         speaks = row.verb == "speak" or (row.verb == "export" and row.value("format") in ("mp4", "mov", "webm"))
         took = started + (seconds * 25 * _by_area(facts.size) * unit if speaks or row.verb == "evaluate" else 0.0)
-        disk = int(VIDEO_BYTES * pixels * seconds) if speaks else 8 * MIB
+        disk = int((VIDEO_BYTES * pixels + SOUND_BYTES) * seconds) if speaks else 8 * MIB
     wants_gpu = row.value("device") == "cuda" or (row.verb == "fit" and row.value("device") in (None, "auto"))
     return Costs(took, memory, disk, GPU_SHARE[row.verb] if wants_gpu else 0.0, facts.seconds is not None)
 

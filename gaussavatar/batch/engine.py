@@ -224,7 +224,8 @@ def ray_engine(address: str | None, cores: int | None) -> Iterator[RayEngine]:
             )
         else:
             ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    # Ray says with a plain Exception that a node did not start in time.
+    except Exception as error:
         came = f"{address or 'one that did not start'} ({' '.join(str(error).split())[:200]})"
         do = "start one with ray start --head, bring its token (RAY_AUTH_TOKEN), or leave --address out"
         raise UserError("a Ray cluster", came, do) from error

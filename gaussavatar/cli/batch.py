@@ -110,12 +110,12 @@ class Batch:
         return None if said(wrong) else rows
 
     def _units(self, rows: Sequence[Row], folder: Path, *, keep: bool) -> list[Unit] | None:
+        from gaussavatar.batch.costs import scene_seconds
         from gaussavatar.batch.digests import open_digests
         from gaussavatar.batch.plan import make_plan
-        from gaussavatar.fitting.pace import small_scene_seconds
 
         with open_digests(folder, keep=keep) as known:
-            units, wrong = make_plan(rows, small_scene_seconds(), known)
+            units, wrong = make_plan(rows, scene_seconds(), known)
         return None if said(wrong) else units
 
     def _told(self, rows: Sequence[Row], folder: Path) -> int:
