@@ -176,9 +176,11 @@ def _own_path(place: str, folder: Path, here: Mapping[str, str]) -> Path:
 
 def _fetch_parts(out: str, path: Path, part: str) -> None:
     """What other parts of a long video have left in the store: the motion, and for joining the segments."""
+    from gaussavatar.speak.segments import HEARD
+
     if part == "hear" and not exists(f"{out}{PARTS}"):
         return
-    wanted = None if part == "join" else ("key.json", "motion.safetensors")
+    wanted = None if part == "join" else HEARD
     folder = path.with_name(path.name + PARTS)
     fetch_files(f"{out}{PARTS}", folder, lambda name: wanted is None or name in wanted)
 

@@ -36,6 +36,8 @@ _AS_QUIET = 1.3
 """Powers, over the smallest, that are no louder to the ear; the one nearest to the middle is taken."""
 
 _KEY, _MOTION = "key.json", "motion.safetensors"
+HEARD = (_KEY, _MOTION)
+"""What ``--part hear`` leaves in the folder, which every share reads."""
 
 _SILENT = 1e-7
 """Power, of full scale, under which nothing is told apart: 70 dB below it."""
