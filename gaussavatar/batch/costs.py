@@ -66,7 +66,7 @@ class Costs:
     gpu: float = 0.0
     """Part of one, where there are any."""
     known: bool = True
-    """Whether somebody looked at how long its clip or sound is."""
+    """Whether somebody looked at how long its clip or sound is, or that does not matter."""
 
 
 @dataclass(frozen=True)
@@ -169,15 +169,18 @@ def costs_of_row(row: Row, facts: Facts, unit: float) -> Costs:
     base, more = MEMORY[row.verb]
     memory = int((base + more * pixels / 1000) * MIB)
     started = STARTED * unit
+    speaks = row.verb == "speak" or (row.verb == "export" and row.value("format") in ("mp4", "mov", "webm"))
+    by_length = speaks or row.verb != "export"
     if row.verb == "fit":
         took = ONE_CORE * _fit_seconds(row, facts, seconds, unit)
         disk = int(FIT_BYTES * facts.captured**2 * seconds * 25)
     else:
-        speaks = row.verb == "speak" or (row.verb == "export" and row.value("format") in ("mp4", "mov", "webm"))
-        took = started + (seconds * 25 * _by_area(facts.size) * unit if speaks or row.verb == "evaluate" else 0.0)
+        took = started + (seconds * 25 * _by_area(facts.size) * unit if by_length else 0.0)
         disk = int((VIDEO_BYTES * pixels + SOUND_BYTES) * seconds) if speaks else 8 * MIB
     wants_gpu = row.value("device") == "cuda" or (row.verb == "fit" and row.value("device") in (None, "auto"))
-    return Costs(took, memory, disk, GPU_SHARE[row.verb] if wants_gpu else 0.0, facts.seconds is not None)
+    return Costs(
+        took, memory, disk, GPU_SHARE[row.verb] if wants_gpu else 0.0, facts.seconds is not None or not by_length
+    )
 
 
 def _by_area(size: int) -> float:
