@@ -133,6 +133,7 @@ def seconds_in_store(place: str) -> float | None:
         UserError: it is not there.
     """
     import av
+    from av.error import FFmpegError
 
     from gaussavatar.batch.store import explained, opened
 
@@ -145,7 +146,7 @@ def seconds_in_store(place: str) -> float | None:
                 with av.open(file) as container:
                     return None if container.duration is None else container.duration / av.time_base
             # What is no media file is said by the command that reads it.
-            except av.FFmpegError:
+            except FFmpegError:
                 return None
 
 
