@@ -90,8 +90,8 @@ def wheel_of(dist: Path, distribution: str) -> Path:
 def install(root: Root, name: str, wheel: Path, extra: str = "") -> None:
     """A new environment with a wheel and what it asks for."""
     shutil.copy(wheel, root.folder / "root")
-    root.run("python3", "-m", "venv", "--clear", f"/root/{name}")
-    root.run(f"/root/{name}/bin/pip", "install", "--quiet", "--no-cache-dir", f"/root/{wheel.name}{extra}")
+    root.run("python3", "-m", "venv", "--clear", name)
+    root.run(f"{name}/bin/pip", "install", "--quiet", "--no-cache-dir", f"./{wheel.name}{extra}")
 
 
 def has_no_compiler(root: Root) -> None:
@@ -102,27 +102,27 @@ def has_no_compiler(root: Root) -> None:
 
 def without_a_desktop(root: Root) -> None:
     """The OpenCV that mediapipe brings asks for libGL: what the program says to do about that, done."""
-    said = root.run("/root/whole/bin/gaussavatar", "doctor", code=1)
+    said = root.run("whole/bin/gaussavatar", "doctor", code=1)
     command = re.search(r"pip (install --force-reinstall [^\n;]*)", said)
     assert command is not None, said
-    root.run("/root/whole/bin/pip", *shlex.split(command[1]))
+    root.run("whole/bin/pip", *shlex.split(command[1]))
 
 
 def doctor(root: Root, name: str) -> None:
     """The doctor finds everything, and the library that came along."""
-    said = root.run(f"/root/{name}/bin/gaussavatar", "doctor")
+    said = root.run(f"{name}/bin/gaussavatar", "doctor")
     assert "MISSING" not in said and "_cuda_ext/prebuilt/" in said, said
     print(said)
 
 
 def demo(root: Root) -> None:
     """The demo from its first frame to its video."""
-    print(root.run("/root/whole/bin/gaussavatar", "demo")[-1500:])
+    print(root.run("whole/bin/gaussavatar", "demo")[-1500:])
 
 
 def talking_page(root: Root) -> None:
     """The page and another video of the demo's avatar."""
-    command = "/root/whole/bin/gaussavatar"
+    command = "whole/bin/gaussavatar"
     print(root.run(command, "export", "demo_out/avatar", "--format", "web", "--out", "talks.html"))
     page = (root.folder / "root/talks.html").read_text()
     assert len(page) > 2_000_000 and "gauss-avatar" in page
@@ -138,7 +138,7 @@ def speaks(root: Root, name: str) -> None:
         "file.writeframes(b''.join(struct.pack('<h', int(6000 * h * l)) for h, l in zip(hum, loud)))\n"
     )
     root.run("python3", "-c", make_sound)
-    command = (f"/root/{name}/bin/gaussavatar", "speak", "--avatar", "demo_out/avatar", "--audio", "tone.wav")
+    command = (f"{name}/bin/gaussavatar", "speak", "--avatar", "demo_out/avatar", "--audio", "tone.wav")
     print(root.run(*command, "--out", f"{name}.mp4"))
     assert (root.folder / f"root/{name}.mp4").stat().st_size > 10_000
 
@@ -146,7 +146,7 @@ def speaks(root: Root, name: str) -> None:
 def plays_alone(root: Root) -> None:
     """What plays has neither what tracks nor what only a fit reads."""
     missing = "import importlib.util as u; print([n for n in ('mediapipe', 'anny', 'cv2') if u.find_spec(n)])"
-    found = root.run("/root/play/bin/python", "-c", missing).strip()
+    found = root.run("play/bin/python", "-c", missing).strip()
     assert found == "['cv2']", found
 
 

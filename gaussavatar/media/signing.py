@@ -94,7 +94,7 @@ class ContentSigner:
             raise UserError(
                 "a certificate that C2PA takes: still valid, for digital signatures, not the root itself",
                 " ".join(str(error).split()) or type(error).__name__,
-                "ask who issued it for one; docs/trust.md says what it needs",
+                "ask who issued it for one; docs/provenance.md says what it needs",
             ) from error
 
 
