@@ -66,7 +66,8 @@ def with_comment(data: bytes, text: str) -> bytes:
     """A gzip file with a comment in its header (RFC 1952, section 2.3.1), which the format itself has no place for."""
     if not text:
         return data
-    has_comment, said = 16, text.encode("latin-1", "replace") + b"\0"
+    # The comment ends with its first zero.
+    has_comment, said = 16, text.encode("latin-1", "replace").replace(b"\0", b"?") + b"\0"
     return data[:3] + bytes([data[3] | has_comment]) + data[4:10] + said + data[10:]
 
 

@@ -20,6 +20,7 @@ from gaussavatar.avatar.mark import mark_of
 from gaussavatar.cli.main import run
 from gaussavatar.export.gsa.read import read_gsa
 from gaussavatar.export.registry import export_avatar
+from gaussavatar.export.spz import with_comment
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.motion.track import MotionTrack
 
@@ -107,3 +108,8 @@ def test_motion_without_a_known_face_is_as_it_was(avatar: Path, tmp_path: Path) 
     path = tmp_path / "motion.csv"
     replace(load_avatar(avatar).filmed.between(0.0, 0.2), about="").save(path)
     assert "about" not in path.read_text().splitlines()[0] and MotionTrack.load(path).about == ""
+
+
+def test_a_zero_in_a_name_ends_no_comment_of_gzip() -> None:
+    data = with_comment(gzip.compress(b"body"), "An\0na")
+    assert gzip.decompress(data) == b"body" and b"An?na\0" in data
