@@ -45,11 +45,9 @@ $(VENV)/.packages: requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "error: expected $(PYTHON) -m venv to work; install the system package python3-venv" >&2; exit 2; }
 	@echo "installing the pinned packages into $(VENV), and building the native library beside it"
-	@# The largest wheel has a pip of its own. A build that fails here is told by the step that is about it.
+	@# A build that fails here is told by the step that is about it.
 	@$(PYTHON) cuda_ext/build.py --cached >/dev/null 2>&1 & \
-	$(INSTALL) --no-deps $(TORCH) & torch=$$!; \
-	grep -v '^torch==' requirements.lock > $(VENV)/others.txt && $(INSTALL) --no-deps -r $(VENV)/others.txt && \
-	wait $$torch && wait
+	$(BIN)/python packaging/install.py requirements.lock; status=$$?; wait; exit $$status
 	$(INSTALL) $(TORCH)
 	@touch $@
 
