@@ -18,6 +18,7 @@ from gaussavatar.fitting.fit import fit
 from gaussavatar.fitting.preparation import PREPARED
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.request import FitRequest
+from gaussavatar.fitting.speech import NETWORKS
 from gaussavatar.fitting.stages import write_manifest
 from gaussavatar.progress import Progress
 from gaussavatar.resources import resource
@@ -89,8 +90,9 @@ def run_ablations(
 ) -> dict[str, Any]:
     """Fit every variant (going on where a former call stopped) and write the table.
 
-    All variants share one capture, by hard links. The figures of each fit stay in its folder below ``out``; rows that
-    a former call with the same ``out`` measured stay in the table.
+    All variants share one capture, by hard links, and one seed's audio networks wherever they would be the same. The
+    figures of each fit stay in its folder below ``out``; rows that a former call with the same ``out`` measured stay in
+    the table.
 
     Args:
         video: the clip.
@@ -121,6 +123,7 @@ def run_ablations(
             folder = out / f"{variant.slug}_{seed}"
             if folder != first:
                 link_capture(first, folder)
+            link_networks(out / f"{variants[0].slug}_{seed}", folder)
             progress.say(f"{variant.name}, seed {seed}: {variant.about}")
             fit(FitRequest(video, folder, variant.recipe or recipe, overrides + variant.set, seed=seed), progress)
             runs.append(_figures(folder))
@@ -142,6 +145,17 @@ def link_capture(source: Path, target: Path) -> None:
     manifest = read_json(theirs.manifest)
     ours.manifest.unlink()
     write_manifest(ours.manifest, {name: entry for name, entry in manifest.items() if name in PREPARED})
+
+
+def link_networks(source: Path, target: Path) -> None:
+    """Lend ``target`` what the same seed of the base has heard; it is kept where a variant hears and says the same."""
+    theirs, ours = FitLayout(source), FitLayout(target)
+    if source == target or ours.train.exists():
+        return
+    ours.train.mkdir(parents=True)
+    for file, link in ((theirs.voices, ours.voices), *((theirs.encoder(n), ours.encoder(n)) for n in NETWORKS)):
+        if file.exists():
+            os.link(file, link)
 
 
 def _figures(folder: Path) -> dict[str, float]:
@@ -183,6 +197,10 @@ def write_table(
     for name, row in ((name, rows[name]) for name in order):
         cells = [f"{row['mean'][title]:.{places}f}" for title, places in decimals.items()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if seeds > 1:
+        spreads = {title: float(np.mean([rows[name]["spread"][title] for name in order])) for title, *_ in COLUMNS}
+        noise = ", ".join(f"{title} {spreads[title]:.{places}f}" for title, _, _, places in COLUMNS)
+        lines += ["", f"Noise, half the range of a row's seeds, the mean of all rows: {noise}."]
     lines += ["", *(f"- **{name}**: {row['about']}" for name, row in ((name, rows[name]) for name in order)), ""]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines))

@@ -18,9 +18,12 @@ from gaussavatar.audio.pretrain import AudioPretrainConfig, Pretrained, pretrain
 from gaussavatar.audio.targets import lip_displacement
 from gaussavatar.errors import UserError
 from gaussavatar.fitting.preparation import Job
-from gaussavatar.storage import content_key, read_arrays, write_arrays
+from gaussavatar.storage import arrays_key, content_key, read_arrays, write_arrays
 from gaussavatar.training.data import Clip
 from gaussavatar.types import Waveform
+
+NETWORKS = BEST, LIGHT = "best", "light"
+"""The audio networks of an avatar."""
 
 _PREDICTED = "predicted"
 
@@ -58,19 +61,19 @@ def bank_of(job: Job, sound: Waveform) -> AudioBatcher:
 
 
 def speech_networks(
-    job: Job, device: torch.device, key: str, heard: AudioBatcher, clip: Clip, closed: Float[np.ndarray, "m"]
+    job: Job, device: torch.device, heard: AudioBatcher, clip: Clip, closed: Float[np.ndarray, "m"]
 ) -> SpeechNetworks:
-    """Both networks after pre-training on the clip's motion; kept for a run that is resumed under the same ``key``.
+    """Both networks after pre-training on the clip's motion; kept for a fit that hears and is to say the same.
 
     They are trained on ``device``, and lie on the CPU.
     """
     config = job.config.audio
     learnt = clip.usable.copy()
     learnt[clip.n_train :] = False
-    best = _kept(job, device, "best", key, heard, clip, learnt, closed, config)
+    best = _kept(job, device, BEST, heard, clip, learnt, closed, config)
     if not config.light or config.light == config.features:
         return SpeechNetworks(best.encoder, None, None)
-    light = _kept(job, device, "light", key, heard, clip, learnt, closed, replace(config, features=config.light))
+    light = _kept(job, device, LIGHT, heard, clip, learnt, closed, replace(config, features=config.light))
     if best.predicted is None or light.predicted is None or config.range_folds < 2:
         return SpeechNetworks(best.encoder, light.encoder, None)
     share, motion = config.light_share, clip.motion
@@ -86,7 +89,6 @@ def _kept(
     job: Job,
     device: torch.device,
     name: str,
-    key: str,
     heard: AudioBatcher,
     clip: Clip,
     learnt: Bool[np.ndarray, "n"],
@@ -94,6 +96,9 @@ def _kept(
     config: AudioPretrainConfig,
 ) -> Pretrained:
     path, progress = job.layout.encoder(name), job.progress
+    heard, motion, moved = heard.narrowed(config.features), clip.motion, lip_displacement(clip.motion)
+    known = (motion.mouth_codes, motion.aperture, learnt, closed, moved, *(part.numpy() for part in heard.bank))
+    key = content_key("network 1", arrays_key(*known), msgspec.to_builtins(config), job.request.seed)
     if path.exists():
         try:
             arrays, metadata = read_arrays(path)
@@ -107,14 +112,14 @@ def _kept(
             return Pretrained(encoder, predicted)
     with progress.stage(f"audio pre-training, {name}", steps_of(config, True)) as advance:
         fitted = pretrain_encoder(
-            heard.narrowed(config.features),
-            clip.motion.mouth_codes,
+            heard,
+            motion.mouth_codes,
             learnt,
             closed,
             config,
             job.request.seed,
-            displacement=lip_displacement(clip.motion),
-            aperture=clip.motion.aperture,
+            displacement=moved,
+            aperture=motion.aperture,
             advance=advance,
             device=device,
             say=progress.say,

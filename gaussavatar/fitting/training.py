@@ -101,7 +101,7 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     config, seed, progress, layout = job.config, job.request.seed, job.progress, job.layout
     _write_config(job)
     prepared = open_prepared(job)
-    networks = speech_networks(job, device, key, prepared.heard, prepared.clip, prepared.closed)
+    networks = speech_networks(job, device, prepared.heard, prepared.clip, prepared.closed)
     run = start_run(job, device, key, prepared, networks.best)
     behind = prepared.segmentation.layout
     under, plate = (str(path.relative_to(layout.folder)) for path in (behind.under, behind.plate))

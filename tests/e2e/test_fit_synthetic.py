@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -24,12 +25,14 @@ from gaussavatar.capture.layout import CaptureLayout
 from gaussavatar.cli.main import run
 from gaussavatar.evaluate.faces import measure_faces
 from gaussavatar.evaluate.metrics import psnr
+from gaussavatar.fitting import speech
 from gaussavatar.fitting.pace import expected_pace, measured_pace
 from gaussavatar.fitting.plan import ClipFacts, costs_of, fitted_into
 from gaussavatar.fitting.preparation import Job
 from gaussavatar.fitting.recipe import load_recipe
 from gaussavatar.fitting.reenact import reenacted
 from gaussavatar.fitting.request import FitRequest
+from gaussavatar.fitting.training import open_prepared
 from gaussavatar.landmarks.face_mesh import quiet_stderr
 from gaussavatar.media.frames import read_frames
 from gaussavatar.media.images import read_image
@@ -40,6 +43,7 @@ from gaussavatar.progress import QuietProgress
 from gaussavatar.quality.alignment import SoundRecord, load_sound_record
 from gaussavatar.quality.records import load_quality
 from gaussavatar.statistics import correlation
+from gaussavatar.storage import read_arrays
 from gaussavatar.synthetic.actor import ActorTruth, make_actor_clip
 from gaussavatar.synthetic.voice import make_voice_sentence
 from gaussavatar.tracking.face.motion import load_motion
@@ -126,6 +130,27 @@ def test_a_plan_goes_by_what_the_clips_own_steps_take(story: dict, clip: Path) -
     costs = costs_of(job.config, facts, steps, prepared=True)
     plan = fitted_into(0.5 * sum(costs.values()), job.config, facts, steps, prepared=True)
     assert 0.4 < plan.share < 0.5 and load_recipe(request.recipe, plan.lengths).torso.iterations < 40
+
+
+def test_audio_networks_are_kept_by_what_they_heard_and_are_to_say(
+    story: dict, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("trained anew")
+
+    monkeypatch.setattr(speech, "pretrain_encoder", trained)
+    request = FitRequest(clip, story["avatar"], str(RECIPE), ("model.mouth.count=77",))
+    layout, cpu = FitLayout(story["avatar"]), torch.device("cpu")
+    job = Job(request, load_recipe(request.recipe, request.overrides), layout, QuietProgress())
+    prepared = open_prepared(job)
+    networks = speech.speech_networks(job, cpu, prepared.heard, prepared.clip, prepared.closed)
+    written = read_arrays(layout.encoder("best"))[0]
+    assert all(np.array_equal(written[name], value) for name, value in networks.best.state_dict().items())
+    fewer = replace(prepared.clip, n_train=prepared.clip.n_train - 1)
+    other = replace(job, request=replace(request, seed=request.seed + 1))
+    for asked, shown in ((job, fewer), (other, prepared.clip)):
+        with pytest.raises(RuntimeError, match="trained anew"):
+            speech.speech_networks(asked, cpu, prepared.heard, shown, prepared.closed)
 
 
 def test_the_first_example_undisturbed_makes_the_same_bytes(story: dict, clip: Path, tmp_path: Path) -> None:
