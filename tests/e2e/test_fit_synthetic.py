@@ -153,7 +153,9 @@ def test_audio_networks_are_kept_by_what_they_heard_and_are_to_say(
             speech.speech_networks(asked, cpu, prepared.heard, shown, prepared.closed)
 
 
+@pytest.mark.long
 def test_the_first_example_undisturbed_makes_the_same_bytes(story: dict, clip: Path, tmp_path: Path) -> None:
+    """Long: a whole training. In the usual run killed training comes to the same bytes at unit size."""
     # The capture is the same by its keys; everything from training on is done anew, by a process of its own.
     again = tmp_path / "actor"
     shutil.copytree(story["avatar"] / "capture", again / "capture")
@@ -411,7 +413,7 @@ def test_the_avatar_carries_a_light_network_which_has_a_share_in_the_best_ones_a
     assert run([str(word) for word in words]) == 0 and video.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("ffmpeg", [True, False])
+@pytest.mark.parametrize("ffmpeg", [pytest.param(True, marks=pytest.mark.long), False])
 def test_the_device_check_makes_an_avatar_of_a_prepared_capture(ffmpeg: bool, story: dict, tmp_path: Path) -> None:
     """A few steps of the recipe ``default`` on what the fit prepared. A GPU machine may lack ffmpeg."""
     capture = story["avatar"] / "capture"

@@ -128,10 +128,12 @@ def test_an_installed_flame_is_what_is_tracked(
     assert (np.abs(pixels[face].mean(0) - (low + high) / 2) < 0.15 * (high - low)).all()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not ICT.is_file(), reason=f"the ICT-FaceKit arrays at {ICT} are absent")
 def test_ict_is_installed_and_tracked(
     truth: ActorTruth, half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Long: a third tracking of the clip; that an installed head is tracked, FLAME's tells in the usual run."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert run(["head", "install", str(ICT), "--name", "ict"]) == 0
     capture = track(truth, tmp_path / "ict", "--head", "ict", video=half, masks=SMALL)

@@ -81,10 +81,15 @@ def test_sliders_and_wishes_reach_the_picture(opened: tuple[PageServer, Page]) -
     server, page = opened
     page.evaluate("(gaussavatarViewer.clock.seek(0), gaussavatarViewer.actions.back())")
     page.wait_for("document.getElementById('time').textContent.startsWith('0.00')")
-    shut = settled(page)
-    panels(server)["face"].opening.value = 1.0
-    page.wait_for(f"{SUM}.then((sum) => sum !== {shut})")
-    panels(server)["face"].put_back()
+    # On a busy machine the torso's video may come to its place after it looked settled, once.
+    for attempt in range(2):
+        shut = settled(page)
+        panels(server)["face"].opening.value = 1.0
+        page.wait_for(f"{SUM}.then((sum) => sum !== {shut})")
+        panels(server)["face"].put_back()
+        time.sleep(2.0 * (1 - attempt))
+        if settled(page) == shut:
+            break
     page.wait_for(f"{SUM}.then((sum) => sum === {shut})")
     page.evaluate("window.before = gaussavatarViewer.seen.get(0).motion")
     panels(server)["mouth"].gain.value = 0.0

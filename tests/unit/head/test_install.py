@@ -78,7 +78,9 @@ def test_a_downloaded_archive_of_flame_becomes_what_is_used(tmp_path: Path, data
     assert default_head_name() == "built-in"
 
 
+@pytest.mark.long
 def test_installing_again_gives_the_same_key_and_replaces(tmp_path: Path) -> None:
+    """Long: two more installations of FLAME."""
     path = write_synthetic_flame(tmp_path / "generic_model.pkl", 2)
     first = install_head(path)
     again = install_head(path)

@@ -1,22 +1,30 @@
 """Shading: colours follow the head's rotation, not the camera, and stop where the clip saw nothing."""
 
-import roma
+from types import ModuleType
+
 import torch
 
 from gaussavatar.model.shading import FARTHEST, UNIT, Shading
 
 
+def roma() -> ModuleType:
+    """Imported when it is asked for: it brings torch's compiler along, seconds for every process that collects this."""
+    import roma
+
+    return roma
+
+
 def rotations(count: int, spread: tuple[float, float, float], seed: int = 0) -> torch.Tensor:
     random = torch.Generator().manual_seed(seed)
-    base = roma.rotvec_to_rotmat(torch.tensor([0.2, -0.1, 0.05]))
-    return roma.rotvec_to_rotmat(torch.randn(count, 3, generator=random) * torch.tensor(spread)) @ base
+    base = roma().rotvec_to_rotmat(torch.tensor([0.2, -0.1, 0.05]))
+    return roma().rotvec_to_rotmat(torch.randn(count, 3, generator=random) * torch.tensor(spread)) @ base
 
 
 def test_calibration_gives_unit_turns_about_the_mean():
     R = rotations(4000, (0.05, 0.1, 0.03))
     shading = Shading(5)
     shading.calibrate(R)
-    turn = roma.rotmat_to_rotvec(R @ shading.R_camera_rest.T) / shading.spread
+    turn = roma().rotmat_to_rotvec(R @ shading.R_camera_rest.T) / shading.spread
     assert turn.mean(dim=0).abs().max() < 0.02
     assert torch.allclose(turn.std(dim=0), torch.ones(3), atol=0.01)
     assert torch.det(shading.R_camera_rest) > 0.999
@@ -29,7 +37,7 @@ def test_colours_are_linear_in_small_turns_and_bounded_far_away():
     shading.calibrate(rotations(500, (0.05, 0.1, 0.03)))
 
     def at(vector: list[float]) -> torch.Tensor:
-        turned = roma.rotvec_to_rotmat(torch.tensor(vector) * shading.spread) @ shading.R_camera_rest
+        turned = roma().rotvec_to_rotmat(torch.tensor(vector) * shading.spread) @ shading.R_camera_rest
         return shading(turned[None])[0]
 
     one = at([0.0, 1.0, 0.0])

@@ -59,9 +59,9 @@ def test_depth_that_goes_with_blinks_is_seen(clip: MadeUpClip) -> None:
 
 
 @needs_clips
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_news_clip_meets_its_figures(tmp_path: Path) -> None:
-    """Slow: 200 frames are decoded, detected, fitted, aligned and segmented."""
+    """Long: 200 frames are decoded, detected, fitted, aligned and segmented."""
     words = ["-i", CLIPS / "news_20s.mp4", "-t", "8", "-crf", "12", "-preset", "fast", tmp_path / "news.mp4"]
     subprocess.run([find_ffmpeg(), "-v", "error", *words], check=True)
     figures = bench_tracking(tmp_path / "news.mp4", QuietProgress(), size=256)
