@@ -15,5 +15,6 @@ def seeded(seed: int) -> Iterator[None]:
     Modules draw their first weights, and dropout its gaps, from the global generator, which nothing else seeds.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed seeds every device: without one it writes down the whole call stack for later.
+        (torch if torch.cuda.is_initialized() else torch.default_generator).manual_seed(seed)
         yield
