@@ -27,8 +27,9 @@ export function branchOf(gsa, name) {
     rest: facts.shading.R_camera_rest.flat(), spread: facts.shading.spread, farthest: facts.shading.farthest ?? FARTHEST,
     steps: get("shading"), scale: get("shading.scale"),
   };
+  const aside = facts.aside && { ...facts.aside, steps: get("aside"), scale: get("aside.scale") };
   const { moving, codes, moves } = facts;
-  return { n, moving, codes, moves, base, basis: get("basis"), scale: get("basis.scale"), free, shading };
+  return { n, moving, codes, moves, base, basis: get("basis"), scale: get("basis.scale"), free, shading, aside };
 }
 
 /**
@@ -63,6 +64,17 @@ export function turnOf({ rest, spread, farthest }, pose) {
   return turn.map((value) => value * (farthest / Math.max(length, farthest)));
 }
 
+/**
+ * How far a view lies aside of those that were filmed: 0 as filmed, 1 from `width` beyond them on.
+ * @param {{ahead: number[], reach: number, width: number}} aside angles in radians
+ * @param {ArrayLike<number>} view rows of T_camera_head as seen, 12 numbers.
+ */
+export function asideOf({ ahead: [x, y, z], reach, width }, view) {
+  const [a, b, c] = [view[8], view[9], view[10]], across = Math.hypot(b * z - c * y, c * x - a * z, a * y - b * x);
+  const beyond = Math.min(1, Math.max(0, (Math.atan2(across, a * x + b * y + c * z) - reach) / width));
+  return beyond * beyond * (3 - 2 * beyond);
+}
+
 /** Axis times angle (radians) of a rotation matrix, 9 numbers row by row. */
 export function rotationVector(R) {
   const axis = [R[7] - R[5], R[2] - R[6], R[3] - R[1]], sine = Math.hypot(...axis) / 2;
@@ -86,7 +98,7 @@ export class Blender {
     this.sums = branch.moving && branch.basis ? openSums(branch, width) : null;
     this.motion = this.sums?.motion ?? new Float32Array(width * branch.moving);
     this.colors = branch.base.slice(ROWS.color * branch.n);
-    this.codes = this.turn = null;
+    this.codes = this.turn = null, this.share = 0;
     activateRange(this.rows, branch.base, branch.n, 0, branch.n);
   }
 
@@ -94,9 +106,10 @@ export class Blender {
    * Move the Gaussians.
    * @param {ArrayLike<number>} codes of the branch.
    * @param {ArrayLike<number>|null} pose rows of T_camera_head as the light sees it, 12 numbers; null: no light.
+   * @param {ArrayLike<number>|null} view the same as it is seen; null: as it was filmed.
    * @returns {boolean} whether anything changed.
    */
-  update(codes, pose) {
+  update(codes, pose, view = null) {
     const { branch } = this, moved = !same(this.codes, codes);
     if (moved && branch.moving && branch.basis) {
       sumBases(this.motion, branch, weightsOf(branch, codes), this.sums);
@@ -105,9 +118,10 @@ export class Blender {
     this.codes = Float32Array.from(codes);
     const turn = branch.shading && pose ? turnOf(branch.shading, pose) : null;
     const lit = turn !== null && !same(this.turn, turn);
-    if (moved || lit) this.#light(turn);
-    this.turn = turn;
-    return moved || lit;
+    const share = branch.aside && view ? asideOf(branch.aside, view) : 0, went = share !== this.share;
+    if (moved || lit || went) this.#light(turn, share);
+    this.turn = turn, this.share = share;
+    return moved || lit || went;
   }
 
   #activate() {
@@ -123,9 +137,13 @@ export class Blender {
     }
   }
 
-  #light(turn) {
+  #light(turn, share) {
     const { branch, rows, colors, n } = this;
     rows.set(colors, ROWS.color * n);
+    if (share > 0) {
+      const { steps, scale } = branch.aside, to = ROWS.color * n;
+      for (let i = 0; i < 3 * n; i++) rows[to + i] += share * scale[Math.floor(i / n)] * steps[i];
+    }
     if (!turn) return;
     const { steps, scale } = branch.shading;
     for (let c = 0; c < 3; c++) {

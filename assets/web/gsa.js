@@ -183,7 +183,7 @@ function checkAvatar(gsa) {
 }
 
 function checkBranch(gsa, name, facts, codes) {
-  const { n, moving, free, moves, shading } = isObject(facts) ? facts : {};
+  const { n, moving, free, moves, shading, aside } = isObject(facts) ? facts : {};
   const sane = isCount(n) && n > 0 && isCount(moving, n) && isCount(free, 64) && facts.codes === codes && Array.isArray(moves);
   if (!sane || !moves.every((channel) => Object.hasOwn(WIDTHS, channel)) || new Set(moves).size < moves.length) {
     throw damaged(`${name} has counts that cannot be`);
@@ -204,6 +204,11 @@ function checkBranch(gsa, name, facts, codes) {
     if (!square3(shading.R_camera_rest) || !triple(shading.spread) || !shading.spread.every((s) => s > 0)) throw damaged(`the light of ${name} cannot be`);
     typed(gsa, `${name}.shading`, "i8", [9, n]);
     typed(gsa, `${name}.shading.scale`, "f32", [9]);
+  }
+  if (aside) {
+    if (!triple(aside.ahead) || !(aside.reach >= 0) || !(aside.width > 0)) throw damaged(`the views of ${name} cannot be`);
+    typed(gsa, `${name}.aside`, "i8", [3, n]);
+    typed(gsa, `${name}.aside.scale`, "f32", [3]);
   }
 }
 

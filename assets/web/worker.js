@@ -33,7 +33,7 @@ export class Painter {
    * @returns {{splats: Float32Array, count: number}|{pixels: Uint8ClampedArray}}
    */
   paint({ codes, pose, view, K, width, height, splats, under, pixels }) {
-    for (const blender of this.blenders) blender.update(codes.subarray(0, blender.branch.codes), pose);
+    for (const blender of this.blenders) blender.update(codes.subarray(0, blender.branch.codes), pose, view);
     const camera = cameraOf(view, K, width, height);
     if (!under) return this.projector.run(this.blenders, camera, splats, true);
     const filled = this.#filled(under), total = this.blenders.reduce((sum, { n }) => sum + n, 0);

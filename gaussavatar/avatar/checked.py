@@ -67,7 +67,12 @@ def _branch_ranges(name: str, config: BranchConfig) -> list[_Range]:
 def _ranges(record: AvatarRecord) -> list[_Range]:
     shapes, drive, gate = record.shapes, record.drive, record.drive.gate
     limits = {"n_mouth": (1, 4096), "n_upper": (0, 4096), "face_moving": (0, shapes["face"])}
-    limits |= {"mouth_moving": (0, shapes["mouth"]), "rig_joints": (0, 4096), "rig_expressions": (0, 4096)}
+    limits |= {
+        "face_aside": (shapes["face"], shapes["face"]),
+        "mouth_moving": (0, shapes["mouth"]),
+        "rig_joints": (0, 4096),
+        "rig_expressions": (0, 4096),
+    }
     ranges = [_Range(f"shapes.{name}", n, *limits.get(name, (0, MOST_GAUSSIANS))) for name, n in shapes.items()]
     ranges += _branch_ranges("model.face", record.model.face) + _branch_ranges("model.mouth", record.model.mouth)
     ranges += _encoder_ranges("encoder", record.encoder, shapes["n_mouth"])
@@ -98,7 +103,7 @@ def check_record(record: AvatarRecord, path: Path) -> None:
         UserError: such a header.
     """
     wanted = _SHAPES | (_RIG if record.model.binding == "head" else frozenset())
-    if set(record.shapes) != wanted:
+    if set(record.shapes) - {"face_aside"} != wanted:
         expected = f"the shapes {', '.join(sorted(wanted))} in {path}"
         raise UserError(expected, ", ".join(sorted(record.shapes))[:200] or "none", DO)
     for each in _ranges(record):

@@ -37,6 +37,7 @@ from gaussavatar.avatar.torso import LoadedTorso, load_torso
 from gaussavatar.avatar.voice import stored_voice
 from gaussavatar.errors import UserError
 from gaussavatar.media.images import read_image
+from gaussavatar.model.aside import Aside
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.model.binding import blank_binding, rig_shapes
 from gaussavatar.model.config import ModelConfig
@@ -59,7 +60,7 @@ def blank_branch(n: int, n_moving: int, n_codes: int) -> InitialBranch:
 def blank_model(config: ModelConfig, shapes: dict[str, int], names: Sequence[str] = ()) -> AvatarModel:
     """An untrained model of the shapes that ``model_shapes`` gave; ``names`` are the movements of a bound one."""
     n_mouth, n_upper = shapes["n_mouth"], shapes["n_upper"]
-    return AvatarModel(
+    model = AvatarModel(
         config,
         n_mouth,
         n_upper,
@@ -67,6 +68,9 @@ def blank_model(config: ModelConfig, shapes: dict[str, int], names: Sequence[str
         blank_branch(shapes["mouth"], shapes["mouth_moving"], n_mouth),
         blank_binding(names, n_mouth + n_upper, shapes) if config.binding == "head" else None,
     )
+    if shapes.get("face_aside"):
+        model.face.aside = Aside(shapes["face_aside"])
+    return model
 
 
 def model_shapes(model: AvatarModel) -> dict[str, int]:
@@ -79,6 +83,7 @@ def model_shapes(model: AvatarModel) -> dict[str, int]:
         "face_moving": face.n_moving,
         "mouth": len(mouth),
         "mouth_moving": mouth.n_moving,
+        **({} if model.face.aside is None else {"face_aside": len(model.face.aside.change)}),
         **({} if model.rig is None else rig_shapes(model.rig)),
     }
 

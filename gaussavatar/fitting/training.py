@@ -37,6 +37,7 @@ from gaussavatar.tracking.head.track import HeadTrack, load_head_track
 from gaussavatar.tracking.poses.fit import load_tracking
 from gaussavatar.training.accents import fit_accents
 from gaussavatar.training.arkit import fit_arkit_map
+from gaussavatar.training.aside import lay_aside
 from gaussavatar.training.config import StageConfig
 from gaussavatar.training.data import Clip, closed_mouth, leave_out_empty, open_clip
 from gaussavatar.training.live import write_description
@@ -77,7 +78,7 @@ def training_stages(job: Job, device: torch.device, prepared: Sequence[Stage]) -
     training = replace(config.training, perceptual_weights=file_key_of(Path(weights) if weights else None))
     inputs = (plain(config.model), plain(training), plain(config.audio), job.request.seed)
     reads = ("capture", "landmarks", "tracking", "sound", "head", "masks", "appearance")
-    stage = Stage("training", 3, inputs, lambda _: None, reads)
+    stage = Stage("training", 4, inputs, lambda _: None, reads)
     # A torso that is wished for later is fitted to what the head's finished training left, which this key names.
     key = stage_keys((*prepared, stage))["training"]
     inputs = (*inputs, plain(config.torso) if config.torso.enabled else None)
@@ -112,6 +113,7 @@ def _train(job: Job, device: torch.device, key: str) -> None:
     if config.training.backing:
         with progress.stage("unseen sides", 1) as advance:
             complete_unseen(run.model, run.rasterizer, clip, prepared.head.head, config.training.backing, seed)
+            lay_aside(run.model, run.rasterizer, clip)
             advance(1)
     run.model.cpu()
     run.encoder.cpu()

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gaussavatar.model.aside import Aside
 from gaussavatar.model.binding import Anchors, Binding, BoundStart, HeadRig
 from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.deform.blendshapes import Blendshapes
@@ -38,6 +39,8 @@ class Branch(nn.Module):
         self.gaussians = Gaussians(start.raw, start.n_moving, sh_degree)
         self.binding = None if anchors is None else Binding(anchors)
         self.shading = Shading(len(self.gaussians)) if shading else None
+        self.aside: Aside | None = None
+        """Laid after training, for views that were not filmed."""
         width = motion_width(config.moves)
         self.motion = make_deformation(DeformationRequest(config, n_codes, n_upper, width, start))
 
@@ -73,6 +76,8 @@ class Branch(nn.Module):
         light = T_camera_world if T_light_world is None else T_light_world
         if self.shading is not None and light is not None:
             gaussians = replace(gaussians, colors=gaussians.colors + self.shading(light[:, :3, :3]))
+        if self.aside is not None and T_camera_world is not None:
+            gaussians = replace(gaussians, colors=gaussians.colors + self.aside(T_camera_world[:, :3, :3]))
         if self.gaussians.sh is None:
             return gaussians
         camera = frontal_camera().to(gaussians.means) if T_camera_world is None else T_camera_world

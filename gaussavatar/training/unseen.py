@@ -130,7 +130,7 @@ def footprints(gaussians: Activated, cameras: Cameras) -> Float[Tensor, "b n"]:
 
 
 @dataclass(frozen=True)
-class _Donors:
+class Donors:
     """Well-seen Gaussians and what the others take from them."""
 
     tree: cKDTree
@@ -142,11 +142,12 @@ class _Donors:
         return torch.from_numpy(self.index[found])
 
 
-def _donors(branch: Branch, seen: Visibility) -> _Donors | None:
+def donors_of(branch: Branch, seen: Visibility) -> Donors | None:
+    """The branch's Gaussians that frames show well, away from the matte's rim; None where they are too few."""
     index = np.flatnonzero(seen.inside.numpy() > DONOR)
     if len(index) < 4 * NEIGHBOURS:
         return None
-    return _Donors(cKDTree(branch.gaussians.means.detach().cpu().numpy()[index]), index)
+    return Donors(cKDTree(branch.gaussians.means.detach().cpu().numpy()[index]), index)
 
 
 def _look(branch: Branch) -> list[Tensor]:
@@ -155,7 +156,7 @@ def _look(branch: Branch) -> list[Tensor]:
     return [branch.gaussians.colors, *shading]
 
 
-def recolour_hidden(branch: Branch, seen: Visibility, donors: _Donors) -> None:
+def recolour_hidden(branch: Branch, seen: Visibility, donors: Donors) -> None:
     """Give hidden Gaussians the median colour, and no more than the size, of well-seen neighbours."""
     gaussians = branch.gaussians
     hidden = torch.nonzero(seen.share < SEEN)[:, 0]
@@ -216,11 +217,11 @@ def backing_places(head: HeadModel, lowest: float, count: int, seed: int) -> Bac
 class _Hair:
     """Well-seen Gaussians that are hair, and how far before the scalp each of them lies, metres."""
 
-    donors: _Donors
+    donors: Donors
     height: Float[np.ndarray, "d"]
 
 
-def _hair(branch: Branch, head: HeadModel, donors: _Donors) -> _Hair | None:
+def _hair(branch: Branch, head: HeadModel, donors: Donors) -> _Hair | None:
     """Those of the donors that are nearest to the scalp; None where they are too few to tell."""
     triangles = head.triangles[head.triangle_region("scalp", "face", "ear")]
     vertices = head.template.astype(np.float64)
@@ -234,11 +235,11 @@ def _hair(branch: Branch, head: HeadModel, donors: _Donors) -> _Hair | None:
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     on_skin = np.einsum("nk,nkd->nd", found.barycentrics, vertices[corners])
     height = ((means - on_skin) * normal).sum(axis=1)
-    return _Hair(_Donors(cKDTree(means[on_scalp]), donors.index[on_scalp]), height[on_scalp])
+    return _Hair(Donors(cKDTree(means[on_scalp]), donors.index[on_scalp]), height[on_scalp])
 
 
 def _laid(
-    branch: Branch, head: HeadModel, backing: Backing, donors: _Donors
+    branch: Branch, head: HeadModel, backing: Backing, donors: Donors
 ) -> tuple[Float[np.ndarray, "n 3"], Int[Tensor, "n k"]]:
     """Where the backing lies, and the Gaussians that it takes its colours from.
 
@@ -296,7 +297,7 @@ def complete_unseen(
     """
     frames, branch = viewed_frames(clip), model.face
     seen = visibility(model, rasterizer, clip, frames)
-    donors = _donors(branch, seen)
+    donors = donors_of(branch, seen)
     if donors is None:
         return 0
     recolour_hidden(branch, seen, donors)

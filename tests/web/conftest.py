@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from gaussavatar.avatar.load import blank_model, load_avatar
+from gaussavatar.avatar.load import blank_model, load_avatar, model_shapes
 from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.export.gsa.file import avatar_file
+from gaussavatar.model.aside import Aside
 
 HERE = Path(__file__).parent
 
@@ -49,7 +50,8 @@ def toy(toy_avatar: Path) -> LoadedAvatar:
 
 @pytest.fixture(scope="session")
 def odd_avatar(toy_avatar: Path) -> LoadedAvatar:
-    """The toy avatar with flat, turned Gaussians, light that depends on the head's turn, and a head that turns."""
+    """The toy avatar with flat, turned Gaussians, light that depends on the head's turn, and a head that turns farther
+    than it is said to have been filmed, where it has other colours."""
     avatar = load_avatar(toy_avatar)
     config = replace(avatar.record.model, shading=True)
     model = blank_model(config, avatar.record.shapes)
@@ -65,12 +67,15 @@ def odd_avatar(toy_avatar: Path) -> LoadedAvatar:
         model.face.gaussians.log_scales[:40, 0] = -12
         model.face.gaussians.logit_opacities[40:80] = 12
         model.face.gaussians.logit_opacities[80:120] = -5
+    aside = model.face.aside = Aside(len(model.face.gaussians))
+    aside.change.copy_(-0.3 * torch.rand(aside.change.shape, generator=generator))
+    aside.reach.fill_(0.1)
     poses = avatar.filmed.T_camera_world.copy()
     angle = np.linspace(-0.4, 0.4, len(poses))
     poses[:, 0, 0] = poses[:, 2, 2] = np.cos(angle)
     poses[:, 0, 2], poses[:, 2, 0] = np.sin(angle), -np.sin(angle)
     model.eval().requires_grad_(False)
-    record = replace(avatar.record, model=config)
+    record = replace(avatar.record, model=config, shapes=model_shapes(model))
     return replace(avatar, model=model, record=record, filmed=replace(avatar.filmed, T_camera_world=poses))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ def drawn_by_us(
     pose = filmed.T_camera_world[index]
     view = torch.from_numpy(pose if seen is None else seen)[None]
     cameras = Cameras(view, torch.from_numpy(K)[None], side, side)
-    found = file.gaussians(FaceState(filmed.mouth_codes[index], filmed.upper[index]), pose[:3, :3])
+    found = file.gaussians(
+        FaceState(filmed.mouth_codes[index], filmed.upper[index]), pose[:3, :3], view[0, :3, :3].numpy()
+    )
     layers = []
     for name in BRANCHES:
         parts = (getattr(found[name], part)[None] for part in ("means", "quats", "scales", "opacities", "colors"))
@@ -75,6 +78,19 @@ def test_node_draws_from_elsewhere_under_the_same_light(
     (picture,) = drawn_by_node(script, odd_gsa, tmp_path, [job])
     assert psnr(picture[..., :3], drawn_by_us(odd_avatar, file, 11, 256, seen)) >= 60
     assert psnr(picture[..., :3], drawn_by_us(odd_avatar, file, 11, 256)) < 30
+
+
+def test_from_aside_node_adds_the_colours_of_aside(
+    script: Script, odd_avatar: LoadedAvatar, odd_gsa: Path, tmp_path: Path
+) -> None:
+    """Frame 15 is seen as filmed, frame 29 from beyond; without the colours of aside one of them is another picture."""
+    file = read_gsa(odd_gsa)
+    assert file.branches["face"].aside is not None and file.branches["mouth"].aside is None
+    plain = {name: replace(branch, aside=None) for name, branch in file.branches.items()}
+    jobs = [frame_job(odd_avatar, index, 256, GREY) for index in (15, 29)]
+    pictures = drawn_by_node(script, odd_gsa, tmp_path, jobs)
+    without = [drawn_by_us(odd_avatar, replace(file, branches=plain), index, 256) for index in (15, 29)]
+    assert psnr(pictures[0][..., :3], without[0]) >= 60 and psnr(pictures[1][..., :3], without[1]) < 40
 
 
 @pytest.mark.parametrize("how", ["kernels", "plain"])

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float32
 from scipy.spatial.transform import Rotation
 
+from gaussavatar.model.aside import WIDTH
 from gaussavatar.model.config import Channel
 from gaussavatar.model.gaussians import CHANNEL_WIDTH
 from gaussavatar.model.shading import FARTHEST
@@ -55,6 +56,24 @@ class Lighting:
 
 
 @dataclass(frozen=True)
+class AsideColours:
+    """Colour that is added where the head is seen from other directions than it was filmed from."""
+
+    rows: Float32[np.ndarray, "3 n"]
+    ahead: Float32[np.ndarray, "3"]
+    """Mean direction of view of the film, in head space."""
+    reach: float
+    """How far from it the film's cameras stood, radians."""
+
+    def change(self, R_camera_head: Float32[np.ndarray, "3 3"]) -> Float32[np.ndarray, "3 n"]:
+        """Change of the colours for a camera that sees the head so turned (:mod:`gaussavatar.model.aside`)."""
+        look = R_camera_head[2].astype(float)
+        angle = np.arctan2(np.linalg.norm(np.cross(look, self.ahead)), look @ self.ahead)
+        beyond = np.clip((angle - self.reach) / WIDTH, 0, 1)
+        return np.float32(beyond * beyond * (3 - 2 * beyond)) * self.rows
+
+
+@dataclass(frozen=True)
 class LinearBranch:
     """Gaussians in raw units (:data:`ROWS`), of which the first m move."""
 
@@ -65,6 +84,7 @@ class LinearBranch:
     codes: int
     free: FreeNet | None = None
     lighting: Lighting | None = None
+    aside: AsideColours | None = None
 
     @property
     def n_moving(self) -> int:
@@ -89,7 +109,10 @@ class LinearBranch:
         return rows
 
     def gaussians(
-        self, codes: Float32[np.ndarray, "c"], R_camera_head: Float32[np.ndarray, "3 3"] | None = None
+        self,
+        codes: Float32[np.ndarray, "c"],
+        R_camera_head: Float32[np.ndarray, "3 3"] | None = None,
+        R_seen: Float32[np.ndarray, "3 3"] | None = None,
     ) -> Activated:
         """What a rasterizer takes, without batch dimension.
 
@@ -97,11 +120,14 @@ class LinearBranch:
             codes: of the branch: mouth codes, and for the face the upper-face channels after them.
             R_camera_head: rotation of the head as the filming camera sees it, which light depends on; None is no
                 change of light.
+            R_seen: rotation of the head as the camera sees it that the picture is drawn for; None is a view as filmed.
         """
         rows = self.rows(codes)
         colors = rows[ROWS["color"]]
         if self.lighting is not None and R_camera_head is not None:
             colors = colors + self.lighting.change(R_camera_head)
+        if self.aside is not None and R_seen is not None:
+            colors = colors + self.aside.change(R_seen)
         quats = rows[ROWS["rotation"]]
         quats = quats / np.maximum(np.linalg.norm(quats, axis=0), LEAST_LENGTH)
         opacities = 1 / (1 + np.exp(-rows[ROWS["opacity"]][0]))

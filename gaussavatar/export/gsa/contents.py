@@ -19,6 +19,7 @@ from gaussavatar.export.gsa.linear import raw_rows
 from gaussavatar.export.gsa.quantise import Bits, ranged, stepped
 from gaussavatar.export.gsa.speech import speech_sections
 from gaussavatar.export.gsa.torso_loop import LoopWish, torso_loop
+from gaussavatar.model.aside import WIDTH
 from gaussavatar.model.gaussians import CHANNEL_WIDTH
 from gaussavatar.model.shading import FARTHEST
 from gaussavatar.motion.blinks import AFTER, BEFORE, REFRACTORY, learn_blinks
@@ -95,6 +96,8 @@ def describe(branch: LinearBranch) -> dict[str, Any]:
         lighting = branch.lighting
         rest, spread = lighting.R_camera_rest.tolist(), lighting.spread.tolist()
         facts["shading"] = {"R_camera_rest": rest, "spread": spread, "farthest": FARTHEST}
+    if branch.aside is not None:
+        facts["aside"] = {"ahead": branch.aside.ahead.tolist(), "reach": branch.aside.reach, "width": WIDTH}
     return facts
 
 
@@ -111,6 +114,9 @@ def branch_sections(name: str, branch: LinearBranch, bits: Bits) -> dict[str, np
     if branch.lighting is not None:
         steps, scales = stepped(branch.lighting.rows, 8)
         sections |= {f"{name}.shading": steps, f"{name}.shading.scale": scales}
+    if branch.aside is not None:
+        steps, scales = stepped(branch.aside.rows, 8)
+        sections |= {f"{name}.aside": steps, f"{name}.aside.scale": scales}
     return sections
 
 

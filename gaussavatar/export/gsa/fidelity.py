@@ -41,7 +41,7 @@ def _squared(avatar: LoadedAvatar, file: GsaAvatar, frame: MotionTrack, grey: Fl
     codes, upper = avatar.tensor(frame.mouth_codes), avatar.tensor(frame.upper)
     with torch.no_grad():
         own = avatar.model.render(avatar.rasterizer, codes, upper, cameras, grey).image
-        parts = file.gaussians(FaceState(frame.mouth_codes[0], frame.upper[0]), pose[0, :3, :3])
+        parts = file.gaussians(FaceState(frame.mouth_codes[0], frame.upper[0]), pose[0, :3, :3], pose[0, :3, :3])
         image = grey
         for name in reversed(DRAWN):
             if name in parts:

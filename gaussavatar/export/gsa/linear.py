@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gaussavatar.avatar.player import LoadedAvatar
-from gaussavatar.export.gsa.branch import ROWS, FreeNet, Lighting, LinearBranch
+from gaussavatar.export.gsa.branch import ROWS, AsideColours, FreeNet, Lighting, LinearBranch
 from gaussavatar.model.avatar import Branch, frontal_camera
 from gaussavatar.model.deform.blendshapes import Blendshapes
 from gaussavatar.model.gaussians import CHANNEL_WIDTH, CHANNELS, MOTION_SCALE, Gaussians
@@ -68,7 +68,7 @@ def _own(branch: Branch) -> LinearBranch:
         free = FreeNet(*(tensor.detach().cpu().float().numpy() for tensor in motion.free.parameters()))
     codes = len(basis) - (0 if free is None else len(free.b1))
     scaled = np.ascontiguousarray((basis * units).transpose(0, 2, 1), np.float32)
-    return LinearBranch(raw_rows(branch.gaussians), scaled, moves, codes, free, _lighting(branch))
+    return LinearBranch(raw_rows(branch.gaussians), scaled, moves, codes, free, _lighting(branch), _aside(branch))
 
 
 def _lighting(branch: Branch) -> Lighting | None:
@@ -78,6 +78,13 @@ def _lighting(branch: Branch) -> Lighting | None:
     slopes = UNIT * shading.slopes.detach().cpu().numpy().T
     rest, spread = (tensor.detach().cpu().numpy() for tensor in (shading.R_camera_rest, shading.spread))
     return Lighting(np.ascontiguousarray(slopes, np.float32), rest, spread)
+
+
+def _aside(branch: Branch) -> AsideColours | None:
+    if branch.aside is None:
+        return None
+    change, ahead, reach = (tensor.detach().cpu().numpy() for tensor in branch.aside.buffers())
+    return AsideColours(np.ascontiguousarray(change.T, np.float32), ahead, float(reach))
 
 
 def fitted_frames(avatar: LoadedAvatar, most: int = BAKED_FRAMES) -> MotionTrack:
@@ -103,7 +110,7 @@ def baked(avatar: LoadedAvatar, name: str) -> LinearBranch:
     base[:, :moving] += solved[0].astype(np.float32)
     moves = CHANNELS if "opacity" in branch.config.moves else CHANNELS[:-1]
     basis = np.concatenate([solved[1:, ROWS[channel]] for channel in moves], axis=1).astype(np.float32)
-    return LinearBranch(base, basis, moves, codes.shape[1], None, _lighting(branch))
+    return LinearBranch(base, basis, moves, codes.shape[1], None, _lighting(branch), _aside(branch))
 
 
 def _codes(avatar: LoadedAvatar, name: str, track: MotionTrack) -> Float[np.ndarray, "t c"]:

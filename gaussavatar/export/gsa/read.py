@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from gaussavatar.errors import UserError
 from gaussavatar.export.gsa.best import BestFacts, HamaFacts, check_best
-from gaussavatar.export.gsa.branch import FreeNet, Lighting, LinearBranch
+from gaussavatar.export.gsa.branch import AsideColours, FreeNet, Lighting, LinearBranch
 from gaussavatar.export.gsa.container import MOST_DECODED, unpack
 from gaussavatar.export.gsa.quantise import unranged, unstepped
 from gaussavatar.export.gsa.sections import WrongShapeError, taken
@@ -34,6 +34,12 @@ class _Shading:
 
 
 @dataclass(frozen=True)
+class _Aside:
+    ahead: tuple[float, float, float]
+    reach: float
+
+
+@dataclass(frozen=True)
 class _Branch:
     n: int
     moving: int
@@ -41,6 +47,7 @@ class _Branch:
     free: int
     moves: tuple[Channel, ...]
     shading: _Shading | None = None
+    aside: _Aside | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,10 @@ class GsaAvatar:
     """Every section as stored, by name: networks, videos, the map from ARKit's shapes."""
 
     def gaussians(
-        self, face: FaceState, R_camera_head: Float32[np.ndarray, "3 3"] | None = None
+        self,
+        face: FaceState,
+        R_camera_head: Float32[np.ndarray, "3 3"] | None = None,
+        R_seen: Float32[np.ndarray, "3 3"] | None = None,
     ) -> dict[str, Activated]:
         """The Gaussians of a face in head space by branch (:data:`DRAWN`), without batch dimension.
 
@@ -91,11 +101,11 @@ class GsaAvatar:
             face: mouth codes and upper-face channels.
             R_camera_head: rotation of the head as the filming camera sees it, which light depends on; None is no
                 change of light.
+            R_seen: rotation of the head as the camera sees it that the picture is drawn for; None is a view as filmed.
         """
         codes = {"face": np.concatenate([face.mouth_codes, face.upper]), "mouth": face.mouth_codes}
-        return {
-            name: self.branches[name].gaussians(codes[name], R_camera_head) for name in DRAWN if name in self.branches
-        }
+        turned = (R_camera_head, R_seen)
+        return {name: self.branches[name].gaussians(codes[name], *turned) for name in DRAWN if name in self.branches}
 
 
 def read_gsa(path: Path | str) -> GsaAvatar:
@@ -196,9 +206,16 @@ def _branch(name: str, facts: _Branch, sections: Mapping[str, np.ndarray]) -> Li
         if not (spread > 0).all() or not np.linalg.det(rest) > 0.5:
             raise WrongShapeError(f"{name}: a light that cannot be")
         lighting = Lighting(unstepped(steps, taken(sections, f"{name}.shading.scale", "f4", (9,))), rest, spread)
+    aside = None
+    if facts.aside is not None:
+        steps, ahead = taken(sections, f"{name}.aside", "i1", (3, n)), np.array(facts.aside.ahead, np.float32)
+        if not 0.9 < np.linalg.norm(ahead) < 1.1 or not 0 <= facts.aside.reach <= np.pi:
+            raise WrongShapeError(f"{name}: a direction of view that cannot be")
+        rows = unstepped(steps, taken(sections, f"{name}.aside.scale", "f4", (3,)))
+        aside = AsideColours(rows, ahead, facts.aside.reach)
     if not np.isfinite(base).all() or not np.isfinite(basis).all():
         raise WrongShapeError(f"{name}: ranges or steps beyond all numbers")
-    return LinearBranch(base, basis, facts.moves, facts.codes, free, lighting)
+    return LinearBranch(base, basis, facts.moves, facts.codes, free, lighting, aside)
 
 
 def _damaged(path: Path, came: str) -> UserError:

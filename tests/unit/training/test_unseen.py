@@ -137,7 +137,7 @@ def test_on_the_scalp_the_backing_is_hair_and_as_high(trained: Run) -> None:
         gaussians.means[:200] = torch.from_numpy(scalp[above] + 0.012 * normals[above]).float()
         gaussians.colors[:200] = torch.tensor([0.1, 0.2, 0.9])
     index = np.arange(len(gaussians))
-    donors = unseen._Donors(cKDTree(gaussians.means.detach().numpy()[index]), index)
+    donors = unseen.Donors(cKDTree(gaussians.means.detach().numpy()[index]), index)
     backing = unseen.backing_places(head, 0.05, 300, 0)
     points, near = unseen._laid(trained.model.face, head, backing, donors)
     height = ((points - backing.on_skin) * backing.normal).sum(axis=1)
