@@ -18,9 +18,6 @@ EDGE_SHARE = 0.5
 RANGE, LEAST = 1.5, 0.01
 """How far from its neighbours' middle a colour may go, in their own spread, and at least."""
 
-BRIGHTER = 0.05
-"""How far its brightness may lie outside of theirs."""
-
 SPREAD = 0.9
 """Quantile of the neighbours that is their spread."""
 
@@ -54,15 +51,16 @@ def of_the_edge(seen: Visibility) -> Bool[Tensor, "n"]:
 
 
 def among_neighbours(own: Float[Tensor, "n 3"], others: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
-    """Colours as near to their own as those of their neighbours allow: in brightness, and in hue about their middle."""
+    """Colours of their own brightness, in a hue as near to their own as those of their neighbours about their middle.
+
+    Brightness stays, for a chin's shadow and hair before skin lie at the edge as well.
+    """
     luma = torch.tensor(LUMA)
     middle = others.median(dim=1).values
     bright, brightness = own @ luma, others @ luma
-    low, high = brightness.quantile(1 - SPREAD, dim=1) - BRIGHTER, brightness.quantile(SPREAD, dim=1) + BRIGHTER
-    kept = torch.minimum(torch.maximum(bright, low), high)
     hue = middle - (middle @ luma)[:, None]
     away = own - bright[:, None] - hue
     spread = (others - brightness[..., None] - hue[:, None]).norm(dim=-1).quantile(SPREAD, dim=1)
     farthest = RANGE * spread + LEAST
     away = away * (farthest / away.norm(dim=-1).clamp_min(1e-9)).clamp_max(1)[:, None]
-    return kept[:, None] + hue + away
+    return bright[:, None] + hue + away
