@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gaussavatar.model.per_gaussian import PerGaussian
+
 WIDTH = 0.2
 """Radians beyond the filmed views within which the colours go over."""
 
@@ -24,6 +26,10 @@ class Aside(nn.Module):
         self.register_buffer("change", torch.zeros(count, 3))
         self.register_buffer("ahead", torch.tensor([0.0, 0.0, 1.0]))
         self.register_buffer("reach", torch.zeros(()))
+
+    def per_gaussian(self) -> dict[str, PerGaussian]:
+        """The colours; the directions belong to the clip."""
+        return {"change": PerGaussian()}
 
     def calibrate(self, R_camera_head: Float[Tensor, "n 3 3"]) -> None:
         """Take the mean direction of view, in head space, and how far from it the clip's cameras stood."""
