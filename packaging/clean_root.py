@@ -61,6 +61,10 @@ class Root:
         return done.stdout + done.stderr
 
 
+CONSTRAINT = "constraint.txt"
+"""Pip's constraint, at the top of the bare system."""
+
+
 def make(folder: Path, mirror: str | None) -> None:
     """Lay a bare Debian into the folder, with the machine's settings of pip."""
     if not (folder / "usr/bin/python3").exists():
@@ -162,8 +166,8 @@ def main(words: list[str]) -> int:
     asked = parser.parse_args(words)
     make(asked.folder, asked.mirror)
     if asked.constraint:
-        (asked.folder / "root/constraint.txt").write_text(asked.constraint + "\n")
-        os.environ["PIP_CONSTRAINT"] = "/root/constraint.txt"
+        (asked.folder / CONSTRAINT).write_text(asked.constraint + "\n")
+        os.environ["PIP_CONSTRAINT"] = f"/{CONSTRAINT}"
     root = Root(asked.folder, asked.share)
     wheels = {name: wheel_of(asked.dist, name) for name in ("gaussavatar", "gaussavatar_play")}
     steps: dict[str, Callable[[], None]] = {

@@ -9,7 +9,7 @@ import torch
 
 from gaussavatar.training.aside import LUMA, among_neighbours, lay_aside, of_the_edge
 from gaussavatar.training.data import Clip
-from gaussavatar.training.unseen import Visibility
+from gaussavatar.training.unseen import Visibility, viewed_frames, visibility
 
 from .test_unseen import pictures, trained  # noqa: F401
 from .tiny_runs import Run
@@ -35,8 +35,6 @@ def test_what_is_seen_at_the_rim_alone_is_of_the_edge() -> None:
 
 
 def test_filmed_views_stay_and_others_lose_the_edges_colours(trained: Run, tiny_clip: Clip, tmp_path: Path) -> None:  # noqa: F811
-    from gaussavatar.training.unseen import viewed_frames, visibility
-
     face = trained.model.face.gaussians
     seen = visibility(trained.model, trained.rasterizer, trained.clip, viewed_frames(trained.clip))
     edge = of_the_edge(seen)
