@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from gaussavatar.avatar.checked import check_record
 from gaussavatar.avatar.load import blank_model, load_avatar, model_shapes
 from gaussavatar.errors import UserError
+from gaussavatar.export.gsa.branch import AsideColours
 from gaussavatar.model.aside import WIDTH, Aside
 
 
@@ -38,6 +39,14 @@ def test_between_it_goes_over_smoothly() -> None:
     steps = np.diff(share)
     assert share[0] == pytest.approx(0, abs=1e-4) and share[-1] == 1 and (steps >= 0).all()
     assert steps.max() < 2 * steps.mean() and steps[0] < 0.1 * steps.max() and steps[-2] < 0.1 * steps.max()
+
+
+def test_a_file_says_the_same_in_numpy() -> None:
+    aside = filmed_aside()
+    change, ahead, reach = (tensor.numpy() for tensor in aside.buffers())
+    written = AsideColours(np.ascontiguousarray(change.T), ahead, float(reach))
+    for R in turned((0, 5, 0), (0, 12, 0), (3, -15, 40), (-14, 4, 0), (0, 90, 0)):
+        assert np.allclose(written.change(R.numpy()).T, aside(R[None])[0].numpy(), atol=1e-6)
 
 
 def test_an_avatar_keeps_them(toy_avatar) -> None:
