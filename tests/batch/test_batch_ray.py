@@ -85,6 +85,7 @@ def test_without_ray_or_sense_it_says_so_in_a_line(jobs: Path, words: list[str],
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+@needs_ray
 def test_every_wrong_row_is_named_before_anything_starts(jobs: Path) -> None:
     with jobs.open("a") as file:
         file.write("- {verb: fit, video: none.mp4}\n- {verb: speak, audio: a.wav, out: talks/a.mp4, name: other}\n")

@@ -413,9 +413,10 @@ def test_the_avatar_carries_a_light_network_which_has_a_share_in_the_best_ones_a
     assert run([str(word) for word in words]) == 0 and video.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("ffmpeg", [pytest.param(True, marks=pytest.mark.long), False])
+@pytest.mark.long
+@pytest.mark.parametrize("ffmpeg", [True, False])
 def test_the_device_check_makes_an_avatar_of_a_prepared_capture(ffmpeg: bool, story: dict, tmp_path: Path) -> None:
-    """A few steps of the recipe ``default`` on what the fit prepared. A GPU machine may lack ffmpeg."""
+    """Long: a few steps of ``default`` on what the fit prepared. A GPU machine may lack ffmpeg."""
     capture = story["avatar"] / "capture"
     one = ("--only", "capture", "--skip", "quality", "--capture", str(capture))
     words = ("--device", "cpu", "--small", "--scale", "0.01", *one)

@@ -93,8 +93,10 @@ def test_obj_corners_may_be_counted_from_the_end() -> None:
     np.testing.assert_array_equal(mesh.faces, [[0, 1, 2, -1], [0, 1, 3, 2]])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not REAL.exists(), reason="needs the arrays of ICT-FaceKit")
 def test_the_real_model() -> None:
+    """Long: the real arrays are large; small ones of the same make are read in the usual run."""
     with np.load(REAL, allow_pickle=False) as file:
         head, _ = ict_head(check_ict({name: file[name] for name in file.files}), "ict")
     head = _finish(head, "ict")

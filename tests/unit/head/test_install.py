@@ -138,7 +138,9 @@ def test_a_head_of_our_own_goes_in_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.embedding.face, head.embedding.face)
 
 
+@pytest.mark.long
 def test_ict_and_gnm_by_the_same_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Long: the files of ICT-FaceKit and GNM are read by tests of their own, and the command is tried with FLAME."""
     folder = write_ict_folder(tmp_path)
     np.savez(tmp_path / "gnm_head.npz", **gnm_arrays())  # type: ignore[arg-type]
     assert run(["head", "install", str(folder)]) == 0

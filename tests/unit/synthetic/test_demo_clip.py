@@ -29,7 +29,10 @@ class MadeAgain(Exception):
     """Raised in place of drawing the actor a second time, which takes long."""
 
 
+@pytest.mark.long
 def test_clip_is_kept_when_whole_and_made_again_when_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long: it draws the actor twice."""
+
     def make_again(*_: object, **__: object) -> None:
         raise MadeAgain
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import roma
 import torch
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from gaussavatar.head.builtin.model import builtin_head
 from gaussavatar.mesh.surface import vertex_normals
@@ -46,7 +46,7 @@ def pictures(run: Run, yaw: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Composite and face alpha of some frames, seen from the side."""
     batch = load_batch(run.clip, np.arange(0, 36, 9), LossConfig())
     T_world_world = torch.eye(4)
-    T_world_world[:3, :3] = roma.rotvec_to_rotmat(torch.tensor([0.0, float(np.deg2rad(yaw)), 0.0]))
+    T_world_world[:3, :3] = torch.tensor(Rotation.from_rotvec([0, np.deg2rad(yaw), 0]).as_matrix())
     cameras = Cameras(batch.cameras.T_camera_world @ T_world_world, batch.cameras.K, run.clip.size, run.clip.size)
     with torch.no_grad():
         seen = run.model.render(run.rasterizer, batch.mouth_codes, batch.upper, cameras, batch.under)

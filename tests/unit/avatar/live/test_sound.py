@@ -109,7 +109,9 @@ def test_other_threads_may_push_while_frames_are_taken(avatar: Avatar) -> None:
     np.testing.assert_array_equal(heard([frame for frame in frames if frame.speaking]), sound)
 
 
+@pytest.mark.long
 def test_minutes_of_speech_and_rest_leave_nothing_behind(avatar: Avatar) -> None:
+    """Long: minutes of speech, with every allocation written down."""
     live, clock = session(avatar)
     sound = babble(5.0)
 
