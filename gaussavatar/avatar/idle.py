@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from gaussavatar.avatar.controlled import BLINKS, Person, swaying
+from gaussavatar.easing import smoothstep
 from gaussavatar.errors import UserError
 from gaussavatar.motion.blinks import generated_blinks, learn_blinks
 from gaussavatar.motion.poses import deviated, deviations, mean_pose, neck_points
@@ -82,7 +83,6 @@ def _between(
     span = max(1.0, min(frames, n / 2 if first is not None and last is not None else n))
     for row, moments in ((first, np.arange(n)), (last, np.arange(n)[::-1])):
         if row is not None:
-            left = np.clip(1 - (moments + 1) / (span + 1), 0, 1)
-            fade = left * left * (3 - 2 * left)
+            fade = smoothstep(np.clip(1 - (moments + 1) / (span + 1), 0, 1))
             made += fade[:, None] * (row - values[0 if row is first else -1])
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -140,7 +141,8 @@ def _nod_kept(R: np.ndarray, R_true: np.ndarray, fps: float) -> float:
     sections = butter(2, [edge / (fps / 2) for edge in _NOD_BAND], "band", output="sos")
     part = slice(int((NOD_FROM + 0.6) * fps), int((NOD_FROM + NOD_SECONDS - 0.6) * fps))
     seen, true = (sosfiltfilt(sections, np.arcsin(-matrix[:, 1, 2]))[part] for matrix in (R, R_true))
-    return float(seen @ true / (true @ true))
+    # A clip that ends before the actor nods keeps nothing of it.
+    return float(seen @ true / (true @ true)) if true.any() else math.nan
 
 
 def face_figures(track: HeadTrack, motion: FaceMotion, truth: ActorTruth) -> dict[str, float]:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from gaussavatar.easing import smoothstep
+
 
 def fill_holes(
     values: Float32[np.ndarray, "h w c"], weight: Float32[np.ndarray, "h w"], coarsest: int = 4
@@ -62,8 +64,7 @@ def shrink(mask: np.ndarray, radius: int) -> np.ndarray:
 
 def soft_step(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below ``low``, 1 above ``high``, a smooth cubic between (``low`` may exceed ``high``)."""
-    x = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return (x * x * (3.0 - 2.0 * x)).astype(np.float32)
+    return smoothstep(np.clip((values - low) / (high - low), 0.0, 1.0)).astype(np.float32)
 
 
 def complete_background(

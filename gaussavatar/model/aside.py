@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.model.per_gaussian import PerGaussian
 
 WIDTH = 0.2
@@ -40,8 +41,8 @@ class Aside(nn.Module):
 
     def share(self, R_camera_head: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b"]:
         """0 for views as filmed, 1 from :data:`WIDTH` beyond them on, smooth between."""
-        beyond = ((angle_between(R_camera_head[:, 2], self.ahead) - self.reach) / WIDTH).clamp(0, 1)
-        return beyond * beyond * (3 - 2 * beyond)
+        beyond = (angle_between(R_camera_head[:, 2], self.ahead) - self.reach) / WIDTH
+        return smoothstep(beyond.clamp(0, 1))
 
     def forward(self, R_camera_head: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b n 3"]:
         """Change of every Gaussian's colour."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.motion.poses import between_poses
 
 
@@ -44,8 +45,7 @@ def eased(moments: Float[np.ndarray, "n"], first: float, last: float, ease: floa
     # A moment counts for the frame that is nearest to it, however it falls between frames.
     step = moments[1] - moments[0] if len(moments) > 1 else 1.0
     away = np.where(away <= 0.5 * step + 1e-9, 0, away)
-    share = 1 - np.clip(away / max(ease, 1e-9), 0, 1)
-    return share * share * (3 - 2 * share)
+    return smoothstep(1 - np.clip(away / max(ease, 1e-9), 0, 1))
 
 
 def key_curve(

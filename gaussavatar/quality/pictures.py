@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from gaussavatar.image.luma import LUMA
 from gaussavatar.landmarks.indices import FACE_OVAL, LIPS_OUTER, OUTER_EYE_CORNERS
 from gaussavatar.parallel import ordered_map
 from gaussavatar.progress import Advance
@@ -163,7 +164,7 @@ def skin_light(image: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "4
     brightest = np.maximum(np.maximum(channels[0], channels[1]), channels[2])
     blown = np.count_nonzero(inside & (channels[1] >= BLOWN))
     crushed = np.count_nonzero(inside & (brightest <= CRUSHED))
-    return 0.299 * red + 0.587 * green + 0.114 * blue, blown / count, crushed / count
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue, blown / count, crushed / count
 
 
 def background_corners(grey: UInt8[np.ndarray, "h w"]) -> list[UInt8[np.ndarray, "s s"]]:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from gaussavatar.image.filling import channel_sum, disc, grow, shrunk, soft_step
+from gaussavatar.image.luma import LUMA
 from gaussavatar.segmentation.plate import Plate
 
 CONTRAST = 24.0
@@ -74,7 +75,7 @@ def refine_alpha(
     return alpha
 
 
-_GREY = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255.0)
+_GREY = np.array(LUMA, np.float32) / np.float32(255.0)
 
 
 def _against(

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int32
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import cKDTree
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.mesh.sampling import draw_triangles, even_barycentrics
 from gaussavatar.mesh.surface import area_normals, vertex_normals
 
@@ -70,8 +71,7 @@ def grow_scalp_hair(
 
 
 def _smooth(value: np.ndarray) -> np.ndarray:
-    value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)
+    return smoothstep(np.clip(value, 0, 1))
 
 
 def _roots(vertices: np.ndarray, triangles: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

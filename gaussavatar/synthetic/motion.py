@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32
 from scipy.ndimage import gaussian_filter1d
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS
 from gaussavatar.motion.rotations import rotation_matrices
 from gaussavatar.synthetic.speech import SILENCE, VOWELS, Phone
@@ -95,8 +96,7 @@ class Performance:
     def nod(self, time: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """Pitch in radians that the nodding adds, faded in and out over a third of a second."""
         since, left = time - self.nod_from, self.nod_from + self.nod_seconds - time
-        envelope = np.clip(np.minimum(since, left) / 0.33, 0, 1)
-        envelope = envelope * envelope * (3 - 2 * envelope)
+        envelope = smoothstep(np.clip(np.minimum(since, left) / 0.33, 0, 1))
         return np.deg2rad(self.nod_deg) * envelope * np.sin(2 * np.pi * self.nod_hz * since)
 
 
@@ -156,7 +156,7 @@ def _closure(phones: tuple[Phone, ...], time: Float[np.ndarray, "t"]) -> Float[n
             continue
         outside = np.clip(np.maximum(start - time, time - max(end, start + 0.01)), 0, None)
         closed = np.maximum(closed, np.clip(1 - outside / ramp, 0, 1))
-    return closed * closed * (3 - 2 * closed)
+    return smoothstep(closed)
 
 
 def actor_motion(
@@ -220,8 +220,7 @@ def _blinks(time: np.ndarray, phones: tuple[Phone, ...], random: np.random.Gener
         at = near[0] if near else now
         since = time - at
         shape = np.where(since < 0, 1 + since / 0.085, np.where(since < 0.035, 1, 1 - (since - 0.035) / 0.170))
-        shape = np.clip(shape, 0, 1)
-        blink = np.maximum(blink, shape * shape * (3 - 2 * shape))
+        blink = np.maximum(blink, smoothstep(np.clip(shape, 0, 1)))
         now += float(random.uniform(1.8, 4.6))
     return blink
 

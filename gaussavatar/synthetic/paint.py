@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, Int32
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.mesh.zbuffer import interpolate, rasterize_mesh
 from gaussavatar.synthetic.hair import above_hairline
 from gaussavatar.synthetic.look import ActorLook, to_linear
@@ -34,8 +35,7 @@ def value_noise(points: Float[np.ndarray, "n 3"], cell: float, seed: int) -> Flo
     """Smooth noise of about -1..1 with features of ``cell`` metres, fixed in space."""
     lattice = np.random.default_rng([seed, 7]).uniform(-1, 1, (32, 32, 32))
     position = points.T / cell
-    cell_fraction = position - np.floor(position)
-    eased = np.floor(position) + cell_fraction**2 * (3 - 2 * cell_fraction)
+    eased = np.floor(position) + smoothstep(position - np.floor(position))
     return 1.4 * map_coordinates(lattice, eased, order=1, mode="grid-wrap")
 
 
@@ -164,8 +164,7 @@ def _paint_lips(
     colour: np.ndarray, gloss: np.ndarray, points: np.ndarray, share: np.ndarray, landmarks: np.ndarray, look: ActorLook
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lips in their own colour with fine upright creases and a moist gloss."""
-    cover = np.clip((share - 0.42) / 0.3, 0, 1)
-    cover = (cover * cover * (3 - 2 * cover))[:, None] * 0.9
+    cover = smoothstep(np.clip((share - 0.42) / 0.3, 0, 1))[:, None] * 0.9
     stretched = points * [1.0, 0.18, 0.3]
     creases = 0.11 * value_noise(stretched, 0.0011, 31) + 0.06 * value_noise(points, 0.003, 32)
     red = to_linear(look.lips) * (1 + creases)[:, None]

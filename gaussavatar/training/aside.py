@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gaussavatar.image.luma import LUMA
 from gaussavatar.model.aside import Aside
 from gaussavatar.model.avatar import AvatarModel
 from gaussavatar.render.api import Rasterizer
@@ -20,9 +21,6 @@ RANGE, LEAST = 1.5, 0.01
 
 SPREAD = 0.9
 """Quantile of the neighbours that is their spread."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Brightness of red, green and blue (ITU-R BT.601)."""
 
 
 def lay_aside(model: AvatarModel, rasterizer: Rasterizer, clip: Clip) -> int:

@@ -19,6 +19,7 @@ from gaussavatar.avatar.live.presence import Presence
 from gaussavatar.avatar.live.records import FPS, FRAME, LiveEvent, LiveFrame, LiveMotion, LiveStats
 from gaussavatar.avatar.live.segments import Segment
 from gaussavatar.avatar.live.sound import Pcm, as_pcm
+from gaussavatar.easing import smoothstep
 from gaussavatar.errors import UserError
 
 LONGEST = 600.0
@@ -383,7 +384,7 @@ class Live:
         left = max(0.0, 1.0 - (step + 1) / frames)
         self._fade = (offset, step + 1, frames)
         self._was_speaking = speaking
-        self._codes = wanted if left == 0.0 else wanted + offset * (left * left * (3.0 - 2.0 * left))
+        self._codes = wanted if left == 0.0 else wanted + offset * smoothstep(left)
         self._codes = self._codes.astype(np.float32, copy=False)
         return self._codes
 

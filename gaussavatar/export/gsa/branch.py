@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float32
 from scipy.spatial.transform import Rotation
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.model.aside import WIDTH
 from gaussavatar.model.config import Channel
 from gaussavatar.model.gaussians import CHANNEL_WIDTH
@@ -69,8 +70,7 @@ class AsideColours:
         """Change of the colours for a camera that sees the head so turned (:mod:`gaussavatar.model.aside`)."""
         look = R_camera_head[2].astype(float)
         angle = np.arctan2(np.linalg.norm(np.cross(look, self.ahead)), look @ self.ahead)
-        beyond = np.clip((angle - self.reach) / WIDTH, 0, 1)
-        return np.float32(beyond * beyond * (3 - 2 * beyond)) * self.rows
+        return np.float32(smoothstep(np.clip((angle - self.reach) / WIDTH, 0, 1))) * self.rows
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gaussavatar.capture.layout import CaptureLayout
+from gaussavatar.easing import smoothstep
 from gaussavatar.errors import UserError
 from gaussavatar.landmarks.indices import LIPS_INNER, LIPS_OUTER, RIGID
 from gaussavatar.landmarks.measures import lip_aperture, lip_width
@@ -83,8 +84,7 @@ def extract_motion(landmarks: Landmarks, tracking: Tracking, config: MotionConfi
 
 def mouth_region(shape: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478"]:
     """How far the mouth moves a landmark: 1 on lips, chin and lower cheeks, 0 above, smooth between, 0 on the nose."""
-    part = np.clip((shape[:, 1] - _MOUTH_TOP_METRES) / _MOUTH_FADE_METRES, 0.0, 1.0)
-    region = part * part * (3 - 2 * part)
+    region = smoothstep(np.clip((shape[:, 1] - _MOUTH_TOP_METRES) / _MOUTH_FADE_METRES, 0.0, 1.0))
     region[list(RIGID)] = 0.0
     return region
 

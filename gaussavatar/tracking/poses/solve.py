@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.linalg import solveh_banded
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.tracking.poses.rotations import exp_rotation, log_rotation
 
 _CHUNK = 256
@@ -67,8 +68,7 @@ def visibility(
     towards = -(shape @ R.swapaxes(1, 2) + t[:, None])
     towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
     cosine = ((outward @ R.swapaxes(1, 2)) * towards).sum(-1)
-    part = np.clip((cosine + 0.05) / 0.35, 0.0, 1.0)
-    return part * part * (3 - 2 * part)
+    return smoothstep(np.clip((cosine + 0.05) / 0.35, 0.0, 1.0))
 
 
 def step(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.head.model import HeadModel
 from gaussavatar.mesh.surface import closest_points
 from gaussavatar.model.binding import Anchors, Binding, BoundStart, HeadRig, RigArrays, surface_frames
@@ -199,8 +200,7 @@ def _hang(
         moved[: start.n_moving][torch.from_numpy(close)] = torch.from_numpy(on[close]).float()
         raw = replace(raw, means=moved)
         # Hair that stands off follows the skin less and less.
-        near = np.clip((FADE - found.distance) / (FADE - SNAP), 0, 1)
-        hold = near * near * (3 - 2 * near)
+        hold = smoothstep(np.clip((FADE - found.distance) / (FADE - SNAP), 0, 1))
     return replace(start, raw=raw), corners, (found.barycentrics, hold)
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from scipy.spatial import Delaunay, cKDTree
 
+from gaussavatar.easing import smoothstep
 from gaussavatar.landmarks.indices import (
     LEFT_EYE,
     LEFT_IRIS,
@@ -170,8 +171,7 @@ def spread_motion(
     distance, index = cKDTree(shape).query(points, k=6)
     weight = 1 / (distance**2 + 1e-6)
     weight /= weight.sum(axis=1, keepdims=True)
-    near = np.clip(1 - distance[:, 0] / FADE, 0, 1)
-    fade = near * near * (3 - 2 * near)
+    fade = smoothstep(np.clip(1 - distance[:, 0] / FADE, 0, 1))
     return np.einsum("nk,cnkd->cnd", weight, basis[:, index]) * fade[None, :, None]
 
 
