@@ -102,7 +102,7 @@ def test_the_installed_program_works_from_an_empty_folder(
     assert sorted(path.name for path in empty.iterdir()) == ["said.mp4", "tone.wav"]
 
 
-@pytest.mark.parametrize("distribution", [".", "packaging/play"])
+@pytest.mark.parametrize("distribution", [".", pytest.param("packaging/play", marks=pytest.mark.long)])
 def test_a_wheel_with_the_library_inside_needs_no_compiler(
     distribution: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
