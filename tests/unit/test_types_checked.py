@@ -14,6 +14,7 @@ import pytest
 import gaussavatar
 from gaussavatar.mesh.surface import area_normals, closest_barycentrics
 from gaussavatar.types import Landmarks, Waveform
+from tests.conftest import CHECKED_CALLS
 
 checked = pytest.mark.skipif(os.environ.get("GAUSSAVATAR_TEST_TYPES") == "0", reason="GAUSSAVATAR_TEST_TYPES=0")
 
@@ -37,6 +38,22 @@ def test_a_record_refuses_a_wrong_type_and_shape() -> None:
         Waveform(np.zeros(10, np.float64), 16_000)
     with pytest.raises(jaxtyping.TypeCheckError, match="valid"):
         Landmarks(np.zeros((3, 478, 3), np.float32), np.zeros(4, bool), 512)
+
+
+@checked
+@pytest.mark.parametrize("_", range(2))
+def test_only_the_first_calls_of_each_test_are_checked(_: int) -> None:
+    right, wrong = np.zeros((2, 3, 3)), np.zeros((2, 4, 3))
+    with pytest.raises(jaxtyping.TypeCheckError):
+        area_normals(wrong)
+    for _ in range(CHECKED_CALLS):
+        area_normals(right)
+    assert area_normals(wrong).shape == (2, 3)
+    # Methods, too, and what stands behind other decorators.
+    waveform = Waveform(np.zeros(160, np.float32), 16_000)
+    for _ in range(CHECKED_CALLS + 2):
+        assert waveform.seconds == 0.01
+    assert getattr(type(waveform).seconds.fget, "__no_type_check__", False)
 
 
 @pytest.mark.usefixtures("types_unchecked")

@@ -61,9 +61,9 @@ def test_no_memory_is_an_error_and_the_process_lives_on() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_native_function_runs_clean_under_sanitizers(tmp_path: Path) -> None:
-    """Compiles all of the CPU's code and cuda_ext/tests with sanitizers: more than a minute."""
+    """Long: compiles all of the CPU's code and cuda_ext/tests with sanitizers. To be run after a change of either."""
     builder = library._load_builder(sources() / "build.py")
     try:
         program = builder.build_tests(tmp_path)
