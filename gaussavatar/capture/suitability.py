@@ -62,6 +62,10 @@ class Sample:
     picture_colours: Float[np.ndarray, "c"] | None = None
     turn: int = 0
     """The clockwise turn, in degrees, after which a face is seen best."""
+    picture: UInt8[np.ndarray, "h w 3"] | None = None
+    """The whole frame, small."""
+    face: UInt8[np.ndarray, "s s 3"] | None = None
+    """The face, small."""
 
     @property
     def lightness(self) -> float:

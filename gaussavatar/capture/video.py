@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
+from gaussavatar.capture.exposure import EvenLight, UsualLight, usual_light
 from gaussavatar.capture.layout import CaptureLayout
+from gaussavatar.capture.prescan import crops_of, in_one_light, prescan
 from gaussavatar.capture.store import Capture, save_capture
-from gaussavatar.capture.suitability import Sample, check_samples, choose_crop, colour_histogram
+from gaussavatar.capture.suitability import Sample, check_samples, choose_crop
 from gaussavatar.errors import UserError
-from gaussavatar.landmarks.face_mesh import FaceBox, FaceDetector, FaceMesh
 from gaussavatar.media.colour import can_map_tones
 from gaussavatar.media.damage import damage_of, refuse_damaged
 from gaussavatar.media.frames import read_frames
-from gaussavatar.media.images import resize
 from gaussavatar.media.packed import packed_writer
 from gaussavatar.media.probe import MediaInfo, probe, require_video
 from gaussavatar.media.process import find_ffmpeg
@@ -28,11 +27,6 @@ from gaussavatar.progress import Progress
 from gaussavatar.storage import atomic_path, remove_leftovers
 from gaussavatar.types import ANALYSIS_RATE, VIDEO_FPS
 
-_PRESCAN_SIDE = 960
-_SECONDS_PER_SAMPLE = 3.0
-_MIN_SAMPLES, _MAX_SAMPLES = 12, 48
-_MESH_SIDE = 320
-_FINER = 4
 _SPARE_DISK_BYTES = 1 << 30
 """For checkpoints, records, and what lies there for a while."""
 PACKED = 0.45
@@ -49,12 +43,20 @@ _SEEN_HEIGHT = 0.3
 
 @dataclass(frozen=True)
 class CaptureConfig:
-    """How a video is captured: picture side, wanted face height over side, and what is refused."""
+    """How a video is captured.
+
+    Attributes:
+        size: side of the pictures.
+        face_fraction: wanted height of the face over it.
+        min_face_px, min_seconds: what is refused below.
+        even_exposure: take the camera's changes of exposure and white balance out.
+    """
 
     size: int = 512
     face_fraction: float = 0.42
     min_face_px: float = 100.0
     min_seconds: float = 5.0
+    even_exposure: bool = True
 
 
 def capture_video(
@@ -93,7 +95,7 @@ def capture_video(
         progress.say(f"{video.name}: {note}")
     samples = prescan(info, progress)
     try:
-        person = check_samples(samples, video.name, config.min_face_px)
+        person = check_samples(in_one_light(samples), video.name, config.min_face_px)
     except UserError:
         _check_whole(info, samples)
         # What is told of a damaged picture is true of the damage, not of the person.
@@ -103,7 +105,11 @@ def capture_video(
     _clean(folder)
     _check_space(folder, info.seconds, config.size, later_bytes_per_frame, progress)
     complaints: list[str] = []
-    n_frames = _write_frames(info, folder, crop, config, progress, complaints)
+    usual = usual_light(crops_of(samples, info, crop)) if config.even_exposure else None
+    if usual is not None:
+        notes.append(_exposure_note(usual))
+        progress.say(f"{video.name}: {notes[-1]}")
+    n_frames = _write_frames(info, folder, crop, config, usual, progress, complaints)
     if complaints and (damage := damage_of(video)).damaged:
         notes.append(f"the file is damaged: {damage}; copy or export it again")
         progress.say(f"{video.name}: {notes[-1]}")
@@ -131,6 +137,13 @@ def capture_video(
     )
     save_capture(capture)
     return capture
+
+
+def _exposure_note(usual: UsualLight) -> str:
+    return (
+        f"the camera's exposure or white balance changes (by {usual.changes:.1f} stops); it was evened out by what "
+        "stands still behind the person; lock both when you film"
+    )
 
 
 def _crowded(sample: Sample) -> bool:
@@ -193,132 +206,12 @@ def _check_whole(info: MediaInfo, samples: list[Sample]) -> None:
             pass
 
 
-def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
-    """Look at key frames, and at frames in between where those are few, with the face detectors."""
-    scale = min(1.0, _PRESCAN_SIDE / max(info.width, info.height))
-    size = {"width": round(info.width * scale), "height": round(info.height * scale)}
-    target = int(np.clip(info.seconds / _SECONDS_PER_SAMPLE, _MIN_SAMPLES, _MAX_SAMPLES))
-    samples: list[Sample] = []
-    with (
-        progress.stage("looking at the video", target) as advance,
-        FaceDetector() as boxes,
-        FaceMesh(static=True) as mesh,
-    ):
-
-        def look(image: np.ndarray, seconds: float) -> None:
-            samples.append(_look(image, seconds, scale, boxes, mesh))
-            advance(1)
-
-        # At a low constant rate key frames repeat until the next one, which gives each its time.
-        rate = min(2.0, _MAX_SAMPLES / max(info.seconds, 1.0))
-        previous: np.ndarray | None = None
-        for index, image in enumerate(read_frames(info, **size, fps=rate, keyframes_only=True)):
-            if previous is None or not np.array_equal(image, previous):
-                look(image, index / rate)
-            previous = image
-        moments = _missing_moments([sample.seconds for sample in samples], info.seconds, target)
-        # Each look in between decodes from the key frame before it; with few of those one pass over all is less work.
-        if len(moments) * info.seconds / max(1, len(samples)) / 2 > info.seconds:
-            moments = []
-            _look_all_over(info, size, target, look)
-        for moment in moments:
-            if (image := _frame_at(info, moment, size)) is not None:
-                look(image, moment)
-        if len(samples) < _MIN_SAMPLES // 2:
-            # Some containers cannot be entered in the middle.
-            _look_all_over(info, size, target, look)
-    return sorted(samples, key=lambda sample: sample.seconds)
-
-
-def _look_all_over(
-    info: MediaInfo, size: dict[str, int], target: int, look: Callable[[np.ndarray, float], None]
-) -> None:
-    """Decode the whole file at a low rate, as far as that goes; what is cut off is said by those who need all of it."""
-    # A frame may show what comes half an interval later, so the file is read finer than it is looked at.
-    rate = _FINER * target / max(info.seconds, 1.0)
-    try:
-        for index, image in enumerate(read_frames(info, **size, fps=rate)):
-            if index % _FINER == _FINER // 2:
-                look(image, index / rate)
-    except UserError:
-        return
-
-
-def _frame_at(info: MediaInfo, moment: float, size: dict[str, int]) -> np.ndarray | None:
-    """The frame at a moment, or None where the file cannot be entered there; decoding it whole will tell."""
-    stretch = read_frames(info, **size, start=moment, seconds=0.2)
-    try:
-        return next(stretch, None)
-    except UserError:
-        return None
-    finally:
-        stretch.close()  # type: ignore[attr-defined]
-
-
-def _missing_moments(known: list[float], seconds: float, target: int) -> list[float]:
-    """Moments that split the longest stretches between the known ones until there are ``target``."""
-    end = max(0.0, seconds - 0.5)
-    moments = sorted([moment for moment in known if moment <= end] or [0.0])
-    new: list[float] = [] if known else [0.0]
-    while len(moments) < target:
-        edges = np.array([*moments, end])
-        widest = int(np.argmax(np.diff(edges)))
-        middle = float((edges[widest] + edges[widest + 1]) / 2)
-        if middle - edges[widest] < 0.1:
-            break
-        moments.insert(widest + 1, middle)
-        new.append(middle)
-    return sorted(new)
-
-
-def _look(
-    image: UInt8[np.ndarray, "h w 3"], seconds: float, scale: float, boxes: FaceDetector, mesh: FaceMesh
-) -> Sample:
-    found = boxes.detect_all(image)
-    heights = tuple(box.height / scale for box in found)
-    turn = _best_turn(image, found, boxes)
-    points = _face_points(image, found[0], mesh) if found else None
-    if points is None:
-        return Sample(seconds, heights, turn=turn)
-    x0, y0 = np.clip(points[:, :2].min(0), 0, None).astype(int)
-    x1, y1 = np.ceil(points[:, :2].max(0)).astype(int)
-    face = image[y0:y1, x0:x1]
-    if face.size == 0:
-        return Sample(seconds, heights, turn=turn)
-    colours = colour_histogram(face), colour_histogram(image)
-    return Sample(seconds, heights, points / np.float32(scale), *colours, turn)
-
-
-def _best_turn(image: UInt8[np.ndarray, "h w 3"], found: Sequence[FaceBox], boxes: FaceDetector) -> int:
-    """The clockwise turn after which the detector is surest of a face, degrees; sideways only where it sees none."""
-    scores = {0: found[0].score if found else 0.0}
-    for turn in (180,) if found else (180, 90, 270):
-        turned = boxes.detect_all(np.ascontiguousarray(np.rot90(image, -turn // 90)))
-        scores[turn] = turned[0].score if turned else 0.0
-    return max(scores, key=lambda turn: scores[turn])
-
-
-def _face_points(image: np.ndarray, box: FaceBox, mesh: FaceMesh) -> np.ndarray | None:
-    """Landmarks inside twice the face's box, enlarged so that small faces are found as well."""
-    side = 2.0 * max(box.width, box.height)
-    left, top = box.x + box.width / 2 - side / 2, box.y + box.height / 2 - side / 2
-    x0, y0 = int(max(0, left)), int(max(0, top))
-    region = image[y0 : int(top + side), x0 : int(left + side)]
-    if min(region.shape[:2]) < 8:
-        return None
-    zoom = _MESH_SIDE / max(region.shape[:2])
-    size = (max(8, round(region.shape[1] * zoom)), max(8, round(region.shape[0] * zoom)))
-    points = mesh.detect(resize(np.ascontiguousarray(region), size))
-    if points is None:
-        return None
-    return (points / np.float32(zoom) + np.array([x0, y0, 0], np.float32)).astype(np.float32)
-
-
 def _write_frames(
     info: MediaInfo,
     folder: Path,
     crop: tuple[int, int, int],
     config: CaptureConfig,
+    usual: UsualLight | None,
     progress: Progress,
     complaints: list[str],
 ) -> int:
@@ -329,8 +222,9 @@ def _write_frames(
         progress.stage("decoding", round(info.seconds * VIDEO_FPS)) as advance,
         packed_writer(CaptureLayout(folder).frames, shape) as writer,
     ):
+        even = (lambda image: image) if usual is None else EvenLight(usual)
         for image in frames:
-            writer.append(image)
+            writer.append(even(image))
             advance(1)
         _check_length(writer.count / VIDEO_FPS, info.path, config)
         return writer.count
