@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from gaussavatar.capture.exposure import (
     usual_light,
 )
 from gaussavatar.capture.video import CaptureConfig, capture_video
-from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.progress import QuietProgress
+from tests.exposed import expose
 
 CLIPS = Path(__file__).parents[4] / "shared" / "data" / "clips"
 GAINS = np.exp2(0.4 * np.sin(np.arange(24.0))[:, None] * [1.0, 0.9, 0.7])
@@ -107,13 +106,9 @@ def test_nothing_is_told_where_nothing_can_be() -> None:
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason=f"the real clips at {CLIPS} are absent")
 def test_a_real_clip_under_automatic_exposure(tmp_path: Path) -> None:
-    hunting = "r='r(X,Y)*(1+0.13*sin(2*T))':g='g(X,Y)*(1+0.13*sin(2*T))':b='b(X,Y)*(1+0.1*sin(2*T+0.5))'"
-    spoilt = tmp_path / "phone.mp4"
-    filters = f"scale=256:256,geq={hunting}"
-    command = [find_ffmpeg(), "-loglevel", "error", "-nostdin", "-i", str(CLIPS / "woman_8s.mp4"), "-an", "-vf"]
-    subprocess.run([*command, filters, "-crf", "16", "-preset", "ultrafast", str(spoilt)], check=True)
-    plain = tmp_path / "plain.mp4"
-    subprocess.run([*command, "scale=256:256", "-crf", "16", "-preset", "ultrafast", str(plain)], check=True)
+    spoilt, plain = tmp_path / "phone.mp4", tmp_path / "plain.mp4"
+    expose(CLIPS / "woman_8s.mp4", spoilt, 0.35, side=256)
+    expose(CLIPS / "woman_8s.mp4", plain, 0.0, side=256)
 
     levels = {}
     for name, video, even in (("plain", plain, True), ("spoilt", spoilt, False), ("evened", spoilt, True)):
