@@ -259,7 +259,8 @@ def summarise_lips(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         ``means``: for each clip and row the mean over seeds and blocks of each of :data:`FIGURES`, with the standard
-        deviation over seeds under ``seed_std``; ``differences``: clip (``all`` is every clip together), row, figure
+        deviation over seeds under ``seed_std``, the lips' distance of a still mouth, and in how many of ``blocks`` the
+        row's is ``nearer``; ``differences``: clip (``all`` is every clip together), row, figure
         and the fields of :class:`Difference`.
     """
     clips = list(dict.fromkeys(record["clip"] for record in records))
@@ -271,7 +272,11 @@ def summarise_lips(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         spread = {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in seeds.items()}
         plain = {name: float(v.mean()) for name, v in seeds.items()}
         plain |= {name: float(np.mean([record[name] for record in found])) for name in WHOLE}
-        means.append({"clip": clip, "row": row, "seeds": len(found), **plain, "seed_std": spread})
+        still = paired_difference([block_figures(found, "lmd")], [block_figures(found, "lmd_still")], -1)
+        plain |= {"lmd_still": float(block_figures(found, "lmd_still").mean()), "nearer": still.better}
+        means.append(
+            {"clip": clip, "row": row, "seeds": len(found), "blocks": still.blocks, **plain, "seed_std": spread}
+        )
     differences = []
     for where, members in [*((clip, [clip]) for clip in clips), *([("all", clips)] if len(clips) > 1 else [])]:
         for row in rows[1:]:
@@ -295,6 +300,8 @@ def format_lips(summary: Mapping[str, Any]) -> str:
             lines.append(f"{clip}, mean of {entry['seeds']} seed{'s' * (entry['seeds'] > 1)}")
             lines.append(f"  {'':<{width}}{head}")
         lines.append(f"  {entry['row']:<{width}}" + "".join(f"{entry[name]:12.3f}" for name in columns))
+        nearer = f"nearer in {entry['nearer']} of {entry['blocks']} blocks than a still mouth"
+        lines.append(f"  {'':<{width}}lmd {nearer}, which is {entry['lmd_still']:.3f} away")
     found = {(d["clip"], d["row"], d["figure"]): d for d in summary["differences"]}
     for where, row in dict.fromkeys((clip, row) for clip, row, _ in found):
         lines.append(f"{row} against {summary['reference']}, {where}, paired over blocks, with standard errors")

@@ -11,7 +11,8 @@ from gaussavatar.fitting.recipe import load_recipe
 
 
 def record(clip: str, row: str, seed: int, r: list[float]) -> dict:
-    blocks = [{"aperture_r": x, "width_r": 0.5, "drop": 0.4, "std_ratio": 0.9, "lmd": 2.0 - x} for x in r]
+    same = {"width_r": 0.5, "drop": 0.4, "std_ratio": 0.9, "lmd_still": 1.35}
+    blocks = [{"aperture_r": x, "lmd": 2.0 - x, **same} for x in r]
     whole = {
         "closure_recall": 0.8,
         "false_closures": 0.2,
@@ -64,6 +65,10 @@ def test_the_summary_compares_with_the_first_row_on_every_clip_and_on_all() -> N
     assert found["all", "lmd"]["mean"] == pytest.approx(-0.1) and found["all", "lmd"]["better"] == 4
     text = format_lips(summary)
     assert "+0.100" in text and "4 of 4" in text and "mean of 2 seeds" in text
+    nearer = [(entry["nearer"], entry["blocks"], entry["lmd_still"]) for entry in summary["means"]]
+    # Of a's distances 1.4 and 1.3 one is below a still mouth's 1.35, of all others' both are.
+    assert nearer == [(1, 2, 1.35), (2, 2, 1.35), (2, 2, 1.35), (2, 2, 1.35)]
+    assert "nearer in 1 of 2 blocks than a still mouth, which is 1.350 away" in text
 
 
 def test_rows_are_features_times_variants_and_wrong_ones_are_refused_before_anything_runs() -> None:
