@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from gaussavatar.image.srgb import displayed, linear
+
 SIDE = 96
 """Side of the small pictures that are compared."""
 
@@ -61,19 +63,8 @@ class UsualLight:
     changes: float
 
 
-def linear(levels: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*b"]:
-    """Light 0..1 of display levels 0..255."""
-    v = levels / 255.0
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
-
-
-def displayed(light: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*b"]:
-    """Display levels 0..255 of light; what is brighter than 1 is clipped."""
-    light = np.clip(light, 0.0, 1.0)
-    return 255.0 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-
-
-_LIGHT = linear(np.arange(256.0)).astype(np.float32)
+_LIGHT = linear(np.arange(256) / 255).astype(np.float32)
+"""Light of the levels 0..255."""
 
 
 def small(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
@@ -113,7 +104,10 @@ def usual_light(pictures: Sequence[UInt8[np.ndarray, "s s 3"]]) -> UsualLight | 
     told = [gain for frame in pictures if (gain := gain_of(frame, found)) is not None]
     if len(told) < _TOLD * len(pictures):
         return None
-    changes = float(np.ptp(np.log2(np.stack(told)), axis=0).max())
+    # What is taken for a fade stays as it is, and is no change of the exposure.
+    stops = np.log2(np.stack(told))
+    near = stops[np.abs(stops).max(-1) <= LARGEST]
+    changes = float(np.ptp(near, axis=0).max()) if len(near) else 0.0
     return UsualLight(usual, still, changes) if changes >= LEAST else None
 
 
@@ -149,7 +143,7 @@ def evened(image: UInt8[np.ndarray, "h w 3"], gain: Float[np.ndarray, "3"]) -> U
     """The picture without a gain of at most :data:`LARGEST` stops; what is darker or brighter stays as it is."""
     if np.abs(np.log2(gain)).max() > LARGEST:
         return image
-    return cv2.LUT(image, np.round(displayed(_LIGHT[:, None] / gain)).astype(np.uint8)[None])
+    return cv2.LUT(image, np.round(255.0 * displayed(_LIGHT[:, None] / gain)).astype(np.uint8)[None])
 
 
 class EvenLight:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from scipy.spatial.transform import Rotation
 
 from gaussavatar.avatar.curves import curves_of_motion
@@ -20,6 +20,7 @@ from gaussavatar.avatar.player import LoadedAvatar
 from gaussavatar.errors import UserError
 from gaussavatar.export.gltf import TRIANGLES, Part, glb_bytes
 from gaussavatar.head.model import HeadModel, load_head, select_vertices
+from gaussavatar.image.srgb import linear
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS, FULL_LOOK, ArkitCurves
 from gaussavatar.motion.track import MotionTrack
 from gaussavatar.storage import atomic_path
@@ -72,7 +73,7 @@ def head_bytes(
     ]
     if head.colour is not None:
         primitive["attributes"]["COLOR_0"] = len(parts)
-        parts.append(Part(linear(head.colour)))
+        parts.append(Part(linear(head.colour).astype(np.float32)))
     primitive["targets"] = [{"POSITION": len(parts) + index} for index in range(len(known))]
     parts += [Part(shape.astype(np.float32), bounds=True) for shape in shapes]
     turns, places = poses(T_camera_head)
@@ -140,9 +141,3 @@ def normals(points: Float32[np.ndarray, "v 3"], triangles: np.ndarray) -> Float3
         np.add.at(summed, triangles[:, corner], faces)
     length = np.linalg.norm(summed, axis=1, keepdims=True)
     return np.where(length > 1e-20, summed / np.maximum(length, 1e-20), np.float32([0, 1, 0])).astype(np.float32)
-
-
-def linear(colour: Float[np.ndarray, "v 3"]) -> Float32[np.ndarray, "v 3"]:
-    """Colours of pictures (sRGB) as amounts of light (IEC 61966-2-1), which glTF wants."""
-    bright = ((colour + 0.055) / 1.055) ** 2.4
-    return np.where(colour <= 0.04045, colour / 12.92, bright).clip(0, 1).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from gaussavatar.avatar.player import LoadedAvatar
+from gaussavatar.image.srgb import displayed
 from gaussavatar.motion.track import FaceState, MotionTrack
 from gaussavatar.view.frames import Splats
 
@@ -101,8 +102,7 @@ def colour_map(values: Float[np.ndarray, "n"]) -> Float32[np.ndarray, "n 3"]:
             [-0.0041960863, -0.7034186147, 1.7076147010],
         ]
     )
-    linear = np.clip((lab @ to_cones.T) ** 3 @ to_rgb.T, 0, 1)
-    return np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
+    return displayed((lab @ to_cones.T) ** 3 @ to_rgb.T).astype(np.float32)
 
 
 def movement_colours(moved: Float32[np.ndarray, "n"]) -> tuple[Float32[np.ndarray, "n 3"], float]:

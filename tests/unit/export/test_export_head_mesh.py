@@ -11,8 +11,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from gaussavatar.cli.main import run
-from gaussavatar.export.head_mesh import head_bytes, linear
+from gaussavatar.export.head_mesh import head_bytes
 from gaussavatar.head.model import HeadModel, save_head
+from gaussavatar.image.srgb import linear
 from gaussavatar.motion.arkit import ARKIT_EXPRESSIONS, ArkitCurves
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
