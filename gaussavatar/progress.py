@@ -18,8 +18,8 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """What the stages report to; telling it anything also answers a Ctrl-C that was swallowed."""
 
-    def stage(self, name: str, total: int) -> _StageContext:
-        """Open a stage of ``total`` steps; the context's value is an :data:`Advance`."""
+    def stage(self, name: str, total: int, done: int = 0) -> _StageContext:
+        """Open a stage of ``total`` steps, ``done`` of them by an earlier run; its value is an :data:`Advance`."""
         ...
 
     def say(self, text: str) -> None:
@@ -37,7 +37,7 @@ class QuietProgress:
     """Reports nothing; for tests and library use."""
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
         """See :class:`Progress`."""
         yield lambda steps: answer_interrupt()
 
@@ -60,22 +60,22 @@ class TerminalProgress:
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
         """See :class:`Progress`."""
         started = time.monotonic()
         if self._console.is_terminal:
-            yield from self._bar(name, total)
+            yield from self._bar(name, total, done)
         else:
-            yield from self._lines(name, total)
+            yield from self._lines(name, total, done)
         self.say(f"{name}: done in {time.monotonic() - started:.1f} s")
 
-    def _bar(self, name: str, total: int) -> Iterator[Advance]:
+    def _bar(self, name: str, total: int, done: int) -> Iterator[Advance]:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with RichProgress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(name, total=total)
+            task = bar.add_task(name, total=total, completed=done)
 
             def advance(steps: int) -> None:
                 answer_interrupt()
@@ -83,17 +83,17 @@ class TerminalProgress:
 
             yield advance
 
-    def _lines(self, name: str, total: int) -> Iterator[Advance]:
+    def _lines(self, name: str, total: int, begun: int) -> Iterator[Advance]:
         started = last = time.monotonic()
-        done = 0
+        done = begun
 
         def advance(steps: int) -> None:
             nonlocal done, last
             answer_interrupt()
             done += steps
             now = time.monotonic()
-            if now - last > 10 and done:
-                left = (now - started) / done * max(0, total - done)
+            if now - last > 10 and done > begun:
+                left = (now - started) / (done - begun) * max(0, total - done)
                 sys.stderr.write(f"{name}: {done}/{total}, {left:.0f} s left\n")
                 sys.stderr.flush()
                 last = now

@@ -216,8 +216,7 @@ def _run_stage(stage: _Stage, start: int) -> None:
     name = f"training: {stage.config.name}"
     record = stage.common.record
     steps = Steps(stage.config, work, stage.optimizer, stage.guard, stage.common.progress.say, record)
-    with ThreadPoolExecutor(1) as reader, stage.common.progress.stage(name, iterations) as advance:
-        advance(start)
+    with ThreadPoolExecutor(1) as reader, stage.common.progress.stage(name, iterations, start) as advance:
         upcoming = reader.submit(work.fetch, start)
         for iteration in range(start, iterations):
             frames, batch = upcoming.result()

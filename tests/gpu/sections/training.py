@@ -80,12 +80,12 @@ class Notes:
         print("   ", text, flush=True)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Time it."""
         started = time.monotonic()
         yield lambda steps: None
         seconds = time.monotonic() - started
-        self._report.note(name, seconds=seconds, steps=total, per_second=total / max(seconds, 1e-9))
+        self._report.note(name, seconds=seconds, steps=total - done, per_second=(total - done) / max(seconds, 1e-9))
 
 
 def shortened(config: FitConfig, scale: float, least: int, poses: bool = True, most: int = 1_000_000) -> FitConfig:

@@ -208,8 +208,8 @@ def test_hdr_without_the_filters_is_said_and_captured_as_it_is(monkeypatch: pyte
 class Interrupting(QuietProgress):
     """Interrupts the decoding stage after ten frames, as Ctrl-C would."""
 
-    def stage(self, name: str, total: int):
-        real = super().stage(name, total)
+    def stage(self, name: str, total: int, done: int = 0):
+        real = super().stage(name, total, done)
         if name != "decoding":
             return real
         return InterruptingStage()

@@ -34,8 +34,8 @@ class Told(QuietProgress):
         self.said: list[str] = []
         self.drawn = 0
 
-    def stage(self, name: str, total: int):  # noqa: ANN201
-        quiet, told = super().stage(name, total), self
+    def stage(self, name: str, total: int, done: int = 0):  # noqa: ANN201
+        quiet, told = super().stage(name, total, done), self
 
         class Counting:
             def __enter__(self):  # noqa: ANN204
