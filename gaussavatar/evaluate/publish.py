@@ -44,6 +44,8 @@ def publish(
         pairs=pairs,
         video=video,
         stages={name: entry["seconds"] for name, entry in manifest.items()},
+        # Captures of before this was counted have none.
+        cpu_seconds={name: entry["cpu_seconds"] for name, entry in manifest.items() if "cpu_seconds" in entry},
         config_yaml=layout.config.read_text(),
     )
     return layout.page

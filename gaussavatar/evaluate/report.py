@@ -36,6 +36,7 @@ def write_report(
     video: Path | None,
     stages: Mapping[str, float],
     config_yaml: str,
+    cpu_seconds: Mapping[str, float] | None = None,
 ) -> None:
     """Write the report page, atomically. It loads nothing from outside.
 
@@ -47,6 +48,7 @@ def write_report(
         pairs: real and rendered RGB frames with a label.
         video: an mp4 of the comparison, put into the page; None leaves it out.
         stages: seconds by name of the stage, in the order of running.
+        cpu_seconds: what a stage had of the processor, where that is known.
         config_yaml: the whole recipe as it was used.
 
     Raises:
@@ -60,7 +62,7 @@ def write_report(
         speech_section(metrics.get("speech")),
         _protocol(metrics),
         _curves(curves),
-        _stages(stages),
+        _stages(stages, cpu_seconds or {}),
         _config(config_yaml),
     ]
     write_page(
@@ -169,16 +171,18 @@ def _curves(curves: Mapping[str, Sequence[Point]]) -> str:
     return section("Training", about, cards)
 
 
-def _stages(stages: Mapping[str, float]) -> str:
+def _stages(stages: Mapping[str, float], cpu_seconds: Mapping[str, float]) -> str:
     if not stages:
         return ""
     longest = max(max(stages.values()), 1e-9)
     lines = "".join(
         f'<tr><td>{escape(name)}</td><td><span class="bar" style="width:{100 * seconds / longest:.1f}%"></span></td>'
-        f"<td>{_duration(seconds)}</td></tr>"
+        f"<td>{_duration(seconds)}</td>"
+        f"<td>{f'{cpu_seconds[name]:.1f} s CPU' if name in cpu_seconds else ''}</td></tr>"
         for name, seconds in stages.items()
     )
-    about = f"<p>{_duration(sum(stages.values()))} in all.</p>"
+    used = f", {sum(cpu_seconds.values()):.0f} seconds of CPU" if cpu_seconds.keys() >= stages.keys() else ""
+    about = f"<p>{_duration(sum(stages.values()))} in all{used}.</p>"
     return section("Where the time went", about, panel(f'<table class="stages">{lines}</table>'))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -84,9 +85,16 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
         if request.minutes is not None:
             job = within_minutes(job, device, progress)
         run_stages(fit_stages(job, device), job.capture.manifest, progress)
-    seconds = sum(entry["seconds"] for entry in read_json(job.capture.manifest).values())
-    progress.say(f"all stages: {seconds / 60:.1f} minutes, peak memory {peak_memory_mib()} MiB")
+    progress.say(_took(read_json(job.capture.manifest)))
     return FitResult(job.layout.folder, read_json(job.layout.metrics), job.layout.page)
+
+
+def _took(manifest: dict[str, Any]) -> str:
+    """What all stages took, those of earlier runs with them; stages of older versions did not count the processor."""
+    minutes = sum(entry["seconds"] for entry in manifest.values()) / 60
+    used = [entry["cpu_seconds"] for entry in manifest.values() if "cpu_seconds" in entry]
+    cpu = f", {sum(used):.0f} seconds of CPU" if len(used) == len(manifest) else ""
+    return f"all stages: {minutes:.1f} minutes{cpu}, peak memory {peak_memory_mib()} MiB"
 
 
 def _say_what_is_missing(job: Job) -> None:

@@ -7,6 +7,7 @@ results it reads; nothing else enters it. What was done is marked in a manifest,
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -53,6 +54,23 @@ def stage_keys(stages: Sequence[Stage]) -> dict[str, str]:
     return keys
 
 
+@dataclass(frozen=True)
+class Took:
+    """A stretch of time, by the clock and by what the process and its ended children had of the processor, s."""
+
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def until_now(cls) -> Took:
+        """Of the clocks: only differences mean something."""
+        times = os.times()
+        return cls(time.monotonic(), times.user + times.system + times.children_user + times.children_system)
+
+    def __sub__(self, other: Took) -> Took:
+        return Took(self.seconds - other.seconds, self.cpu_seconds - other.cpu_seconds)
+
+
 def run_stages(stages: Sequence[Stage], manifest: Path, progress: Progress) -> None:
     """Do the stages in their order, leave out what ``manifest`` has as done, and mark there what is done.
 
@@ -65,9 +83,9 @@ def run_stages(stages: Sequence[Stage], manifest: Path, progress: Progress) -> N
             progress.say(f"{stage.name}: kept from before")
         else:
             _unmark(manifest, following(stages, stage.name))
-            started = time.monotonic()
+            started = Took.until_now()
             stage.work(keys[stage.name])
-            mark_stage(manifest, stage.name, keys[stage.name], time.monotonic() - started, list(keys))
+            mark_stage(manifest, stage.name, keys[stage.name], Took.until_now() - started, list(keys))
         if stage.tell is not None:
             progress.say(stage.tell())
 
@@ -77,13 +95,18 @@ def stage_done(manifest: Path, stage: str, key: str) -> bool:
     return _entries(manifest).get(stage, {}).get("key") == key
 
 
-def mark_stage(manifest: Path, stage: str, key: str, seconds: float, order: Sequence[str] = ()) -> None:
+def mark_stage(manifest: Path, stage: str, key: str, took: Took, order: Sequence[str] = ()) -> None:
     """Record that ``stage`` is complete, how long it took, and the process's peak memory so far.
 
     The manifest lists stages as ``order`` does; others come after these.
     """
     entries = _entries(manifest)
-    entries[stage] = {"key": key, "seconds": round(seconds, 2), "peak_mib": peak_memory_mib()}
+    entries[stage] = {
+        "key": key,
+        "seconds": round(took.seconds, 2),
+        "cpu_seconds": round(took.cpu_seconds, 2),
+        "peak_mib": peak_memory_mib(),
+    }
     known = [name for name in order if name in entries]
     write_manifest(
         manifest, {name: entries[name] for name in [*known, *(name for name in entries if name not in known)]}

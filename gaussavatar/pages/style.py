@@ -42,7 +42,7 @@ td.first{color:var(--good);font-weight:650}
 .curve .end{fill:var(--line)}
 .stages td{border:0;padding:.2rem .6rem .2rem 0;text-align:left}
 .stages td:nth-child(2){width:60%}
-.stages td:last-child{text-align:right;white-space:nowrap;padding-right:0}
+.stages td:nth-child(n+3){text-align:right;white-space:nowrap}
 .bar{display:block;height:.8rem;border-radius:0 .25rem .25rem 0;background:var(--bar);min-width:2px}
 dl{display:grid;grid-template-columns:minmax(8rem,auto) 1fr;gap:.3rem 1rem;margin:0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}

@@ -61,9 +61,15 @@ def page(tmp_path: Path) -> str:
         pairs=[(real, rendered, "frame 12")],
         video=video,
         stages={"capture": 12.34, "training": 245.0},
+        cpu_seconds={"capture": 9.5, "training": 430.25},
         config_yaml="image_size: 256\nname: <script>\n",
     )
     return (tmp_path / "report" / "report.html").read_text()
+
+
+def test_the_page_says_where_the_time_went(page: str) -> None:
+    assert "4 min 17 s in all, 440 seconds of CPU." in page
+    assert "<td>4 min 5 s</td><td>430.2 s CPU</td>" in page
 
 
 def test_the_page_is_whole_and_loads_nothing_from_outside(page: str) -> None:

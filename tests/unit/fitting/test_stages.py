@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gaussavatar.fitting.stages import Stage, mark_stage, run_stages, stage_done, stage_keys
+from gaussavatar.fitting.stages import Stage, Took, mark_stage, run_stages, stage_done, stage_keys
 from gaussavatar.progress import QuietProgress
 
 READS = {"film": (), "points": ("film",), "masks": ("film", "points"), "page": ("masks",), "train": ("points",)}
@@ -97,12 +100,29 @@ def test_what_follows_is_done_again_when_a_mark_was_lost(tmp_path: Path) -> None
 
 def test_the_manifest_has_the_order_of_the_list_and_what_it_cost(tmp_path: Path) -> None:
     road = Road(tmp_path)
-    mark_stage(road.manifest, "of another version", "key", 2.0)
+    mark_stage(road.manifest, "of another version", "key", Took(2.0, 3.0))
     road.run()
     road.change("points", inputs=(2,))
     entries = json.loads(road.manifest.read_text())
     assert list(entries) == [*READS, "of another version"]
     assert all(entry["seconds"] >= 0 for entry in entries.values()) and entries["film"]["peak_mib"] > 10
+
+
+def test_processor_time_is_counted_with_that_of_children(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < .3: pass"
+
+    def work(key: str) -> None:
+        subprocess.run([sys.executable, "-c", busy], check=True)
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+
+    manifest = tmp_path / "manifest.json"
+    stages = [Stage("busy", 1, (), work), Stage("idle", 1, (), lambda key: time.sleep(0.3))]
+    run_stages(stages, manifest, QuietProgress())
+    entries = json.loads(manifest.read_text())
+    assert 0.55 <= entries["busy"]["cpu_seconds"] < 3
+    assert entries["idle"]["cpu_seconds"] < 0.2 and entries["idle"]["seconds"] >= 0.3
 
 
 def test_what_a_result_says_is_told_whether_new_or_kept(tmp_path: Path) -> None:
