@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +41,16 @@ def face_marks(landmarks: Float32[np.ndarray, "478 3"], device: torch.device | N
     """Put ``landmarks`` onto ``device`` once, so that no step has to."""
     lips = landmarks[sorted({*LIPS_INNER, *LIPS_OUTER})]
     return FaceMarks(torch.from_numpy(landmarks[::3].copy()).to(device), torch.from_numpy(lips).to(device))
+
+
+@contextmanager
+def gates_kept(model: AvatarModel) -> Iterator[None]:
+    """Within, the loss on attention looks at what the model's own forward pass computed."""
+    with ExitStack() as stack:
+        for _, design in _moving(model):
+            if isinstance(design, TriPlane):
+                stack.enter_context(design.keeping_gates())
+        yield
 
 
 def attention_losses(model: AvatarModel, weights: LossConfig, marks: FaceMarks) -> dict[str, Tensor]:
@@ -88,7 +100,11 @@ def attention_outside(branch: Branch, design: TriPlane, marks: FaceMarks) -> Flo
 
 def regions(means: Float[Tensor, "m 3"], marks: FaceMarks) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
     """How far each Gaussian is hair and how far it is lip, 0..1 each."""
-    distance = torch.cdist(means, marks.face).min(dim=1).values
-    hair = ((distance - HAIR_FROM) / (HAIR_AT - HAIR_FROM)).clamp(0, 1)
-    lips = torch.cdist(means, marks.lips).min(dim=1).values < LIP_REACH
-    return hair, lips.to(hair)
+    hair = ((_distance(means, marks.face) - HAIR_FROM) / (HAIR_AT - HAIR_FROM)).clamp(0, 1)
+    return hair, (_distance(means, marks.lips) < LIP_REACH).to(hair)
+
+
+def _distance(means: Float[Tensor, "m 3"], marks: Float[Tensor, "k 3"]) -> Float[Tensor, "m"]:
+    """To the nearest mark; the root of the smallest square, where ``torch.cdist`` draws all roots."""
+    squares = torch.addmm(marks.square().sum(-1, keepdim=True), marks, means.T, alpha=-2).amin(0)
+    return (squares + means.square().sum(-1)).clamp_min(0).sqrt()

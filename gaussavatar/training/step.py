@@ -25,7 +25,13 @@ from gaussavatar.training import losses as terms
 from gaussavatar.training.config import ProgressConfig, StageConfig
 from gaussavatar.training.data import Batch, Clip, to_device
 from gaussavatar.training.descent import MEMORY, Descent
-from gaussavatar.training.loss_design import FaceMarks, attention_losses, draws_smoothness, smoothness_losses
+from gaussavatar.training.loss_design import (
+    FaceMarks,
+    attention_losses,
+    draws_smoothness,
+    gates_kept,
+    smoothness_losses,
+)
 
 SILENT_ROWS = 4
 """Windows of synthetic silence in every step that trains the audio encoder."""
@@ -193,7 +199,9 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
             parts["codes"] = weights.codes * terms.code_error(predicted[:count], batch.mouth_codes)
             closed = run.closed.expand(len(predicted) - count, -1)
             parts["silence"] = weights.silence * terms.code_error(predicted[count:], closed)
-    rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
+    with gates_kept(run.model):
+        rendered = run.model.render(run.rasterizer, mouth_codes, batch.upper, batch.cameras, batch.under, still)
+        heard = {} if still else attention_losses(run.model, weights, run.marks)
     # Of windows, what the loss of whole frames would be, so that its weight against the others is the same.
     area, weighed = batch.shares
     parts["photometric"] = weighed * photometric_loss(rendered.image, batch.frames, batch.weight, weights.dssim)
@@ -208,9 +216,7 @@ def seen_losses(run: Run, stage: StageConfig, batch: Batch, chance: Chance, pred
         parts["motion"] = weights.motion * terms.motion_size(rendered)
     if weights.velocity:
         parts["velocity"] = area * weights.velocity * terms.velocity(rendered, batch)
-    if not still:
-        parts |= attention_losses(run.model, weights, run.marks)
-    return Step(parts, rendered)
+    return Step(parts | heard, rendered)
 
 
 def draws_more(run: Run, stage: StageConfig) -> bool:

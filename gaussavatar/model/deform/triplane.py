@@ -7,6 +7,8 @@ MLPs have no biases.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,10 @@ SMALLEST = 1e-4
 
 GATE_HIDDEN = (32, 16)
 """Hidden units of the attention MLPs for the mouth codes and for the upper face, as published."""
+
+
+Gates = tuple[Float[Tensor, "m n"], Float[Tensor, "m u"] | None]
+"""How far each Gaussian listens to every mouth code, and to every channel of the upper face where there are any."""
 
 
 def build(request: DeformationRequest) -> TriPlane:
@@ -65,18 +71,15 @@ class RegionAttention(nn.Module):
         self.upper = _mlp(n_features, upper_hidden, n_upper) if n_upper else None
         self.encode = _mlp(n_upper, upper_hidden, n_upper) if n_upper else None
 
-    def gates(self, features: Float[Tensor, "m f"]) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m u"] | None]:
+    def forward(self, features: Float[Tensor, "m f"]) -> Gates:
         """Gates of the mouth codes and of the upper face."""
         return self.mouth(features), None if self.upper is None else torch.relu(self.upper(features))
 
-    def forward(self, codes: Float[Tensor, "b c"], features: Float[Tensor, "m f"]) -> Float[Tensor, "b m c"]:
-        """What each Gaussian hears of the codes."""
-        mouth_gate, upper_gate = self.gates(features)
-        heard = codes[:, None, : self.n_mouth] * mouth_gate
-        if upper_gate is None or self.encode is None:
-            return heard
-        upper = self.encode(codes[:, self.n_mouth :])
-        return torch.cat([heard, upper[:, None] * upper_gate], dim=-1)
+    def told(self, codes: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """What the gates are laid on: the mouth codes as they are, the upper face through its MLP."""
+        if self.encode is None:
+            return codes[:, : self.n_mouth]
+        return torch.cat([codes[:, : self.n_mouth], self.encode(codes[:, self.n_mouth :])], dim=-1)
 
 
 class TriPlane(nn.Module):
@@ -111,6 +114,7 @@ class TriPlane(nn.Module):
         gains = torch.ones(width)
         gains[:3] = torch.tensor(axes)
         self.register_buffer("gains", gains, persistent=False)
+        self._kept: list[Gates] | None = None
 
     def features(self, means: Float[Tensor, "m 3"]) -> Float[Tensor, "m f"]:
         """Bilinear features of every level and plane (xy, yz, xz) at ``means``."""
@@ -120,6 +124,18 @@ class TriPlane(nn.Module):
         levels = [F.grid_sample(level, planes, align_corners=True)[:, 0, :, 0] for level in self.planes]
         return torch.cat(levels).T
 
+    @contextmanager
+    def keeping_gates(self) -> Iterator[None]:
+        """Within, :meth:`attention_of` is told of the gates of the last forward pass, which must be of the same means.
+
+        Planes and MLPs are then looked up, and differentiated, once instead of twice.
+        """
+        self._kept = []
+        try:
+            yield
+        finally:
+            self._kept = None
+
     def attention_of(self, means: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]] | None:
         """How strongly each Gaussian listens to the mouth codes and to the upper face: the norms of its gates.
 
@@ -127,7 +143,7 @@ class TriPlane(nn.Module):
         """
         if self.attention is None:
             return None
-        mouth, upper = self.attention.gates(self.features(means))
+        mouth, upper = self._kept[-1] if self._kept else self.attention(self.features(means))
         quiet = torch.zeros_like(mouth[:, 0]) if upper is None else _norm(upper)
         return _norm(mouth), quiet
 
@@ -135,13 +151,20 @@ class TriPlane(nn.Module):
         """See :class:`gaussavatar.model.deform.design.Deformation`."""
         features = self.features(means)
         # The first layer's part of the position is the same for all frames, and computed once.
-        position = self.position(features)
+        position = self.position(features)[None]
         if self.attention is None:
-            heard = self.codes(codes)[:, None]
+            felt = position + self.codes(codes)[:, None]
         else:
-            heard = self.codes(self.attention(codes, features))
-        hidden = torch.relu(position[None] + heard)
-        return self.out(torch.relu(self.hidden(hidden))) * self.gains
+            gates = self.attention(features)
+            if self._kept is not None:
+                self._kept.append(gates)
+            told = self.attention.told(codes)
+            # The codes go into the layer's weights rather than into every Gaussian's gates.
+            weights = (self.codes.weight * told[:, None]).transpose(1, 2)
+            every = torch.cat([gate for gate in gates if gate is not None], dim=-1).expand(len(told), -1, -1)
+            felt = torch.baddbmm(position.expand(len(told), -1, -1), every, weights)
+        hidden = torch.relu_(self.hidden(torch.relu_(felt)))
+        return F.linear(hidden, self.out.weight * self.gains[:, None])
 
     def per_gaussian(self) -> dict[str, PerGaussian]:
         """See :class:`gaussavatar.model.deform.design.Deformation`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,14 @@ from gaussavatar.model.config import BranchConfig, ModelConfig
 from gaussavatar.model.deform.triplane import TriPlane
 from gaussavatar.training.config import LossConfig
 from gaussavatar.training.loss_design import (
+    HAIR_AT,
+    HAIR_FROM,
+    LIP_REACH,
     attention_losses,
     attention_outside,
     draws_smoothness,
     face_marks,
+    gates_kept,
     regions,
     smoothness_losses,
 )
@@ -72,6 +78,46 @@ def test_hair_and_lips_are_where_they_are() -> None:
     hair, lips = regions(make_model().face.gaussians.means.detach(), face_marks(landmarks()))
     assert float(hair[: 2 * GROUPS].max()) == 0 and float(hair[2 * GROUPS :].min()) == 1
     assert bool((lips[GROUPS : 2 * GROUPS] == 1).all()) and float(lips[2 * GROUPS :].max()) == 0
+
+
+def test_regions_go_by_the_distance_to_the_nearest_landmark() -> None:
+    generator, marks = torch.Generator().manual_seed(4), face_marks(landmarks())
+    anywhere = 0.2 * torch.rand(400, 3, generator=generator) - 0.1
+    means = torch.cat([anywhere, marks.lips[:1] + 0.01 * torch.randn(100, 3, generator=generator)])
+    hair, lips = regions(means, marks)
+    face = torch.cdist(means.double(), marks.face.double()).amin(1)
+    near = torch.cdist(means.double(), marks.lips.double()).amin(1)
+    wanted = ((face - HAIR_FROM) / (HAIR_AT - HAIR_FROM)).clamp(0, 1)
+    torch.testing.assert_close(hair.double(), wanted, rtol=0, atol=1e-3)
+    clear = (near - LIP_REACH).abs() > 1e-5
+    assert torch.equal(lips[clear] == 1, (near < LIP_REACH)[clear]) and 0 < int(lips.sum()) < len(lips)
+
+
+def test_gates_of_the_pass_just_made_give_the_gradients_of_their_own_lookup() -> None:
+    """Kept for the loss on attention, they are the same numbers, and are forgotten afterwards."""
+    model, marks = make_model(deformation="triplane", attention=True), face_marks(landmarks())
+    design = model.face.motion
+    assert isinstance(design, TriPlane)
+    for plane in design.planes:
+        torch.nn.init.normal_(plane, std=1e-2)
+    codes = torch.randn(2, model.n_mouth + model.n_upper, generator=torch.Generator().manual_seed(1))
+
+    def gradients(kept: bool) -> list[torch.Tensor]:
+        model.zero_grad()
+        with gates_kept(model) if kept else nullcontext():
+            motion = model.face.deltas(codes)
+            lookups.clear()
+            heard = attention_outside(model.face, design, marks)
+            assert len(lookups) == (0 if kept else 1)
+        (motion.square().mean() + heard).backward()
+        return [parameter.grad.clone() for parameter in design.parameters()]
+
+    lookups: list[object] = []
+    assert design.attention is not None
+    design.attention.register_forward_hook(lambda *call: lookups.append(call))
+    shared = gradients(kept=True)
+    for one, other in zip(shared, gradients(kept=False), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-9)
 
 
 def test_hair_counts_a_seventh_of_lips() -> None:
