@@ -81,8 +81,7 @@ def load_torso(folder: Path, record: AvatarRecord, frames: int) -> LoadedTorso |
     arrays, _ = read_arrays(path)
     check_numbers(arrays, path)
     means = require_array(arrays, "gaussians.means", (None, 3), path)
-    with torch.device("meta"):
-        check_weights(arrays, blank_torso(len(means)).state_dict(), path)
+    check_weights(arrays, blank_torso(len(means)).state_dict(), path)
     check_branches(arrays, "", path)
     T_camera_torso = require_array(arrays, "T_camera_torso", (frames, 4, 4), path)
     if not are_poses(T_camera_torso):

@@ -31,7 +31,8 @@ class Shading(nn.Module):
         """For ``count`` Gaussians; no change at first, about a head at rest as the camera sees it."""
         super().__init__()
         self.slopes = nn.Parameter(torch.zeros(count, 9))
-        self.register_buffer("R_camera_rest", torch.eye(3))
+        # On the meta device, where only shapes are asked for, torch.eye imports torch.compile and sympy: seconds.
+        self.register_buffer("R_camera_rest", torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]))
         self.register_buffer("spread", torch.full((3,), 0.1))
 
     def per_gaussian(self) -> dict[str, PerGaussian]:

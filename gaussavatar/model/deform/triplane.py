@@ -100,7 +100,7 @@ class TriPlane(nn.Module):
         sides = level_sides(*planes)
         n_features = 3 * len(sides)
         self.planes = nn.ParameterList(
-            [nn.Parameter((2 * torch.rand(3, 1, side, side) - 1) * SMALLEST) for side in sides]
+            [nn.Parameter(torch.empty(3, 1, side, side).uniform_(-SMALLEST, SMALLEST)) for side in sides]
         )
         self.attention = RegionAttention(n_features, n_codes - n_upper, n_upper) if attention else None
         self.position = nn.Linear(n_features, hidden, bias=False)
