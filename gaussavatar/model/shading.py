@@ -56,5 +56,5 @@ class Shading(nn.Module):
         """Change of every Gaussian's colour."""
         turn = UNIT * self.turn(R_camera_head)
         # Each axis of the rotation beside each colour: one product of the slopes as they lie, without a copy of them.
-        spread = torch.einsum("ba,cd->acbd", turn, torch.eye(3, dtype=turn.dtype, device=turn.device)).reshape(9, -1)
+        spread = torch.diag_embed(turn.T[..., None].expand(3, -1, 3), dim1=1, dim2=3).reshape(9, -1)
         return (self.slopes @ spread).unflatten(1, (len(turn), 3)).transpose(0, 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,27 +31,35 @@ def rotation_quaternions(R: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
 
     Of the four ways to each the one that divides by most (Shepperd 1978, Journal of Guidance and Control 1, 223).
     """
-    a, b, c, d, e, f, g, h, i = R.flatten(-2).unbind(-1)
-    ways = torch.stack(
-        [
-            *(1 + a + e + i, h - f, c - g, d - b),
-            *(h - f, 1 + a - e - i, b + d, c + g),
-            *(c - g, b + d, 1 - a + e - i, f + h),
-            *(d - b, c + g, f + h, 1 - a - e + i),
-        ],
-        dim=-1,
-    ).unflatten(-1, (4, 4))
-    best = ways.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)[..., None, None]
-    chosen = ways.take_along_dim(best, dim=-2).squeeze(-2)
+    # All four as one product: a picture of an avatar waits for every small operation of these.
+    sums, ones = _shepperd(R.dtype, R.device)
+    ways = R.flatten(-2) @ sums + ones
+    best = ways[..., ::5].argmax(dim=-1)[..., None, None]
+    chosen = ways.unflatten(-1, (4, 4)).take_along_dim(best, dim=-2).squeeze(-2)
     return chosen / chosen.norm(dim=-1, keepdim=True)
+
+
+@cache
+def _shepperd(dtype: torch.dtype, device: torch.device) -> tuple[Float[Tensor, "9 16"], Float[Tensor, "16"]]:
+    """Shepperd's four ways, one after the other, as sums of a matrix's numbers and a one."""
+    a, b, c, d, e, f, g, h, i = np.eye(9)
+    ways = [
+        *(a + e + i, h - f, c - g, d - b),
+        *(h - f, a - e - i, b + d, c + g),
+        *(c - g, b + d, e - a - i, f + h),
+        *(d - b, c + g, f + h, i - a - e),
+    ]
+    with torch.inference_mode(False):  # gradients need them later, whoever asks for them first
+        sums = torch.tensor(np.stack(ways, 1), dtype=dtype, device=device)
+        return sums, torch.eye(4, dtype=dtype, device=device).flatten()
 
 
 def rotation_vectors(R: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3"]:
     """Rotation vectors of rotation matrices, of at most half a turn; smooth at zero."""
-    w, axis = rotation_quaternions(R).split([1, 3], dim=-1)
-    w, axis = torch.where(w < 0, -w, w), torch.where(w < 0, -axis, axis)
+    quats = rotation_quaternions(R)
+    w, axis = torch.where(quats[..., :1] < 0, -quats, quats).split([1, 3], dim=-1)
     square = (axis**2).sum(-1, keepdim=True)
     small = square < 1e-8
-    sine = torch.where(small, torch.ones_like(square), square).sqrt()
+    sine = torch.where(small, 1.0, square).sqrt()
     # 2 asin(s) / s near zero, where the quotient has no gradient.
     return axis * torch.where(small, 2 + square / 3, 2 * torch.atan2(sine, w) / sine)
