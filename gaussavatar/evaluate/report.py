@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gaussavatar.evaluate.speech_tables import speech_section
-from gaussavatar.evaluate.tables import DRIVES, drives, facts, figure, rows, shown_value
+from gaussavatar.evaluate.tables import DRIVES, drives, facts, figure, held_out, rows, shown_value
 from gaussavatar.pages.charts import Point, curve_svg
 from gaussavatar.pages.page import chart_cards, fact_list, folded, inline_jpeg, inline_video, panel, section, write_page
 
@@ -70,7 +70,7 @@ def write_report(
         title=title,
         kind="gaussavatar",
         above="gaussavatar report",
-        below="<p>Every figure here is of frames at the end of the clip that training never saw.</p>",
+        below=f"<p>Every figure here is of what training never saw: {escape(held_out(metrics))}.</p>",
         sections=sections,
         note="Rendered frames and videos are synthetic media of a real person and are marked so in their metadata.",
     )

@@ -135,6 +135,19 @@ def test_rows_start_with_the_figures_that_have_a_name() -> None:
     assert len(table.columns) == 4 and table.row_count == 5
 
 
+@pytest.mark.parametrize(("frames", "seconds", "short"), [(161, "6.4", False), (75, "3.0", False), (18, "0.7", True)])
+def test_a_short_stretch_is_said_to_tell_little_of_the_lips(
+    frames: int, seconds: str, short: bool, tmp_path: Path
+) -> None:
+    metrics = METRICS | {"held_out_frames": frames}
+    write_report(
+        tmp_path / "r.html", title="x", metrics=metrics, curves={}, pairs=[], video=None, stages={}, config_yaml=""
+    )
+    for told in ((tmp_path / "r.html").read_text(), str(metrics_table(metrics).title)):
+        assert f"last {seconds} seconds" in told
+        assert ("bench lips" in told) == short
+
+
 def test_facts_leave_the_drives_out() -> None:
     found = dict(facts(METRICS | {"times": [1.5, 2], "refined": True}))
     assert found["Gaussians: face"] == "12000" and found["Times"] == "1.5, 2" and found["Refined"] == "yes"
