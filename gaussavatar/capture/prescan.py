@@ -40,7 +40,8 @@ def prescan(info: MediaInfo, progress: Progress) -> list[Sample]:
 
         def look(image: np.ndarray, seconds: float) -> None:
             samples.append(_look(image, seconds, scale, boxes, mesh))
-            advance(1)
+            # There may be more key frames than were asked for.
+            advance(int(len(samples) <= target))
 
         # At a low constant rate key frames repeat until the next one, which gives each its time.
         rate = min(2.0, _MAX_SAMPLES / max(info.seconds, 1.0))

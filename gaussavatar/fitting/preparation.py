@@ -62,7 +62,7 @@ def preparation_stages(job: Job) -> tuple[Stage, ...]:
     source = file_key(request.video) if request.video.is_file() else str(request.video)
     beside = [file_key(path) for path in files_beside(config.audio.features, request.video).values() if path.is_file()]
     return (
-        Stage("capture", 4, (source, plain(config.capture), request.av_offset_ms or 0.0), lambda _: _capture(job)),
+        Stage("capture", 5, (source, plain(config.capture), request.av_offset_ms or 0.0), lambda _: _capture(job)),
         Stage("landmarks", 5, (), lambda _: _detect(job), ("capture",)),
         Stage(
             "tracking",

@@ -35,6 +35,13 @@ _MIN_SOUND_SECONDS = 0.04
 _STEREO, _STEREO_RATE = "stereo", 48_000
 
 
+ON_ITS_CLOCK = {"async": 1, "min_hard_comp": 0.02}
+"""Options of ``aresample`` that keep a sound where its file's clock has it, to half a video frame.
+
+Parts that were joined may each have some hundredths of a second less sound than picture; ffmpeg by itself lets .1 s of
+that come together."""
+
+
 @dataclass
 class SoundFacts:
     """What is known of a track once it was decoded to its end."""
@@ -241,7 +248,8 @@ def _graph(frame: AudioFrame, rate: int, layout: str, done: int, alone: int | No
     # Without the limit, equal channels would come out 1.4 times too loud and clip. First moments count in samples of
     # what comes in.
     first = round(done / rate * frame.sample_rate)
-    chain.append(graph.add("aresample", f"{rate}:async=1:first_pts={first}:ochl={layout}:rematrix_maxval=1:osf=flt"))
+    clock = ":".join(f"{name}={value}" for name, value in ON_ITS_CLOCK.items())
+    chain.append(graph.add("aresample", f"{rate}:{clock}:first_pts={first}:ochl={layout}:rematrix_maxval=1:osf=flt"))
     chain.append(graph.add("abuffersink"))
     for one, next_one in zip(chain, chain[1:], strict=False):
         one.link_to(next_one)

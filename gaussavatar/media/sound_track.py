@@ -10,7 +10,7 @@ from typing import Any
 import ffmpeg
 
 from gaussavatar.media.process import LOCAL_ONLY, file_url
-from gaussavatar.media.sound_file import SoundSource, sound_source
+from gaussavatar.media.sound_file import ON_ITS_CLOCK, SoundSource, sound_source
 
 _CODECS: dict[str, dict[str, Any]] = {
     ".mov": {"acodec": "pcm_s16le"},
@@ -38,7 +38,7 @@ def whole_sound(audio: SoundSource) -> Any:
     stream = ffmpeg.input(file_url(audio.path), protocol_whitelist=LOCAL_ONLY)[str(audio.index)]
     if audio.late:
         stream = stream.filter("asetpts", f"PTS+{audio.late:.6f}/TB")
-    return stream.filter("aresample", **{"async": 1, "first_pts": 0})
+    return stream.filter("aresample", **ON_ITS_CLOCK, first_pts=0)
 
 
 def sound_stream(audio: SoundSource, start: float = 0.0) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -14,10 +15,43 @@ from gaussavatar.media.frames import read_frames
 from gaussavatar.media.probe import probe
 from gaussavatar.media.process import find_ffmpeg
 from gaussavatar.media.sound_file import read_audio
+from gaussavatar.media.writing import write_video
 
 TEST_PICTURE = "testsrc=size=160x120:rate={rate}:duration={seconds}"
 RAMP = "color=black:size=64x64:rate={rate}:duration=2,geq=lum='16+80*T':cb=128:cr=128"
 """A picture whose brightness tells the time."""
+
+
+PART, GAP, RATE = 1.0, 0.04, 16_000
+
+
+def write_joined_sound(path: Path) -> Path:
+    """Six parts of a second, each with a click at its start and no sound in its last 40 ms, as joined films have."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for part in range(6):
+            samples = np.zeros(int((PART - GAP) * RATE), np.int16)
+            samples[:80] = 20_000
+            for at in range(0, len(samples), 480):
+                frame = av.AudioFrame.from_ndarray(samples[None, at : at + 480], "s16", "mono")
+                frame.sample_rate, frame.pts = RATE, int(part * PART * RATE) + at
+                container.mux(stream.encode(frame))
+    return path
+
+
+def clicks(path: Path) -> np.ndarray:
+    """When a sound's clicks begin, seconds."""
+    loud = np.abs(read_audio(path).samples) > 0.25
+    return np.flatnonzero(loud & ~np.roll(loud, 1)) / RATE
+
+
+def test_parts_with_less_sound_than_picture_stay_in_step(tmp_path: Path) -> None:
+    """What is heard, and what a written video has, lies where the file's clock has it; lags do not come together."""
+    sound = write_joined_sound(tmp_path / "joined.mkv")
+    assert clicks(sound) == pytest.approx(np.arange(6) * PART, abs=0.021)
+    black = np.zeros((32, 32, 3), np.uint8)
+    write_video(tmp_path / "x.mov", [black] * 150, 25, (32, 32), audio=sound)
+    assert clicks(tmp_path / "x.mov") == pytest.approx(np.arange(6) * PART, abs=0.021)
 
 
 @pytest.mark.parametrize("rate", [10, 24, 30, 60])
