@@ -80,10 +80,11 @@ lay 1 dB of mouth apart either way."""
 def held_out(metrics: Mapping[str, Any]) -> str:
     """Which part of the clip the figures are of, and what to do where that is too short to tell of the lips."""
     count = metrics.get("held_out_frames")
-    if not _is_number(count):
+    if not isinstance(count, int):
         return "frames at the end of the clip"
-    told = f"the clip's last {count / VIDEO_FPS:.1f} seconds"
-    if count / VIDEO_FPS < SHORT:
+    seconds = count / VIDEO_FPS
+    told = f"the clip's last {seconds:.1f} seconds"
+    if seconds < SHORT:
         told += ", too short to say much of the lips (gaussavatar bench lips asks the whole clip)"
     return told
 
